@@ -1,0 +1,3 @@
+"""ffrtmp: an asyncio gRPC streaming cluster for FFmpeg."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,138 @@
+"""What can go wrong, named once. `rpc/status.py` maps every leaf to a gRPC status code, once.
+
+DomainError
+    InvalidArgument             a value the caller must change; names field, value and what is right
+        InvalidSpec
+        InvalidPageToken
+    NotFound
+        JobNotFound
+        WorkerNotFound
+    AlreadyExists
+        IdempotencyMismatch     same key, another body
+        TargetTaken             a live job writes this target
+        NameTaken               another incarnation of this worker is alive
+    Refused                     the state of things forbids it
+        IllegalTransition
+    Stale                       a write that came too late and changed nothing
+        StaleFence
+        StaleEpoch
+        NotHolder
+        NewerGrant              granted anew, not yet accepted: ask again later
+    NotAllowed                  the certificate's role does not permit the method
+    ProtocolViolation           the peer broke the rules of the stream
+    Unavailable                 cannot be done now; nothing was changed; try again
+        StoreBusy
+"""
+
+
+class DomainError(Exception):
+    """The root. `str(error)` is one sentence for a person."""
+
+
+class InvalidArgument(DomainError):
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        """`field` is a path such as `outputs[0].video.crf`; `expected` says what would be right."""
+        super().__init__(f"{field}: {value!r} is not valid: {expected}")
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+
+class InvalidSpec(InvalidArgument):
+    pass
+
+
+class InvalidPageToken(InvalidArgument):
+    pass
+
+
+class NotFound(DomainError):
+    pass
+
+
+class JobNotFound(NotFound):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job {job_id!r}")
+
+
+class WorkerNotFound(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no worker {name!r} has connected to this cluster")
+
+
+class AlreadyExists(DomainError):
+    pass
+
+
+class IdempotencyMismatch(AlreadyExists):
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(
+            f"idempotency key {key!r} was used for another job ({job_id}) with a different body"
+        )
+
+
+class TargetTaken(AlreadyExists):
+    def __init__(self, target: str, job_id: str) -> None:
+        super().__init__(f"target {target} already belongs to job {job_id}, which has not ended")
+
+
+class NameTaken(AlreadyExists):
+    def __init__(self, worker: str, address: str) -> None:
+        super().__init__(
+            f"worker {worker!r} is already connected from {address}; "
+            "give each worker a certificate of its own"
+        )
+
+
+class Refused(DomainError):
+    pass
+
+
+class IllegalTransition(Refused):
+    def __init__(self, job_id: str, verb: str, state: str) -> None:
+        super().__init__(f"job {job_id} is {state}: cannot {verb} it")
+
+
+class Stale(DomainError):
+    pass
+
+
+class StaleFence(Stale):
+    def __init__(self, job_id: str, fence: int, current: int) -> None:
+        super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
+
+
+class StaleEpoch(Stale):
+    def __init__(self, worker: str, epoch: int, current: int) -> None:
+        super().__init__(f"stream {epoch} of worker {worker!r} was superseded by {current}")
+
+
+class NotHolder(Stale):
+    def __init__(self, job_id: str, worker: str) -> None:
+        super().__init__(f"job {job_id} is not held by this incarnation of worker {worker!r}")
+
+
+class NewerGrant(Stale):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id} is on offer to another worker; keep the result and ask again"
+        )
+
+
+class NotAllowed(DomainError):
+    pass
+
+
+class ProtocolViolation(DomainError):
+    pass
+
+
+class Unavailable(DomainError):
+    pass
+
+
+class StoreBusy(Unavailable):
+    def __init__(self, waited_seconds: float) -> None:
+        super().__init__(
+            f"the store did not take the write in {waited_seconds:g} s; nothing was changed, try again"
+        )
