@@ -134,5 +134,6 @@ class Unavailable(DomainError):
 class StoreBusy(Unavailable):
     def __init__(self, waited_seconds: float) -> None:
         super().__init__(
-            f"the store did not take the write in {waited_seconds:g} s; nothing was changed, try again"
+            f"the store did not take the write in {waited_seconds:g} s; "
+            "nothing was changed, try again"
         )

@@ -65,7 +65,7 @@ class AudioCodec(StrEnum):
 
 
 class Speed(StrEnum):
-    """Encoder effort, one scale for all encoders; `ffmpeg/command.py` says what each one is told."""
+    """Encoder effort, one scale for all; `ffmpeg/command.py` says what each encoder is told."""
 
     FASTEST = "fastest"
     FAST = "fast"
@@ -181,7 +181,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """What a client asks for. `timeout` bounds one attempt, from accept to staged; None: no bound."""
+    """What a client asks for. `timeout` bounds one attempt, from accept to staged; None: none."""
 
     input: Input
     outputs: tuple[Output, ...]
@@ -238,8 +238,8 @@ def _check_path(media: MediaPath, name: str) -> None:
     """A relative path below its root; nothing in it that a shell, FFmpeg or a log could misread."""
     if not media.root.replace("-", "").replace("_", "").isalnum() or not media.root.isascii():
         raise InvalidSpec(name, str(media), "a root's name has letters, digits, - and _ only")
-    if any(ord(character) < 32 or ord(character) == 127 for character in media.path):
-        raise InvalidSpec(name, str(media), "a path has no control characters")
+    if not media.path.isprintable():
+        raise InvalidSpec(name, str(media), "a path has printable characters only")
     if media.path.startswith("/"):
         raise InvalidSpec(name, str(media), "the path is relative to its root: no leading /")
     if len(media.path.encode(errors="surrogatepass")) > MAX_PATH_BYTES:

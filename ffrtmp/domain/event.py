@@ -1,0 +1,47 @@
+"""A job's history: one event for each move, derived from the job after it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ffrtmp.domain.job import Cause, Job, JobState
+from ffrtmp.domain.retry import Reason
+
+_WITH_REASON = frozenset({Cause.FAILED, Cause.LOST, Cause.RETURNED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEvent:
+    """Who did what to a job, when and why. Numbered from 1 without a gap, never changed."""
+
+    job_id: str
+    number: int
+    event_at: datetime
+    actor: str
+    cause: Cause
+    state: JobState
+    fence: int
+    worker: str = ""
+    reason: Reason | None = None
+    detail: str = ""
+    charged: int = 0
+    eligible_at: datetime | None = None
+
+
+def event_of(job: Job) -> JobEvent:
+    """The event of the move that made `job` what it is."""
+    failed = job.failure is not None and job.cause in _WITH_REASON
+    waits = job.state is JobState.QUEUED and job.eligible_at > job.changed_at
+    return JobEvent(
+        job_id=job.job_id,
+        number=job.version,
+        event_at=job.changed_at,
+        actor=job.actor,
+        cause=job.cause,
+        state=job.state,
+        fence=job.fence,
+        worker=job.last_holder.worker if job.last_holder else "",
+        reason=job.failure.reason if failed and job.failure else None,
+        detail=job.detail,
+        charged=job.charged,
+        eligible_at=job.eligible_at if waits else None,
+    )

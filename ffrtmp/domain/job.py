@@ -1,0 +1,456 @@
+"""The life of a job: states, the table of moves, and the rules that make them.
+
+A rule takes a `Job` and returns a `Job`, or raises a `DomainError` and changes nothing. It returns
+the very same object when it was applied before: a message delivered twice is applied once. Each
+move raises `version` by one and names its cause, so that a job's events are its history.
+
+    QUEUED -grant-> LEASED -accept-> RUNNING -stage-> PUBLISHING -publish-> SUCCEEDED
+
+The fence rises at every grant and nowhere else; it names the attempt. A *live* write needs the
+job's fence, its holder and a held state. A *late* one (QUEUED, same fence, from the last holder)
+is accepted when it brings a result: the work is done, and the charge is taken back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
+from ffrtmp.domain.retry import Reason, decide
+
+REJECT_DELAY = timedelta(seconds=1)
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    LEASED = "leased"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Cause(StrEnum):
+    """What moved a job; the state after it says where to."""
+
+    SUBMITTED = "submitted"
+    GRANTED = "granted"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNANSWERED = "unanswered"
+    STAGED = "staged"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    LOST = "lost"
+    RETURNED = "returned"
+    ADOPTED = "adopted"
+    INHERITED = "inherited"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
+    {
+        JobState.QUEUED: frozenset(
+            {
+                JobState.QUEUED,  # its last attempt inherited by a new incarnation
+                JobState.LEASED,
+                JobState.RUNNING,  # adopted: a worker thought lost still runs it
+                JobState.PUBLISHING,  # a late STAGED
+                JobState.SUCCEEDED,  # a late PUBLISHED
+                JobState.FAILED,  # a late failure
+                JobState.CANCELLED,
+            }
+        ),
+        JobState.LEASED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLED}),
+        JobState.RUNNING: frozenset(
+            {
+                JobState.QUEUED,
+                JobState.RUNNING,  # inherited by a new incarnation
+                JobState.PUBLISHING,
+                JobState.FAILED,
+                JobState.CANCELLED,
+            }
+        ),
+        JobState.PUBLISHING: frozenset(
+            {JobState.QUEUED, JobState.PUBLISHING, JobState.SUCCEEDED, JobState.FAILED}
+        ),
+        JobState.SUCCEEDED: frozenset(),
+        JobState.FAILED: frozenset(),
+        JobState.CANCELLED: frozenset(),
+    }
+)
+TERMINAL_STATES = frozenset(state for state, following in TRANSITIONS.items() if not following)
+HELD_STATES = frozenset({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING})
+ATTEMPT_STATES = frozenset({JobState.RUNNING, JobState.PUBLISHING})
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One incarnation of one worker."""
+
+    worker: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One verified file: `path` is ROOT:PATH, `size` in bytes, `sha256` in hexadecimal."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The bytes that may be published, and under which fence's name they are staged."""
+
+    files: tuple[FileRecord, ...]
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt failed. `exit_code` negative: the signal that ended FFmpeg."""
+
+    reason: Reason
+    message: str
+    exit_code: int | None = None
+    log_tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The hot row. The spec lies apart (`NewJob.spec`): no rule here needs it."""
+
+    job_id: str
+    state: JobState
+    job_class: str
+    rank: int
+    submit_at: datetime
+    eligible_at: datetime
+    version: int = 1
+    cause: Cause = Cause.SUBMITTED
+    actor: str = ""
+    changed_at: datetime
+    fence: int = 0
+    attempts: int = 0
+    charged: int = 0
+    resource_failures: int = 0
+    refundable: bool = False
+    holder: Holder | None = None
+    last_holder: Holder | None = None
+    avoid: str = ""
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    manifest: Manifest | None = None
+    failure: Failure | None = None
+    detail: str = ""
+
+
+def new_job(*, job_id: str, job_class: str, rank: int, now: datetime, actor: str) -> Job:
+    return Job(
+        job_id=job_id,
+        state=JobState.QUEUED,
+        job_class=job_class,
+        rank=rank,
+        submit_at=now,
+        eligible_at=now,
+        changed_at=now,
+        actor=actor,
+    )
+
+
+def grant(job: Job, *, holder: Holder, now: datetime) -> Job:
+    """QUEUED to LEASED. The fence rises here and nowhere else."""
+    if job.state is not JobState.QUEUED or job.eligible_at > now:
+        raise IllegalTransition(job.job_id, "grant", job.state)
+    return _move(
+        job,
+        JobState.LEASED,
+        Cause.GRANTED,
+        actor="master",
+        now=now,
+        fence=job.fence + 1,
+        holder=holder,
+        last_holder=holder,
+        refundable=False,
+    )
+
+
+def accept(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
+    """LEASED to RUNNING. Comes before the worker touches the input."""
+    if _holds(job, holder, fence) and job.state in ATTEMPT_STATES:
+        return job
+    _require_live(job, holder, fence, "accept", frozenset({JobState.LEASED}))
+    return _move(
+        job,
+        JobState.RUNNING,
+        Cause.ACCEPTED,
+        actor=_actor(holder),
+        now=now,
+        attempts=job.attempts + 1,
+        start_at=now,
+    )
+
+
+def reject(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) -> Job:
+    """LEASED to QUEUED, not charged, after a second."""
+    _require_live(job, holder, fence, "reject", frozenset({JobState.LEASED}))
+    return _release(
+        job, Cause.REJECTED, actor=_actor(holder), now=now, delay=REJECT_DELAY, detail=why
+    )
+
+
+def leave_unanswered(job: Job, *, fence: int, now: datetime) -> Job:
+    """LEASED to QUEUED, not charged: the offer was not answered, or never sent."""
+    if job.fence != fence:
+        raise StaleFence(job.job_id, fence, job.fence)
+    if job.state is not JobState.LEASED:
+        raise IllegalTransition(job.job_id, "take back the offer of", job.state)
+    return _release(job, Cause.UNANSWERED, actor="master", now=now)
+
+
+def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: datetime) -> Job:
+    """RUNNING to PUBLISHING: from now on only the bytes of the manifest may be published.
+
+    A late result is accepted and refunds its charge. A stored manifest cannot be replaced.
+    """
+    if _holds(job, holder, fence) and job.state is JobState.PUBLISHING:
+        if job.manifest == manifest:
+            return job
+        raise IllegalTransition(job.job_id, "change the manifest of", job.state)
+    if job.manifest is not None and job.manifest.files != manifest.files:
+        raise IllegalTransition(job.job_id, "change the manifest of", job.state)
+    refund = _require_live_or_late(job, holder, fence, "stage", frozenset({JobState.RUNNING}))
+    return _move(
+        job,
+        JobState.PUBLISHING,
+        Cause.STAGED,
+        actor=_actor(holder),
+        now=now,
+        holder=holder,
+        manifest=manifest,
+        **refund,
+    )
+
+
+def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
+    """PUBLISHING to SUCCEEDED: the files lie under their final names."""
+    if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
+        return job
+    if job.state is JobState.QUEUED and job.manifest is not None:
+        _require_late(job, holder, fence)
+    else:
+        _require_live(job, holder, fence, "publish", frozenset({JobState.PUBLISHING}))
+    return _move(
+        job,
+        JobState.SUCCEEDED,
+        Cause.PUBLISHED,
+        actor=_actor(holder),
+        now=now,
+        holder=None,
+        failure=None,
+        end_at=now,
+    )
+
+
+def fail(
+    job: Job, *, holder: Holder, fence: int, failure: Failure, chance: float, now: datetime
+) -> Job:
+    """RUNNING or PUBLISHING to QUEUED or FAILED, as the retry table says.
+
+    A real failure drops the manifest: what was staged cannot be published any more. STOPPED (by
+    the cluster or its worker: drain) keeps it. A late failure replaces the loss that was assumed,
+    and its charge.
+    """
+    if job.fence == fence and job.last_holder == holder and _was_reported(job, failure):
+        return job
+    refund = _require_live_or_late(job, holder, fence, "fail", ATTEMPT_STATES)
+    stopped = failure.reason is Reason.STOPPED
+    return _give_up(
+        replace(job, manifest=job.manifest if stopped else None, **refund),
+        Cause.RETURNED if stopped else Cause.FAILED,
+        failure,
+        actor=_actor(holder),
+        chance=chance,
+        now=now,
+    )
+
+
+def lose(job: Job, *, holder: Holder, fence: int, why: str, chance: float, now: datetime) -> Job:
+    """The holder is gone. LEASED and PUBLISHING return uncharged, RUNNING by the retry table.
+
+    A job in PUBLISHING keeps its manifest: its next offer says *publish only*.
+    """
+    _require_live(job, holder, fence, "lose", HELD_STATES)
+    if job.state is not JobState.RUNNING:
+        return _release(job, Cause.LOST, actor="master", now=now, detail=why)
+    failure = Failure(reason=Reason.WORKER_LOST, message=why)
+    return _give_up(job, Cause.LOST, failure, actor="master", chance=chance, now=now)
+
+
+def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
+    """QUEUED to RUNNING, same fence: a worker thought lost still runs it. Refunds the charge."""
+    if _holds(job, holder, fence) and job.state in ATTEMPT_STATES:
+        return job
+    _require_late(job, holder, fence)
+    return _move(
+        job,
+        JobState.RUNNING,
+        Cause.ADOPTED,
+        actor=_actor(holder),
+        now=now,
+        holder=holder,
+        **_refund(job),
+    )
+
+
+def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
+    """An attempt in its worker's journal passes to the worker's new incarnation, same fence."""
+    previous = job.last_holder
+    if job.fence != fence:
+        raise StaleFence(job.job_id, fence, job.fence)
+    if previous is None or previous.worker != heir.worker:
+        raise NotHolder(job.job_id, heir.worker)
+    if previous == heir:
+        return job
+    if job.state not in ATTEMPT_STATES | {JobState.QUEUED}:
+        raise IllegalTransition(job.job_id, "inherit", job.state)
+    return _move(
+        job,
+        job.state,
+        Cause.INHERITED,
+        actor=_actor(heir),
+        now=now,
+        holder=heir if job.holder else None,
+        last_holder=heir,
+    )
+
+
+def cancel(job: Job, *, actor: str, now: datetime) -> Job:
+    """Any state before PUBLISHING to CANCELLED. Idempotent."""
+    if job.state is JobState.CANCELLED:
+        return job
+    if JobState.CANCELLED not in TRANSITIONS[job.state]:
+        raise IllegalTransition(job.job_id, "cancel", job.state)
+    return _move(
+        job, JobState.CANCELLED, Cause.CANCELLED, actor=actor, now=now, holder=None, end_at=now
+    )
+
+
+def _move(
+    job: Job, state: JobState, cause: Cause, *, actor: str, now: datetime, **changes: Any
+) -> Job:
+    """Every change of a job passes here, and is checked against the table."""
+    if state not in TRANSITIONS[job.state]:
+        raise IllegalTransition(job.job_id, f"make {state}", job.state)
+    return replace(
+        job,
+        **{"detail": "", **changes},
+        state=state,
+        cause=cause,
+        actor=actor,
+        changed_at=now,
+        version=job.version + 1,
+    )
+
+
+def _release(
+    job: Job,
+    cause: Cause,
+    *,
+    actor: str,
+    now: datetime,
+    delay: timedelta = timedelta(0),
+    detail: str = "",
+) -> Job:
+    return _move(
+        job,
+        JobState.QUEUED,
+        cause,
+        actor=actor,
+        now=now,
+        holder=None,
+        eligible_at=now + delay,
+        refundable=False,
+        detail=detail,
+    )
+
+
+def _give_up(
+    job: Job, cause: Cause, failure: Failure, *, actor: str, chance: float, now: datetime
+) -> Job:
+    decision = decide(
+        failure.reason,
+        charged=job.charged,
+        resource_failures=job.resource_failures,
+        chance=chance,
+    )
+    return _move(
+        job,
+        JobState.QUEUED if decision.retried else JobState.FAILED,
+        cause,
+        actor=actor,
+        now=now,
+        holder=None,
+        failure=failure,
+        charged=decision.charged,
+        resource_failures=decision.resource_failures,
+        refundable=decision.charged > job.charged and decision.retried,
+        avoid=job.last_holder.worker if decision.avoids_worker and job.last_holder else "",
+        eligible_at=now + decision.delay,
+        end_at=None if decision.retried else now,
+        detail=failure.message,
+    )
+
+
+def _holds(job: Job, holder: Holder, fence: int) -> bool:
+    return job.fence == fence and job.holder == holder
+
+
+def _require_live(
+    job: Job, holder: Holder, fence: int, verb: str, states: frozenset[JobState]
+) -> None:
+    if job.fence != fence:
+        raise StaleFence(job.job_id, fence, job.fence)
+    if job.last_holder != holder:
+        raise NotHolder(job.job_id, holder.worker)
+    if job.state not in states:
+        raise IllegalTransition(job.job_id, verb, job.state)
+
+
+def _require_late(job: Job, holder: Holder, fence: int) -> None:
+    """A newer grant that is not accepted yet may still come back: then the late one counts."""
+    if job.fence == fence + 1 and job.state is JobState.LEASED:
+        raise NewerGrant(job.job_id)
+    _require_live(job, holder, fence, "take late news of", frozenset({JobState.QUEUED}))
+
+
+def _require_live_or_late(
+    job: Job, holder: Holder, fence: int, verb: str, states: frozenset[JobState]
+) -> dict[str, Any]:
+    """What the write refunds: nothing when it is live."""
+    if _holds(job, holder, fence) and job.state in states:
+        return {}
+    if job.state in TERMINAL_STATES or job.state in ATTEMPT_STATES:
+        _require_live(job, holder, fence, verb, states)
+    _require_late(job, holder, fence)
+    return _refund(job)
+
+
+def _refund(job: Job) -> dict[str, Any]:
+    charged = job.charged - 1 if job.refundable else job.charged
+    return {"charged": charged, "refundable": False, "failure": None}
+
+
+def _was_reported(job: Job, failure: Failure) -> bool:
+    return job.cause in {Cause.FAILED, Cause.RETURNED} and job.failure == failure
+
+
+def _actor(holder: Holder) -> str:
+    return f"worker/{holder.worker}"

@@ -1,0 +1,187 @@
+"""What master and worker say to each other, as types. `rpc/convert.py` turns them into protobuf.
+
+A message up carries a batch of events, a message down a batch of numbered commands. An event or
+command about an attempt names it by its `AttemptKey`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from ffrtmp.domain.job import Failure, Manifest
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict
+from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.timers import Timers
+from ffrtmp.domain.worker import Capabilities, Load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """First on every stream. `attempts` is everything the worker holds, journalled or running."""
+
+    incarnation: str
+    capabilities: Capabilities
+    attempts: tuple[AttemptReport, ...] = ()
+    slots: int = 0
+    load: Load = field(default_factory=Load)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """`seen` is the number of the last command received on this stream; 0 slots: draining."""
+
+    number: int
+    seen: int
+    slots: int
+    attempts: tuple[AttemptReport, ...] = ()
+    load: Load = field(default_factory=Load)
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitiesChanged:
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class OfferReply:
+    """`rejection` says why not; empty: accepted."""
+
+    key: AttemptKey
+    rejection: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an attempt is; `total` None when unknown. Spans of media time."""
+
+    key: AttemptKey
+    phase: Phase
+    position: timedelta = timedelta(0)
+    total: timedelta | None = None
+    frames: int = 0
+    frames_per_second: float = 0.0
+    speed: float = 0.0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """All running attempts of a worker at once."""
+
+    attempts: tuple[Progress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The outputs are verified and lie next to their targets."""
+
+    key: AttemptKey
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The outputs lie under their final names."""
+
+    key: AttemptKey
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    key: AttemptKey
+    failure: Failure
+
+
+Result = Staged | Published | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The worker leaves and holds nothing any more; its session may be closed at once."""
+
+
+Event = Hello | Heartbeat | CapabilitiesChanged | OfferReply | ProgressReport | Result | Goodbye
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """`epoch` numbers this stream among the worker's streams."""
+
+    epoch: int
+    timers: Timers
+    reconnect_spread: timedelta
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatAck:
+    """`remaining` counts from when the worker *sent* the heartbeat of that `number`."""
+
+    number: int
+    remaining: timedelta
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """`publish_only` set: those bytes, staged under its fence, are to be published, nothing else."""
+
+    key: AttemptKey
+    spec: JobSpec
+    publish_only: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop the attempt and throw away what it made."""
+
+    key: AttemptKey
+
+
+class ResultOutcome(StrEnum):
+    """What became of a result. RETRY_LATER: keep it and send it again."""
+
+    COMMITTED = "committed"
+    ALREADY = "already"
+    STALE = "stale"
+    RETRY_LATER = "retry_later"
+
+
+class ResultStep(StrEnum):
+    """Which of an attempt's results is meant."""
+
+    STAGED = "staged"
+    PUBLISHED = "published"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAck:
+    key: AttemptKey
+    step: ResultStep
+    outcome: ResultOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """The master goes down: come back after this long."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The stream is refused; `why` is a sentence for the worker's operator."""
+
+    why: str
+
+
+Command = Welcome | HeartbeatAck | Offer | Cancel | ResultAck | Reconnect | Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A command as sent: numbers rise by one on each stream, from 1."""
+
+    number: int
+    command: Command

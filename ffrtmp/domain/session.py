@@ -1,0 +1,164 @@
+"""A worker's presence: when its session may be expired, and what its reports mean for its jobs.
+
+Level-triggered: each hello and heartbeat lists every attempt of the worker, and the difference to
+what the store says is put right. Any lost message is repaired within one heartbeat.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from ffrtmp.domain.job import ATTEMPT_STATES, HELD_STATES, Holder, Job, JobState
+
+
+class Phase(StrEnum):
+    """What a worker does with an attempt."""
+
+    PROBE = "probe"
+    ENCODE = "encode"
+    VERIFY = "verify"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AttemptKey:
+    """Names an attempt on the wire."""
+
+    job_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptReport:
+    """One attempt as its worker lists it. `journalled`: its result waits for an acknowledgement."""
+
+    key: AttemptKey
+    phase: Phase
+    journalled: bool = False
+
+
+class VerdictKind(StrEnum):
+    """The master's answer about an attempt the worker lists; no verdict means: go on."""
+
+    KEEP = "keep"
+    ADOPT = "adopt"
+    STOP = "stop"
+    RESULT_KNOWN = "result_known"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    key: AttemptKey
+    kind: VerdictKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """`verdicts` for the worker, `adopted` and `lost` for the store."""
+
+    verdicts: tuple[Verdict, ...]
+    adopted: tuple[AttemptKey, ...]
+    lost: tuple[AttemptKey, ...]
+
+
+def reconcile(
+    *,
+    holder: Holder,
+    listed: Collection[AttemptReport],
+    jobs: Mapping[str, Job],
+    unseen: Collection[AttemptKey] = (),
+) -> Reconciliation:
+    """Compares what a worker lists with what the store knows.
+
+    `jobs` holds every job the worker holds in the store and every listed one that exists. `unseen`
+    are grants offered after the last command the worker says it has received: their absence means
+    nothing yet. Absence of any other held attempt means that the worker does not have it.
+    """
+    verdicts = [Verdict(report.key, _judge(holder, report, jobs)) for report in listed]
+    present = {report.key for report in listed}
+    held = [
+        AttemptKey(job.job_id, job.fence)
+        for job in jobs.values()
+        if job.state in HELD_STATES and job.holder == holder
+    ]
+    return Reconciliation(
+        verdicts=tuple(verdicts),
+        adopted=tuple(v.key for v in verdicts if v.kind is VerdictKind.ADOPT),
+        lost=tuple(sorted(key for key in held if key not in present and key not in unseen)),
+    )
+
+
+def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> VerdictKind:
+    job = jobs.get(report.key.job_id)
+    if job is None or job.fence != report.key.fence or job.last_holder != holder:
+        return _superseded(report, job)
+    if job.state in ATTEMPT_STATES:
+        return VerdictKind.KEEP
+    if job.state is JobState.LEASED:
+        return VerdictKind.KEEP  # its accept is on the way
+    if job.state is JobState.QUEUED:
+        return VerdictKind.KEEP if report.journalled else VerdictKind.ADOPT
+    if job.state is JobState.SUCCEEDED:
+        return VerdictKind.RESULT_KNOWN
+    return VerdictKind.STOP
+
+
+def _superseded(report: AttemptReport, job: Job | None) -> VerdictKind:
+    """A newer grant that is not accepted yet may come back; a journalled result waits for it."""
+    on_offer = (
+        job is not None
+        and job.state is JobState.LEASED
+        and job.fence == report.key.fence + 1
+        and report.journalled
+    )
+    return VerdictKind.KEEP if on_offer else VerdictKind.STOP
+
+
+@dataclass(slots=True)
+class _Observation:
+    renewal: int
+    since: float
+    patience: float
+
+
+class Observer:
+    """Decides by observation alone when a session may be expired: no wall clock is asked.
+
+    A session may go when its renewal number was read unchanged for `lease_ttl` on the reader's own
+    CLOCK_BOOTTIME, at every sweep in between, none of them late. A session that was there before
+    the reader started, and has not renewed since, is given `grace` instead.
+    """
+
+    def __init__(self, *, lease_ttl: timedelta, grace: timedelta, late_after: timedelta) -> None:
+        self._lease_ttl = lease_ttl.total_seconds()
+        self._grace = grace.total_seconds()
+        self._late_after = late_after.total_seconds()
+        self._seen: dict[str, _Observation] = {}
+        self._last: float | None = None
+
+    def observe(self, renewals: Mapping[str, int], at: float) -> list[str]:
+        """Takes one reading of every session's renewal number; returns those that may be expired.
+
+        `at` is in seconds of the reader's CLOCK_BOOTTIME.
+        """
+        patience = self._grace if self._last is None else self._lease_ttl
+        if self._last is not None and at - self._last > self._late_after:
+            self.begin_anew()
+        self._last = at
+        self._seen = {name: seen for name, seen in self._seen.items() if name in renewals}
+        return [
+            name for name, renewal in renewals.items() if self._expired(name, renewal, at, patience)
+        ]
+
+    def begin_anew(self) -> None:
+        """A reading failed or came late: nothing seen before counts."""
+        self._seen = {}
+
+    def _expired(self, name: str, renewal: int, at: float, patience: float) -> bool:
+        seen = self._seen.get(name)
+        if seen is None or seen.renewal != renewal:
+            patience = patience if seen is None else self._lease_ttl
+            self._seen[name] = _Observation(renewal, at, patience)
+            return False
+        return at - seen.since >= seen.patience

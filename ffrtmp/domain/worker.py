@@ -1,0 +1,139 @@
+"""What a worker can do, what a job needs, and why the two do not fit."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ffrtmp.domain.spec import JobSpec, encoded_codecs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootReport:
+    """What a worker found when it tried one of its roots.
+
+    `nonce` is what it wrote there and read back; `sees` are the nonces it found there, its own
+    included; `empty` means that the folder holds nothing else. `problem` says why the root cannot
+    be used; it is empty for a good one.
+    """
+
+    name: str
+    nonce: str = ""
+    sees: frozenset[str] = frozenset()
+    empty: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a worker reports once, and again only when it changes. `codecs` passed a test encode."""
+
+    version: str = ""
+    spec_version: int
+    ffmpeg_version: str
+    codecs: frozenset[str]
+    encoders: tuple[str, ...] = ()
+    roots: tuple[RootReport, ...] = ()
+    cpu_count: int = 1
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A worker's machine as of its last heartbeat. `cpu_load`: busy cores; bytes for the rest."""
+
+    cpu_load: float = 0.0
+    memory_free: int = 0
+    disk_free: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """The hard needs of a job. Jobs with the same ones form a *class*."""
+
+    spec_version: int
+    codecs: frozenset[str]
+    roots: frozenset[str]
+
+    @property
+    def job_class(self) -> str:
+        """A short stable name for this set of needs."""
+        parts = (
+            str(self.spec_version),
+            ",".join(sorted(self.codecs)),
+            ",".join(sorted(self.roots)),
+        )
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def requirements(spec: JobSpec) -> Requirements:
+    """The needs of an expanded spec."""
+    return Requirements(
+        spec_version=spec.spec_version,
+        codecs=frozenset(codec.value for codec in encoded_codecs(spec)),
+        roots=spec.roots,
+    )
+
+
+def misfit(
+    needs: Requirements, capabilities: Capabilities, refused_roots: Mapping[str, str]
+) -> str | None:
+    """Why this worker cannot do such a job; None when it can. `refused_roots`: name to reason."""
+    if capabilities.spec_version < needs.spec_version:
+        return f"knows spec version {capabilities.spec_version}, the job has {needs.spec_version}"
+    if missing := needs.codecs - capabilities.codecs:
+        return f"has no working encoder for {', '.join(sorted(missing))}"
+    known = {root.name for root in capabilities.roots}
+    for name in sorted(needs.roots):
+        if name not in known:
+            return f"has no root {name!r}"
+        if name in refused_roots:
+            return f"root {name!r}: {refused_roots[name]}"
+    return None
+
+
+def refused_roots(reports: Mapping[str, Iterable[RootReport]]) -> dict[str, dict[str, str]]:
+    """Which roots of which worker get no work, and why: `{worker: {root: reason}}`.
+
+    Workers share a root when one sees the nonce of the other there. Where several groups claim one
+    name, a group with media in its folder beats one without (an unmounted folder is empty), then
+    the larger group, then the one with the first name; the others are refused.
+    """
+    refused: dict[str, dict[str, str]] = {worker: {} for worker in reports}
+    claims: dict[str, dict[str, RootReport]] = {}
+    for worker, roots in reports.items():
+        for root in roots:
+            if root.problem:
+                refused[worker][root.name] = root.problem
+            else:
+                claims.setdefault(root.name, {})[worker] = root
+    for name, members in claims.items():
+        groups = _groups(members)
+        best = min(groups, key=lambda group: _standing(group, members))
+        for worker in members.keys() - best:
+            refused[worker][name] = f"is not the folder that worker {min(best)!r} maps to it" + (
+                "; it is empty: is it mounted?" if members[worker].empty else ""
+            )
+    return refused
+
+
+def _standing(group: frozenset[str], members: Mapping[str, RootReport]) -> tuple[bool, int, str]:
+    return (all(members[worker].empty for worker in group), -len(group), min(group))
+
+
+def _groups(members: Mapping[str, RootReport]) -> list[frozenset[str]]:
+    """Workers joined by what they saw of each other."""
+    groups: list[frozenset[str]] = []
+    for worker, report in members.items():
+        joined = {worker}
+        apart = []
+        for group in groups:
+            linked = any(
+                members[other].nonce in report.sees or report.nonce in members[other].sees
+                for other in group
+            )
+            if linked:
+                joined |= group
+            else:
+                apart.append(group)
+        groups = [*apart, frozenset(joined)]
+    return groups

@@ -1,0 +1,1 @@
+"""Remembers. One port, its adapters, and the SQL that finds rows; it knows no rule about states."""
