@@ -124,7 +124,7 @@ class HeartbeatAck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """`publish_only` set: those bytes, staged under its fence, are to be published, nothing else."""
+    """`publish_only`: publish those bytes, staged under its fence, and encode nothing."""
 
     key: AttemptKey
     spec: JobSpec

@@ -110,11 +110,11 @@ class JobStore(Protocol):
         """Raises JobNotFound."""
         ...
 
-    async def get_many(self, job_ids: Collection[str]) -> dict[str, JobRecord]:
+    async def get_many(self, job_ids: Collection[str]) -> dict[str, Job]:
         """Those that exist."""
         ...
 
-    async def list(self, wanted: JobFilter, *, size: int, after: PageKey | None) -> list[JobRecord]:
+    async def find(self, wanted: JobFilter, *, size: int, after: PageKey | None) -> list[JobRecord]:
         """At most `size` jobs, newest first, from behind `after`."""
         ...
 
