@@ -20,8 +20,11 @@ DomainError
         NewerGrant              granted anew, not yet accepted: ask again later
     NotAllowed                  the certificate's role does not permit the method
     ProtocolViolation           the peer broke the rules of the stream
+    WorkerDoesNotRead           its stream is closed; it may dial again
+    SessionExpired              its lease ran out; it may dial again
     Unavailable                 cannot be done now; nothing was changed; try again
-        StoreBusy
+        StoreBusy               another process holds its lock
+        StoreFailing            the disk is full or broken
 """
 
 
@@ -127,6 +130,16 @@ class ProtocolViolation(DomainError):
     pass
 
 
+class WorkerDoesNotRead(DomainError):
+    def __init__(self, worker: str) -> None:
+        super().__init__(f"worker {worker!r} does not read its stream: too many commands wait")
+
+
+class SessionExpired(DomainError):
+    def __init__(self, worker: str) -> None:
+        super().__init__(f"the lease of worker {worker!r} ran out; dial again")
+
+
 class Unavailable(DomainError):
     pass
 
@@ -137,3 +150,8 @@ class StoreBusy(Unavailable):
             f"the store did not take the write in {waited_seconds:g} s; "
             "nothing was changed, try again"
         )
+
+
+class StoreFailing(Unavailable):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the store cannot write: {why}; nothing was changed, try again")

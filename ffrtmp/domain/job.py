@@ -11,7 +11,7 @@ job's fence, its holder and a held state. A *late* one (QUEUED, same fence, from
 is accepted when it brings a result: the work is done, and the charge is taken back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -150,6 +150,10 @@ class Job:
     manifest: Manifest | None = None
     failure: Failure | None = None
     detail: str = ""
+
+
+Rule = Callable[[Job], Job]
+"""Returns the job after the move, the same object if it was made before, or raises."""
 
 
 def new_job(*, job_id: str, job_class: str, rank: int, now: datetime, actor: str) -> Job:

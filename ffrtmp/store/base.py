@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.job import Job, JobState
+from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.worker import Capabilities, Requirements
 
@@ -52,7 +52,7 @@ class Change:
     """A pure rule for one job, on behalf of a worker's stream or of the master itself (None)."""
 
     job_id: str
-    rule: Callable[[Job], Job]
+    rule: Rule
     session: SessionKey | None = None
 
 
@@ -158,10 +158,6 @@ class LeaseStore(Protocol):
 
     async def offered_before(self, moment: datetime, limit: int) -> list[Job]:
         """LEASED jobs granted before `moment`."""
-        ...
-
-    async def next_eligible(self, now: datetime) -> datetime | None:
-        """The earliest `eligible_at` after `now` of a queued job: when to look again."""
         ...
 
 

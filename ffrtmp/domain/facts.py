@@ -1,0 +1,69 @@
+"""What happened, as values. The parts report facts; telemetry counts and writes them down."""
+
+from dataclasses import dataclass
+
+from ffrtmp.domain.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobMoved:
+    """`before` is None for a job that was just submitted."""
+
+    before: Job | None
+    after: Job
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    worker: str
+    epoch: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    worker: str
+    epoch: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRefused:
+    worker: str
+    address: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTook:
+    """One pass of the dispatcher: how long, and how many jobs it granted."""
+
+    seconds: float
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeUnknown:
+    """A peer said something this build does not know; it was ignored."""
+
+    peer: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """The store could not serve a loop of the master, which tries again."""
+
+    where: str
+    why: str
+
+
+Fact = (
+    JobMoved
+    | SessionOpened
+    | SessionClosed
+    | StreamRefused
+    | ClaimTook
+    | EnvelopeUnknown
+    | StoreFailed
+)

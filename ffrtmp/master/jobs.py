@@ -1,0 +1,57 @@
+"""Every change of a job passes here: the store applies it, then whoever listens is told.
+
+Listeners are told after the commit, in order of the outcomes, and must not block or raise.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from ffrtmp.domain.job import Job
+from ffrtmp.domain.spec import JobSpec
+from ffrtmp.store.base import Change, JobStore, Moved, NewJob, Outcome
+
+Listener = Callable[[Job | None, Job], None]
+"""Takes the job before (None: just submitted) and after."""
+
+
+class Jobs:
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
+        """All or none. A job that existed already is returned, and nobody is told."""
+        stored = await self._store.submit(jobs)
+        for new, job in zip(jobs, stored, strict=True):
+            if new.job.job_id == job.job_id:
+                self._tell(None, job)
+        return stored
+
+    async def change(self, changes: Sequence[Change]) -> list[Outcome]:
+        if not changes:
+            return []
+        outcomes = await self._store.change(changes)
+        for outcome in outcomes:
+            if isinstance(outcome, Moved) and outcome.before is not outcome.after:
+                self._tell(outcome.before, outcome.after)
+        return outcomes
+
+    async def claim(
+        self,
+        classes: Mapping[str, int],
+        *,
+        now: datetime,
+        choose: Callable[[Sequence[Job]], Sequence[Change]],
+    ) -> list[tuple[Job, JobSpec]]:
+        """Grants what `choose` says; returns the granted jobs."""
+        granted = await self._store.claim(classes, now=now, choose=choose)
+        for moved, _ in granted:
+            self._tell(moved.before, moved.after)
+        return [(moved.after, spec) for moved, spec in granted]
+
+    def _tell(self, before: Job | None, after: Job) -> None:
+        for listener in self._listeners:
+            listener(before, after)

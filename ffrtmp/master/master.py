@@ -1,0 +1,217 @@
+"""The master's use cases. No gRPC, no protobuf: it decides by the domain and acts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from ffrtmp.domain import job as rules
+from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec
+from ffrtmp.domain.facts import Fact, JobMoved
+from ffrtmp.domain.job import TERMINAL_STATES
+from ffrtmp.domain.messages import Progress, Reconnect
+from ffrtmp.domain.scheduling import rank
+from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.timers import Timers
+from ffrtmp.domain.worker import requirements
+from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.master.dispatcher import Dispatcher, Health
+from ffrtmp.master.jobs import Jobs
+from ffrtmp.master.outbox import Send
+from ffrtmp.master.paging import key_from, page_size, token_after
+from ffrtmp.master.parts import Parts
+from ffrtmp.master.roster import Roster
+from ffrtmp.master.session import Events, Session
+from ffrtmp.master.sweeper import Sweeper
+from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, view_of
+from ffrtmp.master.watchers import Watchers
+from ffrtmp.store.base import Change, JobFilter, JobRecord, NewJob, PageKey, Store
+
+LARGEST_BATCH = 1000
+LONGEST_KEY = 128
+
+
+class Master:
+    def __init__(
+        self,
+        store: Store,
+        timers: Timers,
+        *,
+        clocks: tuple[Callable[[], datetime], Callable[[], float]],
+        chance: Callable[[], float],
+        new_id: Callable[[], str],
+        observe: Callable[[Fact], None],
+    ) -> None:
+        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
+        woken = asyncio.Event()
+        jobs = Jobs(store)
+        self._parts = Parts(
+            store=store,
+            jobs=jobs,
+            roster=Roster(),
+            watchers=Watchers(),
+            timers=timers,
+            now=clocks[0],
+            boot=clocks[1],
+            chance=chance,
+            observe=observe,
+            wake=woken.set,
+        )
+        self._new_id = new_id
+        self._dispatcher = Dispatcher(self._parts, woken)
+        jobs.listen(self._parts.roster.note)
+        jobs.listen(self._dispatcher.note)
+        jobs.listen(self._parts.watchers.note)
+        jobs.listen(lambda before, after: observe(JobMoved(before, after)))
+
+    @property
+    def health(self) -> Health:
+        return self._dispatcher.health
+
+    @property
+    def roster(self) -> Roster:
+        return self._parts.roster
+
+    async def run(self) -> None:
+        """Dispatches and sweeps until cancelled."""
+        self._parts.roster.learn(await self._parts.store.classes())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._dispatcher.run())
+            tasks.create_task(Sweeper(self._parts).run())
+
+    # -- jobs -------------------------------------------------------------------------------
+
+    async def submit(self, submissions: Sequence[Submission], *, actor: str) -> list[JobRecord]:
+        """Adds all or none.
+
+        Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken.
+        """
+        if not 1 <= len(submissions) <= LARGEST_BATCH:
+            raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
+        new = []
+        for number, submission in enumerate(submissions):
+            try:
+                new.append(self._new_job(submission, actor))
+            except InvalidArgument as error:
+                raise _within(error, number, len(submissions)) from error
+        self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
+        stored = await self._parts.jobs.submit(new)
+        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
+
+    def _new_job(self, submission: Submission, actor: str) -> NewJob:
+        if not 1 <= len(submission.key) <= LONGEST_KEY:
+            raise InvalidArgument(
+                "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
+            )
+        spec = expand(submission.spec)
+        needs = requirements(spec)
+        now = self._parts.now()
+        job = rules.new_job(
+            job_id=self._new_id(),
+            job_class=needs.job_class,
+            rank=rank(submit_at=now, queue=spec.queue, priority=spec.priority),
+            now=now,
+            actor=actor,
+        )
+        return NewJob(
+            job=job,
+            spec=spec,
+            requirements=needs,
+            key=submission.key,
+            digest=submission.digest,
+        )
+
+    async def get(self, job_id: str) -> JobView:
+        """Raises JobNotFound."""
+        record = await self._parts.store.get(job_id)
+        return JobView(record, await self._parts.store.events(job_id), self._progress_of(record))
+
+    def _progress_of(self, record: JobRecord) -> Progress | None:
+        holder = record.job.holder
+        presence = self._parts.roster.get(holder.worker) if holder else None
+        key = AttemptKey(record.job.job_id, record.job.fence)
+        return presence.progress.get(key) if presence else None
+
+    async def find(
+        self, wanted: JobFilter, *, size: int, page_token: str
+    ) -> tuple[list[JobRecord], str]:
+        """One page, newest first, and the token of the next (empty: the last page)."""
+        size = page_size(size)
+        after = key_from(page_token, wanted)
+        records = await self._parts.store.find(wanted, size=size + 1, after=after)
+        page = records[:size]
+        if len(records) <= size:
+            return page, ""
+        last = page[-1].job
+        return page, token_after(PageKey(last.submit_at, last.job_id), wanted)
+
+    async def watch(self, job_id: str, after: int) -> AsyncIterator[Watched]:
+        """Every event above `after`, then new ones, progress in between; ends with the job.
+
+        Raises JobNotFound.
+        """
+        record = await self._parts.store.get(job_id)
+        with self._parts.watchers.following(job_id) as watcher:
+            if (progress := self._progress_of(record)) is not None:
+                watcher.wake(progress)
+            while True:
+                for event in await self._parts.store.events(job_id, after=after):
+                    after = event.number
+                    if event.state in TERMINAL_STATES:
+                        yield Watched(event=event, record=await self._parts.store.get(job_id))
+                        return
+                    yield Watched(event=event)
+                if after == record.job.version and record.job.state in TERMINAL_STATES:
+                    return  # everything was seen before
+                if (progress := watcher.take_progress()) is not None:
+                    yield Watched(progress=progress)
+                await watcher.wait()
+
+    async def cancel(self, job_id: str, *, actor: str) -> JobRecord:
+        """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""
+        rule = partial(rules.cancel, actor=actor, now=self._parts.now())
+        [outcome] = await self._parts.jobs.change([Change(job_id, rule)])
+        if isinstance(outcome, DomainError):
+            raise outcome
+        return replace(await self._parts.store.get(job_id), job=outcome.after)
+
+    # -- workers ----------------------------------------------------------------------------
+
+    async def workers(self, *, size: int, page_token: str) -> tuple[list[WorkerView], str]:
+        """One page by name, and the token of the next."""
+        size = page_size(size)
+        records = await self._parts.store.workers(size=size + 1, after=page_token)
+        views = [
+            view_of(record, self._parts.roster.get(record.name), self._refused(record.name))
+            for record in records[:size]
+        ]
+        return views, views[-1].record.name if len(records) > size else ""
+
+    async def worker(self, name: str) -> WorkerView:
+        """Raises WorkerNotFound."""
+        record = await self._parts.store.worker(name)
+        return view_of(record, self._parts.roster.get(name), self._refused(name))
+
+    def _refused(self, worker: str) -> dict[str, str]:
+        return dict(self._parts.roster.refused_roots(worker))
+
+    # -- streams ----------------------------------------------------------------------------
+
+    async def serve(self, *, worker: str, address: str, events: Events, send: Send) -> None:
+        """Serves one stream of a worker until it ends. `worker` is the certificate's name."""
+        await Session(self._parts, worker=worker, address=address).run(events, send)
+
+    def send_away(self) -> None:
+        """Asks every worker to dial again, spread over time: this master goes down."""
+        spread = self._parts.roster.reconnect_spread
+        for presence in self._parts.roster:
+            if presence.outbox is not None:
+                presence.outbox.put(Reconnect(spread * self._parts.chance()))
+
+
+def _within(error: InvalidArgument, number: int, count: int) -> InvalidArgument:
+    """Names the job of a batch in the field's path."""
+    field = error.field if count == 1 else f"jobs[{number}].{error.field}"
+    kind = InvalidSpec if isinstance(error, InvalidSpec) else InvalidArgument
+    return kind(field, error.value, error.expected)

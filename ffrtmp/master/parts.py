@@ -1,0 +1,35 @@
+"""What the parts of a master share. Put together once, in `Master`."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ffrtmp.domain.facts import Fact
+from ffrtmp.domain.timers import Timers
+from ffrtmp.master.jobs import Jobs
+from ffrtmp.master.roster import Roster
+from ffrtmp.master.watchers import Watchers
+from ffrtmp.store.base import Store
+
+HELLOS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """`now` is for showing and ordering, `boot` (seconds of CLOCK_BOOTTIME) for leases.
+
+    `chance` is uniform in [0, 1). `wake` tells the dispatcher that something may be possible now.
+    """
+
+    store: Store
+    jobs: Jobs
+    roster: Roster
+    watchers: Watchers
+    timers: Timers
+    now: Callable[[], datetime]
+    boot: Callable[[], float]
+    chance: Callable[[], float]
+    observe: Callable[[Fact], None]
+    wake: Callable[[], None]
+    hellos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HELLOS_AT_ONCE))

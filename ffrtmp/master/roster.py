@@ -1,0 +1,162 @@
+"""Who is here: the live workers in memory, what each may run, and what it holds.
+
+A mirror for speed, never the truth: the store decides, and every heartbeat is held against it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ffrtmp.domain.errors import DomainError, StaleEpoch
+from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
+from ffrtmp.domain.messages import Cancel, Progress
+from ffrtmp.domain.scheduling import Room
+from ffrtmp.domain.session import AttemptKey, AttemptReport
+from ffrtmp.domain.worker import Capabilities, Load, Requirements, misfit, refused_roots
+from ffrtmp.master.outbox import Outbox
+from ffrtmp.store.base import SessionKey
+
+RETURNS_A_SECOND = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SentOffer:
+    """An offer that waits for its answer. `at`: seconds of CLOCK_BOOTTIME."""
+
+    number: int
+    at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Presence:
+    """One worker. `outbox` is None while its stream is broken and its session still runs."""
+
+    session: SessionKey
+    holder: Holder
+    address: str
+    capabilities: Capabilities
+    outbox: Outbox | None
+    heartbeat_at: datetime
+    beat: float
+    slots: int = 0
+    load: Load = field(default_factory=Load)
+    listed: dict[AttemptKey, AttemptReport] = field(default_factory=dict)
+    held: dict[str, Job] = field(default_factory=dict)
+    offers: dict[AttemptKey, SentOffer] = field(default_factory=dict)
+    excluded: set[str] = field(default_factory=set)
+    progress: dict[AttemptKey, Progress] = field(default_factory=dict)
+    runnable: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        """Slots without an attempt that the worker lists or the store says it holds."""
+        held = {AttemptKey(job.job_id, job.fence) for job in self.held.values()}
+        return max(0, self.slots - len(held | self.listed.keys()))
+
+    def holds(self, key: AttemptKey) -> bool:
+        job = self.held.get(key.job_id)
+        return job is not None and job.fence == key.fence
+
+
+class Roster:
+    def __init__(self) -> None:
+        self._present: dict[str, Presence] = {}
+        self._refused: dict[str, dict[str, str]] = {}
+        self._needs: dict[str, Requirements] = {}
+
+    def get(self, worker: str) -> Presence | None:
+        return self._present.get(worker)
+
+    def __iter__(self) -> Iterator[Presence]:
+        return iter(list(self._present.values()))
+
+    def attach(self, presence: Presence) -> None:
+        """Puts a worker's newest stream in the place of its older one, which is closed."""
+        worker = presence.session.worker
+        older = self._present.get(worker)
+        if older is not None and older.session.epoch > presence.session.epoch:
+            raise StaleEpoch(worker, presence.session.epoch, older.session.epoch)
+        self._present[worker] = presence
+        if older is not None and older.outbox is not None:
+            older.outbox.close(StaleEpoch(worker, older.session.epoch, presence.session.epoch))
+        self.recheck()
+
+    def detach(self, session: SessionKey) -> None:
+        """Its stream broke. The session goes on until it is expired or the worker returns."""
+        if (presence := self._current(session)) is not None:
+            presence.outbox = None
+
+    def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
+        """Its session is over: goodbye, or expired."""
+        if (presence := self._current(session)) is not None:
+            del self._present[session.worker]
+            if presence.outbox is not None and why is not None:
+                presence.outbox.close(why)
+            self.recheck()
+
+    def _current(self, session: SessionKey) -> Presence | None:
+        presence = self._present.get(session.worker)
+        return presence if presence is not None and presence.session == session else None
+
+    @property
+    def reconnect_spread(self) -> timedelta:
+        """Over how long workers spread their return: 200 a second, and at least a second."""
+        return timedelta(seconds=max(1.0, len(self._present) / RETURNS_A_SECOND))
+
+    def learn(self, needs: Mapping[str, Requirements]) -> None:
+        """Makes classes of jobs known, so that workers can be matched with them."""
+        self._needs.update(needs)
+
+    def recheck(self) -> None:
+        """What a worker can run has changed, and with its roots what others can."""
+        self._refused = refused_roots(
+            {name: presence.capabilities.roots for name, presence in self._present.items()}
+        )
+        for presence in self._present.values():
+            presence.runnable.clear()
+
+    def refused_roots(self, worker: str) -> Mapping[str, str]:
+        return self._refused.get(worker, {})
+
+    def rooms(self) -> list[Room]:
+        """Every connected worker, busy ones too, as the scheduling rule wants to see it."""
+        return [
+            Room(
+                holder=presence.holder,
+                free=presence.free,
+                classes=frozenset(name for name in self._needs if self._may_run(presence, name)),
+                excluded=frozenset(presence.excluded),
+            )
+            for presence in self._present.values()
+            if presence.outbox is not None and presence.slots > 0
+        ]
+
+    def _may_run(self, presence: Presence, job_class: str) -> bool:
+        known = presence.runnable.get(job_class)
+        if known is None:
+            refused = self.refused_roots(presence.session.worker)
+            needs = self._needs[job_class]
+            known = misfit(needs, presence.capabilities, refused) is None
+            presence.runnable[job_class] = known
+        return known
+
+    def note(self, before: Job | None, after: Job) -> None:
+        """A job moved: keeps the mirror of who holds what, and tells a worker of a cancel."""
+        former = before.holder if before is not None else None
+        if former is not None and former != after.holder:
+            self._let_go(former, after)
+        if after.holder is not None and after.state in HELD_STATES:
+            presence = self._present.get(after.holder.worker)
+            if presence is not None and presence.holder == after.holder:
+                presence.held[after.job_id] = after
+
+    def _let_go(self, former: Holder, job: Job) -> None:
+        presence = self._present.get(former.worker)
+        if presence is None:
+            return
+        key = AttemptKey(job.job_id, job.fence)
+        presence.held.pop(job.job_id, None)
+        presence.offers.pop(key, None)
+        presence.progress.pop(key, None)
+        if job.state is JobState.CANCELLED and presence.outbox is not None:
+            presence.outbox.put(Cancel(key))

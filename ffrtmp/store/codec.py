@@ -1,0 +1,158 @@
+"""Rows to domain values and back. Nested values are JSON, times microseconds since 1970."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.worker import Capabilities, Requirements
+from ffrtmp.store.base import WorkerRecord
+
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """What both adapters' rows can do."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+JOB_COLUMNS = (
+    "job_id",
+    "state",
+    "job_class",
+    "rank",
+    "submit_time",
+    "eligible_time",
+    "version",
+    "cause",
+    "actor",
+    "changed_time",
+    "fence",
+    "attempts",
+    "charged",
+    "resource_failures",
+    "refundable",
+    "holder",
+    "holder_incarnation",
+    "last_holder",
+    "last_incarnation",
+    "avoid",
+    "start_time",
+    "end_time",
+    "manifest",
+    "failure",
+    "detail",
+)
+
+
+def to_micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def encode(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def decode_spec(text: str) -> JobSpec:
+    return msgspec.json.decode(text, type=JobSpec)
+
+
+def decode_requirements(text: str) -> Requirements:
+    return msgspec.json.decode(text, type=Requirements)
+
+
+def decode_event(text: str) -> JobEvent:
+    return msgspec.json.decode(text, type=JobEvent)
+
+
+def job_to_row(job: Job) -> tuple[object, ...]:
+    """In the order of JOB_COLUMNS."""
+    return (
+        job.job_id,
+        job.state.value,
+        job.job_class,
+        job.rank,
+        to_micros(job.submit_at),
+        to_micros(job.eligible_at),
+        job.version,
+        job.cause.value,
+        job.actor,
+        to_micros(job.changed_at),
+        job.fence,
+        job.attempts,
+        job.charged,
+        job.resource_failures,
+        int(job.refundable),
+        job.holder.worker if job.holder else None,
+        job.holder.incarnation if job.holder else None,
+        job.last_holder.worker if job.last_holder else None,
+        job.last_holder.incarnation if job.last_holder else None,
+        job.avoid,
+        to_micros(job.start_at) if job.start_at else None,
+        to_micros(job.end_at) if job.end_at else None,
+        encode(job.manifest) if job.manifest else None,
+        encode(job.failure) if job.failure else None,
+        job.detail,
+    )
+
+
+def job_from_row(row: Row) -> Job:
+    return Job(
+        job_id=row["job_id"],
+        state=JobState(row["state"]),
+        job_class=row["job_class"],
+        rank=row["rank"],
+        submit_at=from_micros(row["submit_time"]),
+        eligible_at=from_micros(row["eligible_time"]),
+        version=row["version"],
+        cause=Cause(row["cause"]),
+        actor=row["actor"],
+        changed_at=from_micros(row["changed_time"]),
+        fence=row["fence"],
+        attempts=row["attempts"],
+        charged=row["charged"],
+        resource_failures=row["resource_failures"],
+        refundable=bool(row["refundable"]),
+        holder=_holder(row["holder"], row["holder_incarnation"]),
+        last_holder=_holder(row["last_holder"], row["last_incarnation"]),
+        avoid=row["avoid"],
+        start_at=_maybe_time(row["start_time"]),
+        end_at=_maybe_time(row["end_time"]),
+        manifest=_maybe(row["manifest"], Manifest),
+        failure=_maybe(row["failure"], Failure),
+        detail=row["detail"],
+    )
+
+
+def worker_from_row(row: Row) -> WorkerRecord:
+    return WorkerRecord(
+        name=row["worker"],
+        incarnation=row["incarnation"],
+        epoch=row["epoch"],
+        address=row["address"],
+        alive=bool(row["alive"]),
+        capabilities=msgspec.json.decode(row["capabilities"], type=Capabilities),
+    )
+
+
+def _holder(worker: str | None, incarnation: str | None) -> Holder | None:
+    return Holder(worker, incarnation or "") if worker is not None else None
+
+
+def _maybe_time(micros: int | None) -> datetime | None:
+    return from_micros(micros) if micros is not None else None
+
+
+def _maybe(text: str | None, kind: type[T]) -> T | None:
+    return msgspec.json.decode(text, type=kind) if text is not None else None

@@ -1,0 +1,41 @@
+"""Opens SQLite files the way this store wants them."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from ffrtmp.store.errors import StoreUnusable
+from ffrtmp.store.migrate import migrate
+
+
+@asynccontextmanager
+async def open_database(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """The connection that writes. Every commit is on the disk when it returns."""
+    async with aiosqlite.connect(path, isolation_level=None) as connection:
+        try:
+            await _prepare(connection, path)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"cannot use {path} as a database: {error}") from error
+        yield connection
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
+    connection.row_factory = aiosqlite.Row
+    # A commit that cannot be served waits in the writer, which can give up; SQLite cannot.
+    await connection.execute("PRAGMA busy_timeout = 0")
+    await connection.execute("PRAGMA journal_mode = WAL")
+    await connection.execute("PRAGMA synchronous = FULL")
+    await connection.execute("PRAGMA foreign_keys = ON")
+    await migrate(connection, str(path))
+
+
+@asynccontextmanager
+async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with aiosqlite.connect(path, isolation_level=None) as connection:
+        connection.row_factory = aiosqlite.Row
+        await connection.execute("PRAGMA query_only = ON")
+        await connection.execute("PRAGMA busy_timeout = 1000")
+        yield connection
