@@ -1,0 +1,83 @@
+"""What a probe found in a file: its packets, not its header, are the measure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ffrtmp.domain.spec import FrameRate
+
+
+SQUARE = FrameRate(1)
+
+
+class Kind(StrEnum):
+    VIDEO = "video"
+    AUDIO = "audio"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo:
+    """One stream. Times in seconds, from the packets; `end` is the last one's end."""
+
+    index: int
+    kind: Kind
+    codec: str
+    packets: int
+    starts_with_key: bool = True
+    start: float | None = None
+    end: float | None = None
+    largest_gap: float = 0.0
+    width: int = 0
+    height: int = 0
+    pixel_format: str = ""
+    frame_rate: FrameRate | None = None
+    sample_aspect: FrameRate = SQUARE
+    rotation: int = 0
+    sample_rate: int = 0
+    channels: int = 0
+    attached_picture: bool = False
+
+    @property
+    def duration(self) -> float:
+        """In seconds; 0 without packets."""
+        return 0.0 if self.start is None or self.end is None else self.end - self.start
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Coded width and height as they lie after rotation."""
+        turned = self.rotation % 180 != 0
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """A file. `declared_duration` is what its header says, in seconds; None if it does not."""
+
+    size: int
+    format_name: str
+    declared_duration: float | None
+    streams: tuple[StreamInfo, ...]
+
+    @property
+    def video(self) -> StreamInfo | None:
+        """The picture: the largest one that is not cover art."""
+        pictures = [
+            stream
+            for stream in self.streams
+            if stream.kind is Kind.VIDEO and not stream.attached_picture and stream.packets
+        ]
+        return max(pictures, key=lambda stream: stream.width * stream.height, default=None)
+
+    @property
+    def audio(self) -> StreamInfo | None:
+        """The sound: the first stream of it."""
+        sounds = (s for s in self.streams if s.kind is Kind.AUDIO and s.packets)
+        return next(sounds, None)
+
+    @property
+    def duration(self) -> float:
+        """From the first packet of picture and sound to the end of the last, in seconds."""
+        kept = [stream for stream in (self.video, self.audio) if stream is not None]
+        starts = [stream.start for stream in kept if stream.start is not None]
+        ends = [stream.end for stream in kept if stream.end is not None]
+        return max(ends) - min(starts) if starts and ends else 0.0

@@ -1,0 +1,165 @@
+"""Is the output what was planned? Checked against the source's packets, not its header.
+
+V0: FFmpeg's own account. V2: streams, codecs, sizes. V3: packets, lengths, gaps, offsets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ffrtmp.domain.spec import AudioCodec, VideoCodec
+from ffrtmp.ffmpeg.failure import fatal_lines
+from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
+from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, VideoPlan
+
+CODEC_NAMES = {
+    VideoCodec.H264: "h264",
+    VideoCodec.H265: "hevc",
+    VideoCodec.AV1: "av1",
+    VideoCodec.VP9: "vp9",
+    VideoCodec.VP8: "vp8",
+    AudioCodec.AAC: "aac",
+    AudioCodec.OPUS: "opus",
+}
+"""As a probe names them."""
+
+LENGTH_SHARE = 0.001
+FRAME_SHARE = 0.002
+SOUND_SECONDS = 0.1
+OFFSET_SECONDS = 0.04
+GAP_SECONDS = 1.0
+TRUNCATED_SHARE = 0.98
+TRUNCATED_SECONDS = 1.0
+DEFAULT_FRAME = 1 / 25
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One failed check: by which rule, what was expected, what was found."""
+
+    rule: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: expected {self.expected}, found {self.found}"
+
+
+def judge_run(log: Sequence[str], *, said_end: bool) -> list[Problem]:
+    """V0, for a run that ended with exit code 0 and was not signalled by us."""
+    problems = []
+    if not said_end:
+        problems.append(Problem("V0 end of progress", "progress=end", "none"))
+    problems += [Problem("V0 log", "no fatal line", line) for line in fatal_lines(log)[:1]]
+    return problems
+
+
+def judge_source(source: MediaInfo) -> Problem | None:
+    """A source whose packets end well before its header says is cut off, however readable."""
+    declared = source.declared_duration
+    kept = [stream for stream in (source.video, source.audio) if stream is not None]
+    if not kept:
+        return Problem("source streams", "picture or sound with packets", "none")
+    if declared is None:
+        return None
+    ends = max((stream.end for stream in kept if stream.end is not None), default=0.0)
+    starts = min((stream.start for stream in kept if stream.start is not None), default=0.0)
+    reached = max(ends, ends - starts)
+    if reached < declared * TRUNCATED_SHARE and declared - reached > TRUNCATED_SECONDS:
+        return Problem("source length", f"{declared:.2f} s", f"packets for {reached:.2f} s only")
+    return None
+
+
+def verify(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
+    """V2 and V3. Empty: the file may be published."""
+    if found.size == 0:
+        return [Problem("V1 size", "a file with bytes", "0 bytes")]
+    problems = _streams(plan, found)
+    if problems:
+        return problems
+    if plan.video is not None and found.video is not None:
+        problems += _picture(plan.video, found.video)
+    if plan.audio is not None and found.audio is not None:
+        problems += _sound(plan.audio, found.audio)
+    return problems + _offset(plan, found)
+
+
+def _streams(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
+    problems = []
+    for kind, wanted in ((Kind.VIDEO, plan.video), (Kind.AUDIO, plan.audio)):
+        count = sum(stream.kind is kind and stream.packets > 0 for stream in found.streams)
+        expected = 0 if wanted is None else 1
+        if count != expected:
+            problems.append(Problem(f"V2 {kind} streams", f"{expected}", f"{count}"))
+    return problems
+
+
+def _picture(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
+    problems = []
+    codec = plan.source.codec if plan.encoder is None else _name(plan.settings.codec)
+    if found.codec != codec:
+        problems.append(Problem("V2 video codec", codec, found.codec))
+    if (found.width, found.height) != (plan.width, plan.height):
+        problems.append(
+            Problem("V2 size", f"{plan.width}x{plan.height}", f"{found.width}x{found.height}")
+        )
+    if plan.encoder is not None and found.pixel_format != plan.pixel_format:
+        problems.append(Problem("V2 pixel format", plan.pixel_format, found.pixel_format))
+    if not found.starts_with_key:
+        problems.append(Problem("V2 first picture", "a keyframe", "none"))
+    return problems + _frames(plan, found)
+
+
+def _frames(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
+    problems = []
+    kept = plan.settings.frame_rate is None
+    allowed = 0 if kept else max(2, round(plan.frames * FRAME_SHARE))
+    if abs(found.packets - plan.frames) > allowed:
+        problems.append(Problem("V3 frames", f"{plan.frames} +- {allowed}", f"{found.packets}"))
+    slack = max(2 * _frame_seconds(plan), plan.duration * LENGTH_SHARE)
+    if abs(found.duration - plan.duration) > slack:
+        problems.append(_length("video", plan.duration, slack, found.duration))
+    if found.largest_gap > max(GAP_SECONDS, plan.source.largest_gap + slack):
+        problems.append(
+            Problem("V3 video gap", f"at most {GAP_SECONDS:g} s", f"{found.largest_gap:.2f} s")
+        )
+    return problems
+
+
+def _sound(plan: AudioPlan, found: StreamInfo) -> list[Problem]:
+    problems = []
+    codec = plan.source.codec if plan.encoder is None else _name(plan.settings.codec)
+    if found.codec != codec:
+        problems.append(Problem("V2 audio codec", codec, found.codec))
+    slack = max(SOUND_SECONDS, plan.duration * LENGTH_SHARE)
+    if abs(found.duration - plan.duration) > slack:
+        problems.append(_length("audio", plan.duration, slack, found.duration))
+    if found.largest_gap > max(GAP_SECONDS, plan.source.largest_gap + slack):
+        problems.append(
+            Problem("V3 audio gap", f"at most {GAP_SECONDS:g} s", f"{found.largest_gap:.2f} s")
+        )
+    return problems
+
+
+def _offset(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
+    """Sound against picture, at the start: as in the source."""
+    if plan.video is None or plan.audio is None or not found.video or not found.audio:
+        return []
+    before = (plan.audio.source.start or 0.0) - (plan.video.source.start or 0.0)
+    after = (found.audio.start or 0.0) - (found.video.start or 0.0)
+    slack = OFFSET_SECONDS + _frame_seconds(plan.video)
+    if abs(after - before) > slack:
+        return [Problem("V3 sound offset", f"{before:+.3f} s +- {slack:.3f} s", f"{after:+.3f} s")]
+    return []
+
+
+def _frame_seconds(plan: VideoPlan) -> float:
+    rate = plan.settings.frame_rate or plan.source.frame_rate
+    return rate.denominator / rate.numerator if rate else DEFAULT_FRAME
+
+
+def _length(kind: str, expected: float, slack: float, found: float) -> Problem:
+    return Problem(f"V3 {kind} length", f"{expected:.3f} s +- {slack:.3f} s", f"{found:.3f} s")
+
+
+def _name(codec: VideoCodec | AudioCodec | None) -> str:
+    return CODEC_NAMES[codec] if codec is not None else ""
