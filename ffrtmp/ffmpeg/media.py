@@ -5,7 +5,6 @@ from enum import StrEnum
 
 from ffrtmp.domain.spec import FrameRate
 
-
 SQUARE = FrameRate(1)
 
 
@@ -17,7 +16,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
-    """One stream. Times in seconds, from the packets; `end` is the last one's end."""
+    """One stream. Times in seconds, from the packets: `last` one's start, and its `end`."""
 
     index: int
     kind: Kind
@@ -25,6 +24,7 @@ class StreamInfo:
     packets: int
     starts_with_key: bool = True
     start: float | None = None
+    last: float | None = None
     end: float | None = None
     largest_gap: float = 0.0
     width: int = 0
@@ -41,6 +41,11 @@ class StreamInfo:
     def duration(self) -> float:
         """In seconds; 0 without packets."""
         return 0.0 if self.start is None or self.end is None else self.end - self.start
+
+    @property
+    def span(self) -> float:
+        """From the first packet's start to the last one's: how long the last lasts is a guess."""
+        return 0.0 if self.start is None or self.last is None else self.last - self.start
 
     @property
     def shown_size(self) -> tuple[int, int]:

@@ -99,6 +99,7 @@ def generated(source: TestSource) -> MediaInfo:
         codec="rawvideo",
         packets=frames,
         start=0.0,
+        last=float((frames - 1) / rate),
         end=float(frames / rate),
         width=source.width,
         height=source.height,

@@ -115,9 +115,10 @@ def _frames(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
     allowed = 0 if kept else max(2, round(plan.frames * FRAME_SHARE))
     if abs(found.packets - plan.frames) > allowed:
         problems.append(Problem("V3 frames", f"{plan.frames} +- {allowed}", f"{found.packets}"))
-    slack = max(2 * _frame_seconds(plan), plan.duration * LENGTH_SHARE)
-    if abs(found.duration - plan.duration) > slack:
-        problems.append(_length("video", plan.duration, slack, found.duration))
+    expected = plan.source.span
+    slack = max(2 * _frame_seconds(plan), expected * LENGTH_SHARE)
+    if abs(found.span - expected) > slack:
+        problems.append(_length("video", expected, slack, found.span))
     if found.largest_gap > max(GAP_SECONDS, plan.source.largest_gap + slack):
         problems.append(
             Problem("V3 video gap", f"at most {GAP_SECONDS:g} s", f"{found.largest_gap:.2f} s")
@@ -153,8 +154,9 @@ def _offset(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
 
 
 def _frame_seconds(plan: VideoPlan) -> float:
-    rate = plan.settings.frame_rate or plan.source.frame_rate
-    return rate.denominator / rate.numerator if rate else DEFAULT_FRAME
+    """Of the slower of source and output: a new rate moves the ends by up to a frame of either."""
+    rates = [rate for rate in (plan.settings.frame_rate, plan.source.frame_rate) if rate]
+    return max((rate.denominator / rate.numerator for rate in rates), default=DEFAULT_FRAME)
 
 
 def _length(kind: str, expected: float, slack: float, found: float) -> Problem:

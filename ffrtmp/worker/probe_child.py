@@ -1,40 +1,59 @@
 """Reads a file's packets with PyAV, in a process of its own, and prints one JSON object.
 
 The only module that imports PyAV: what a hostile file does to it, it does here, under limits.
-Nothing is decoded. `{"media": ...}` or `{"error": "..."}` a path, one line each.
+Of each picture one frame is decoded, else packets are counted.
+`{"media": ...}` or `{"error": "..."}` a path, one line each.
 """
 
 import resource
 import sys
 from array import array
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import msgspec
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
 
 from ffrtmp.domain.spec import FrameRate
-from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
+from ffrtmp.ffmpeg.media import SQUARE, Kind, MediaInfo, StreamInfo
 
 CPU_SECONDS = 600
 MEMORY_BYTES = 4 << 30
+FRAMES_TRIED = 48
+DECODERS = {
+    "libdav1d": "av1",
+    "libaom-av1": "av1",
+    "libvpx": "vp8",
+    "libvpx-vp9": "vp9",
+    "libopus": "opus",
+    "libvorbis": "vorbis",
+    "mp3float": "mp3",
+}
 KINDS = {"video": Kind.VIDEO, "audio": Kind.AUDIO}
 
 
 class _Packets:
     """What is kept of one stream's packets."""
 
-    def __init__(self, time_base: float) -> None:
-        self._time_base = time_base
+    def __init__(self, stream: Stream) -> None:
+        self._time_base = float(stream.time_base or 0)
         self._starts = array("d")
         self._end: float | None = None
+        self._after_cut = False
         self.count = 0
         self.starts_with_key = True
 
-    def add(self, packet: "av.Packet") -> None:
-        if packet.size == 0:
+    def add(self, packet: "Packet[Any]") -> None:
+        if packet.is_discard:
+            self._after_cut = True  # before the edit list's cut: decoded, never shown
             return
         if self.count == 0:
-            self.starts_with_key = packet.is_keyframe
+            self.starts_with_key = packet.is_keyframe or self._after_cut
         self.count += 1
         ticks = packet.pts if packet.pts is not None else packet.dts
         if ticks is None:
@@ -44,85 +63,101 @@ class _Packets:
         self._starts.append(start)
         self._end = end if self._end is None else max(self._end, end)
 
-    def summary(self) -> tuple[float | None, float | None, float]:
+    def summary(self) -> dict[str, Any]:
         """Start, end and the largest gap between two starts, in seconds."""
+        if self._end is None:
+            return {}
         starts = sorted(self._starts)
-        if not starts or self._end is None:
-            return None, None, 0.0
-        gaps = (later - earlier for earlier, later in zip(starts, starts[1:], strict=False))
-        return starts[0], self._end, max(gaps, default=0.0)
+        gaps = (later - earlier for earlier, later in pairwise(starts))
+        return {
+            "start": starts[0],
+            "last": starts[-1],
+            "end": self._end,
+            "largest_gap": max(gaps, default=0.0),
+        }
+
+
+class _Turn:
+    """How a picture is turned. Only a decoded frame tells, so the first one is decoded."""
+
+    def __init__(self) -> None:
+        self.degrees = 0
+        self._tries = FRAMES_TRIED
+
+    def look(self, packet: "Packet[Any]") -> None:
+        if self._tries == 0:
+            return
+        self._tries -= 1
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, ValueError):
+            return  # FFmpeg itself will say what is wrong with it
+        for frame in frames:
+            self.degrees = round(frame.rotation) % 360
+            self._tries = 0
 
 
 def probe(path: str) -> MediaInfo:
+    """Raises av.FFmpegError, OSError."""
     options = {"protocol_whitelist": "file"}
     with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
-        packets = {
-            stream.index: _Packets(float(stream.time_base or 0)) for stream in container.streams
-        }
+        packets = {stream.index: _Packets(stream) for stream in container.streams}
+        turns = {stream.index: _Turn() for stream in container.streams.video}
         for packet in container.demux():
-            if packet.stream_index in packets:
+            if packet.size and packet.stream_index in packets:
                 packets[packet.stream_index].add(packet)
-        streams = tuple(_stream(stream, packets[stream.index]) for stream in container.streams)
+                if packet.stream_index in turns:
+                    turns[packet.stream_index].look(packet)
         declared = container.duration
         return MediaInfo(
             size=Path(path).stat().st_size,
             format_name=container.format.name,
             declared_duration=declared / av.time_base if declared and declared > 0 else None,
-            streams=streams,
+            streams=tuple(
+                _stream(stream, packets[stream.index], turns.get(stream.index))
+                for stream in container.streams
+            ),
         )
 
 
-def _stream(stream: "av.stream.Stream", packets: _Packets) -> StreamInfo:
-    kind = KINDS.get(stream.type, Kind.OTHER)
-    start, end, gap = packets.summary()
-    facts = _picture(stream) if kind is Kind.VIDEO else {}
-    if kind is Kind.AUDIO:
+def _stream(stream: Stream, packets: _Packets, turn: _Turn | None) -> StreamInfo:
+    facts = packets.summary()
+    if isinstance(stream, VideoStream):
+        facts |= _picture(stream) | {"rotation": turn.degrees if turn else 0}
+    elif isinstance(stream, AudioStream):
         context = stream.codec_context
-        facts = {"sample_rate": context.sample_rate or 0, "channels": context.channels or 0}
-    codec = stream.codec_context.name if stream.codec_context else ""
+        facts |= {"sample_rate": context.sample_rate or 0, "channels": context.channels or 0}
     return StreamInfo(
         index=stream.index,
-        kind=kind,
-        codec=_codec_name(codec),
+        kind=KINDS.get(stream.type, Kind.OTHER),
+        codec=_codec_name(stream),
         packets=packets.count,
         starts_with_key=packets.starts_with_key,
-        start=start,
-        end=end,
-        largest_gap=gap,
         **facts,
     )
 
 
-def _picture(stream: "av.VideoStream") -> dict[str, object]:
+def _picture(stream: VideoStream) -> dict[str, Any]:
     context = stream.codec_context
     aspect = stream.sample_aspect_ratio
     rate = stream.average_rate or stream.guessed_rate
-    attached = getattr(stream.disposition, "name", "") or ""
     return {
         "width": context.width,
         "height": context.height,
         "pixel_format": context.pix_fmt or "",
         "frame_rate": FrameRate(rate.numerator, rate.denominator) if rate else None,
-        "sample_aspect": FrameRate(aspect.numerator, aspect.denominator)
-        if aspect
-        else FrameRate(1),
-        "rotation": _rotation(stream),
-        "attached_picture": "attached_pic" in attached,
+        "sample_aspect": FrameRate(aspect.numerator, aspect.denominator) if aspect else SQUARE,
+        "attached_picture": Disposition.attached_pic in stream.disposition,
     }
 
 
-def _rotation(stream: "av.VideoStream") -> int:
-    """Whole degrees, from the display matrix."""
-    side_data = getattr(stream, "side_data", None) or {}
-    angle = side_data.get("DISPLAYMATRIX", 0) if hasattr(side_data, "get") else 0
-    return round(angle) % 360
-
-
-def _codec_name(name: str) -> str:
+def _codec_name(stream: Stream) -> str:
     """Decoders have names of their own; what matters is the codec."""
-    return {"libdav1d": "av1", "libaom-av1": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9"}.get(
-        name, name.removeprefix("lib")
-    )
+    context = getattr(stream, "codec_context", None)
+    if context is None:
+        return ""
+    name: str = context.name
+    return DECODERS.get(name, name)
 
 
 def _limit() -> None:
