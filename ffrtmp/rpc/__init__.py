@@ -1,0 +1,1 @@
+"""Translates between the domain and gRPC. The only place that sees both."""

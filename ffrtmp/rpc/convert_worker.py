@@ -1,0 +1,62 @@
+"""What a worker can do and how busy it is, to and from the wire."""
+
+from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.v1 import admin_service_pb2 as pb
+
+
+def capabilities_to_pb(capabilities: Capabilities) -> pb.WorkerCapabilities:
+    return pb.WorkerCapabilities(
+        version=capabilities.version,
+        spec_version=capabilities.spec_version,
+        ffmpeg_version=capabilities.ffmpeg_version,
+        codecs=sorted(capabilities.codecs),
+        encoders=capabilities.encoders,
+        roots=[_root_to_pb(root) for root in capabilities.roots],
+        cpu_count=capabilities.cpu_count,
+        memory=capabilities.memory_bytes,
+    )
+
+
+def capabilities_from_pb(capabilities: pb.WorkerCapabilities) -> Capabilities:
+    return Capabilities(
+        version=capabilities.version,
+        spec_version=capabilities.spec_version,
+        ffmpeg_version=capabilities.ffmpeg_version,
+        codecs=frozenset(capabilities.codecs),
+        encoders=tuple(capabilities.encoders),
+        roots=tuple(_root_from_pb(root) for root in capabilities.roots),
+        cpu_count=capabilities.cpu_count,
+        memory_bytes=capabilities.memory,
+    )
+
+
+def _root_to_pb(root: RootReport) -> pb.WorkerRoot:
+    return pb.WorkerRoot(
+        name=root.name,
+        nonce=root.nonce,
+        seen_nonces=sorted(root.sees),
+        empty=root.empty,
+        problem=root.problem,
+    )
+
+
+def _root_from_pb(root: pb.WorkerRoot) -> RootReport:
+    return RootReport(
+        name=root.name,
+        nonce=root.nonce,
+        sees=frozenset(root.seen_nonces),
+        empty=root.empty,
+        problem=root.problem,
+    )
+
+
+def load_to_pb(load: Load) -> pb.WorkerLoad:
+    return pb.WorkerLoad(
+        cpu_load=load.cpu_load, memory_free=load.memory_free, disk_free=dict(load.disk_free)
+    )
+
+
+def load_from_pb(load: pb.WorkerLoad) -> Load:
+    return Load(
+        cpu_load=load.cpu_load, memory_free=load.memory_free, disk_free=dict(load.disk_free)
+    )

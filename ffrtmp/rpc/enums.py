@@ -1,0 +1,62 @@
+"""Every enum of the wire and its twin in the domain: one table each, made by name."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.job import Cause, JobState
+from ffrtmp.domain.messages import ResultOutcome, ResultStep
+from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.session import Phase, VerdictKind
+from ffrtmp.domain.spec import AudioCodec, Container, Priority, Queue, Speed, VideoCodec
+from ffrtmp.v1 import job_pb2, worker_service_pb2
+
+T = TypeVar("T", bound=StrEnum)
+
+
+class Twins(Generic[T]):
+    """`JOB_STATE_QUEUED` is the twin of `JobState.QUEUED`; 0 is never a member."""
+
+    def __init__(self, wire: Any, members: type[T], prefix: str) -> None:
+        self._to_wire = {member: wire.Value(f"{prefix}_{member.name}") for member in members}
+        self._from_wire = {number: member for member, number in self._to_wire.items()}
+        self._name = members.__name__
+
+    @property
+    def table(self) -> Mapping[T, int]:
+        return self._to_wire
+
+    def to_wire(self, member: T) -> int:
+        return self._to_wire[member]
+
+    def from_wire(self, number: int) -> T | None:
+        """None for 0 and for a member that this build does not know."""
+        return self._from_wire.get(number)
+
+    def required(self, number: int, field: str) -> T:
+        """Raises InvalidSpec for 0 and for what this build does not know."""
+        member = self._from_wire.get(number)
+        if member is None:
+            names = ", ".join(member.name for member in self._to_wire)
+            raise InvalidSpec(field, number, f"one of {names}")
+        return member
+
+    def chosen(self, number: int, field: str) -> T | None:
+        """None for 0; raises InvalidSpec for what this build does not know."""
+        return self.required(number, field) if number else None
+
+
+JOB_STATES = Twins(job_pb2.JobState, JobState, "JOB_STATE")
+REASONS = Twins(job_pb2.FailureReason, Reason, "FAILURE_REASON")
+CAUSES = Twins(job_pb2.JobCause, Cause, "JOB_CAUSE")
+PHASES = Twins(job_pb2.AttemptPhase, Phase, "ATTEMPT_PHASE")
+QUEUES = Twins(job_pb2.Queue, Queue, "QUEUE")
+PRIORITIES = Twins(job_pb2.Priority, Priority, "PRIORITY")
+CONTAINERS = Twins(job_pb2.Container, Container, "CONTAINER")
+VIDEO_CODECS = Twins(job_pb2.VideoCodec, VideoCodec, "VIDEO_CODEC")
+AUDIO_CODECS = Twins(job_pb2.AudioCodec, AudioCodec, "AUDIO_CODEC")
+SPEEDS = Twins(job_pb2.Speed, Speed, "SPEED")
+VERDICTS = Twins(worker_service_pb2.VerdictKind, VerdictKind, "VERDICT_KIND")
+RESULT_STEPS = Twins(worker_service_pb2.ResultStep, ResultStep, "RESULT_STEP")
+RESULT_OUTCOMES = Twins(worker_service_pb2.ResultOutcome, ResultOutcome, "RESULT_OUTCOME")
