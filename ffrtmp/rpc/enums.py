@@ -28,7 +28,7 @@ class Twins(Generic[T]):
         return self._to_wire
 
     def to_wire(self, member: T) -> int:
-        return self._to_wire[member]
+        return int(self._to_wire[member])
 
     def from_wire(self, number: int) -> T | None:
         """None for 0 and for a member that this build does not know."""
