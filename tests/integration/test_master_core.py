@@ -1,0 +1,553 @@
+"""The master's core over a real store, driven by streams that are plain Python: no gRPC between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ffrtmp.clock import boot_seconds, utc_now
+from ffrtmp.domain.errors import IllegalTransition, InvalidSpec, NameTaken, ProtocolViolation
+from ffrtmp.domain.job import Failure, FileRecord, JobState, Manifest
+from ffrtmp.domain.messages import (
+    Cancel,
+    Command,
+    Event,
+    Failed,
+    Goodbye,
+    Heartbeat,
+    HeartbeatAck,
+    Hello,
+    Numbered,
+    Offer,
+    OfferReply,
+    Published,
+    Reconnect,
+    ResultAck,
+    ResultOutcome,
+    Staged,
+    Welcome,
+)
+from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
+from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.domain.timers import Timers
+from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.master.master import Master
+from ffrtmp.master.views import Submission, WorkerState
+from ffrtmp.store.base import JobFilter
+from ffrtmp.store.sqlite import SqliteStore
+
+FAST = Timers(
+    heartbeat_interval=timedelta(seconds=0.5),
+    missed_heartbeats=2,
+    offer_ttl=timedelta(seconds=0.5),
+    sweep_interval=timedelta(seconds=0.05),
+)
+CAPABLE = Capabilities(
+    spec_version=1,
+    ffmpeg_version="9",
+    codecs=frozenset({"h264", "aac"}),
+    roots=(RootReport(name="m", nonce="n", sees=frozenset({"n"})),),
+)
+
+
+def spec(target: str = "out.mp4") -> JobSpec:
+    return JobSpec(
+        input=Input(test_source=TestSource()), outputs=(Output(path=MediaPath("m", target)),)
+    )
+
+
+def manifest(fence: int) -> Manifest:
+    return Manifest((FileRecord("m:out.mp4", 3, "ab" * 32),), fence)
+
+
+@dataclass
+class Worker:
+    """The far end of a stream, in the test's hands."""
+
+    master: Master
+    name: str
+    incarnation: str = "i1"
+    capabilities: Capabilities = CAPABLE
+    up: asyncio.Queue = field(default_factory=asyncio.Queue)
+    down: asyncio.Queue = field(default_factory=asyncio.Queue)
+    seen: int = 0
+    beats: int = 0
+
+    async def stream(self) -> None:
+        async def events() -> AsyncIterator[Sequence[Event]]:
+            while (batch := await self.up.get()) is not None:
+                yield batch
+
+        async def send(commands: Sequence[Numbered]) -> None:
+            for numbered in commands:
+                self.down.put_nowait(numbered)
+
+        await self.master.serve(worker=self.name, address="here", events=events(), send=send)
+
+    def say(self, *events: Event) -> None:
+        self.up.put_nowait(list(events))
+
+    def hang_up(self) -> None:
+        self.up.put_nowait(None)
+
+    def hello(self, *attempts: AttemptReport, slots: int = 1) -> None:
+        self.say(
+            Hello(
+                incarnation=self.incarnation,
+                capabilities=self.capabilities,
+                attempts=attempts,
+                slots=slots,
+            )
+        )
+
+    def beat(self, *attempts: AttemptReport, slots: int = 1) -> None:
+        self.beats += 1
+        self.say(Heartbeat(number=self.beats, seen=self.seen, slots=slots, attempts=attempts))
+
+    async def hear(self, kind: type[Command]):
+        """The next command of a kind; others are passed over."""
+        async with asyncio.timeout(5):
+            while True:
+                numbered = await self.down.get()
+                self.seen = numbered.number
+                if isinstance(numbered.command, kind):
+                    return numbered.command
+
+    async def accept(self) -> AttemptKey:
+        offer = await self.hear(Offer)
+        self.say(OfferReply(offer.key))
+        return offer.key
+
+
+@asynccontextmanager
+async def cluster(
+    path: Path, facts: list | None = None, timers: Timers = FAST
+) -> AsyncIterator[tuple[Master, Callable[..., Worker]]]:
+    ids = (f"{number:026d}" for number in range(1000))
+    async with SqliteStore.open(path / "master.db", patience=0.5) as store:
+        master = Master(
+            store,
+            timers,
+            clocks=(utc_now, boot_seconds),
+            chance=lambda: 0.0,
+            new_id=lambda: next(ids),
+            observe=(facts if facts is not None else []).append,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(master.run())
+            streams = []
+
+            def worker(name: str = "w1", **settings) -> Worker:
+                far = Worker(master, name, **settings)
+                streams.append(tasks.create_task(swallow(far.stream())))
+                return far
+
+            yield master, worker
+            running.cancel()
+            for stream in streams:
+                stream.cancel()
+
+
+async def swallow(stream) -> None:
+    """A stream that ends with an error is this far end's affair, not the master's."""
+    try:
+        await stream
+    except* Exception:
+        pass
+
+
+async def submitted(master: Master, target: str = "out.mp4") -> str:
+    [record] = await master.submit(
+        [Submission(spec(target), f"key-{target}", "d")], actor="client/c"
+    )
+    return record.job.job_id
+
+
+async def until(master: Master, job_id: str, *states: JobState):
+    async with asyncio.timeout(8):
+        while (job := (await master.get(job_id)).record.job).state not in states:
+            await asyncio.sleep(0.01)
+        return job
+
+
+async def in_state(master: Master, name: str, state: WorkerState) -> None:
+    async with asyncio.timeout(5):
+        while (await master.worker(name)).state is not state:
+            await asyncio.sleep(0.01)
+
+
+def running(key: AttemptKey, *, journalled: bool = False) -> AttemptReport:
+    phase = Phase.PUBLISH if journalled else Phase.ENCODE
+    return AttemptReport(key=key, phase=phase, journalled=journalled)
+
+
+async def test_a_job_goes_from_submit_to_succeeded(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        assert (await w1.hear(Welcome)).timers == FAST
+        key = await w1.accept()
+        assert key == AttemptKey(job_id, 1)
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        w1.say(Published(key))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        job = await until(master, job_id, JobState.SUCCEEDED)
+        assert (job.charged, job.attempts, job.manifest) == (0, 1, manifest(1))
+        causes = [event.cause.value for event in (await master.get(job_id)).events]
+        assert causes == ["submitted", "granted", "accepted", "staged", "published"]
+
+
+async def test_a_result_sent_twice_is_applied_once(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        for expected in (ResultOutcome.COMMITTED, ResultOutcome.ALREADY):
+            w1.say(Staged(key, manifest(1)))
+            assert (await w1.hear(ResultAck)).outcome is expected
+        for expected in (ResultOutcome.COMMITTED, ResultOutcome.ALREADY):
+            w1.say(Published(key))
+            assert (await w1.hear(ResultAck)).outcome is expected
+
+
+async def test_a_submit_wakes_an_idle_worker(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        w1 = worker()
+        w1.hello()
+        await w1.hear(Welcome)
+        job_id = await submitted(master)
+        assert (await w1.hear(Offer)).key.job_id == job_id
+
+
+async def test_a_silent_worker_is_expired_and_its_job_goes_elsewhere(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w2 = worker("w2")
+        w2.hello()
+
+        async def keep_beating() -> None:
+            while True:
+                w2.beat(*w2_holds)
+                await asyncio.sleep(0.3)
+
+        w2_holds: list[AttemptReport] = []
+        beating = asyncio.get_running_loop().create_task(keep_beating())
+        again = await w2.accept()
+        w2_holds.append(running(again))
+        assert again == AttemptKey(job_id, key.fence + 1)
+        job = await until(master, job_id, JobState.RUNNING)
+        assert (job.charged, job.holder.worker) == (1, "w2")
+        beating.cancel()
+
+
+async def test_a_broken_stream_alone_moves_no_job(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        again = worker()
+        again.hello(running(key))
+        welcome = await again.hear(Welcome)
+        assert [verdict.kind for verdict in welcome.verdicts] == [VerdictKind.KEEP]
+        job = await until(master, job_id, JobState.RUNNING)
+        assert (job.fence, job.charged) == (1, 0)
+
+
+async def test_a_new_incarnation_loses_what_the_old_one_ran_at_once(tmp_path):
+    slow = Timers(sweep_interval=timedelta(seconds=0.05))
+    async with cluster(tmp_path, timers=slow) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        await in_state(master, "w1", WorkerState.SILENT)
+        reborn = worker(incarnation="i2")
+        reborn.hello()
+        assert (await reborn.hear(Offer)).key == AttemptKey(job_id, 2)
+        assert (await master.get(job_id)).record.job.charged == 1
+
+
+async def test_a_new_incarnation_inherits_what_its_journal_holds(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        await in_state(master, "w1", WorkerState.SILENT)
+        reborn = worker(incarnation="i2")
+        reborn.hello(running(key, journalled=True))
+        await reborn.hear(Welcome)
+        reborn.say(Staged(key, manifest(1)))
+        assert (await reborn.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        job = await until(master, job_id, JobState.PUBLISHING)
+        assert (job.fence, job.charged) == (1, 0)
+
+
+async def test_a_twin_is_refused_while_the_first_is_alive(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        w1 = worker()
+        w1.hello()
+        await w1.hear(Welcome)
+        twin = Worker(master, "w1", incarnation="other")
+        twin.hello()
+        with pytest.raises(NameTaken, match="already connected from here"):
+            await twin.stream()
+
+
+async def test_the_first_event_must_be_hello(tmp_path):
+    async with cluster(tmp_path) as (master, _):
+        rude = Worker(master, "w1")
+        rude.beat()
+        with pytest.raises(ProtocolViolation, match="hello"):
+            await rude.stream()
+
+
+async def test_an_unanswered_offer_comes_back_uncharged(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        first = await w1.hear(Offer)
+        second = await w1.hear(Offer)
+        assert (first.key.fence, second.key.fence) == (1, 2)
+        w1.say(OfferReply(first.key))
+        assert (await w1.hear(Cancel)).key == first.key
+        assert (await master.get(job_id)).record.job.charged == 0
+
+
+async def test_a_rejecting_worker_is_not_asked_again_for_that_job(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        offer = await w1.hear(Offer)
+        w1.say(OfferReply(offer.key, "no disk"))
+        await until(master, job_id, JobState.QUEUED)
+        w2 = worker("w2")
+        w2.hello()
+        assert (await w2.hear(Offer)).key.fence == 2
+
+
+async def test_cancel_reaches_the_worker_and_sticks(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        await master.cancel(job_id, actor="client/c")
+        assert (await w1.hear(Cancel)).key == key
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.STALE
+        record = await master.cancel(job_id, actor="client/c")
+        assert record.job.state is JobState.CANCELLED
+
+
+async def test_a_lost_cancel_is_repaired_by_the_next_heartbeat(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        await master.cancel(job_id, actor="client/c")
+        again = worker()
+        again.hello(running(key))
+        [verdict] = (await again.hear(Welcome)).verdicts
+        assert (verdict.key, verdict.kind) == (key, VerdictKind.STOP)
+        again.beat(running(key))
+        [verdict] = (await again.hear(HeartbeatAck)).verdicts
+        assert verdict.kind is VerdictKind.STOP
+
+
+async def test_cancel_is_refused_from_publishing_on(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        w1.say(Staged(key, manifest(1)))
+        await w1.hear(ResultAck)
+        with pytest.raises(IllegalTransition, match="publishing"):
+            await master.cancel(job_id, actor="client/c")
+
+
+async def test_an_ffmpeg_failure_ends_the_job_at_once(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        w1.say(Failed(key, Failure(reason=Reason.FFMPEG_FAILED, message="no", exit_code=1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        job = await until(master, job_id, JobState.FAILED)
+        assert (job.attempts, job.charged, job.failure.reason) == (1, 0, Reason.FFMPEG_FAILED)
+
+
+async def test_a_job_lost_while_publishing_is_offered_as_publish_only(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        w1.say(Staged(key, manifest(1)))
+        await w1.hear(ResultAck)
+        w2 = worker("w2")
+        w1.hang_up()
+        w2.hello()
+        for _ in range(8):
+            w2.beat()
+            await asyncio.sleep(0.25)
+        offer = await w2.hear(Offer)
+        assert (offer.key, offer.publish_only) == (AttemptKey(job_id, 2), manifest(1))
+        assert (await master.get(job_id)).record.job.charged == 0
+
+
+async def test_a_master_restart_moves_no_job(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+    async with cluster(tmp_path) as (master, worker):
+        w1 = worker()
+        w1.hello(running(key))
+        [verdict] = (await w1.hear(Welcome)).verdicts
+        assert verdict.kind is VerdictKind.KEEP
+        job = (await master.get(job_id)).record.job
+        assert (job.state, job.fence, job.charged) == (JobState.RUNNING, 1, 0)
+
+
+async def test_a_worker_that_was_expired_is_adopted_again(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello(slots=1)
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        await until(master, job_id, JobState.QUEUED)  # nobody else is there
+        again = worker()
+        again.hello(running(key))
+        [verdict] = (await again.hear(Welcome)).verdicts
+        assert verdict.kind is VerdictKind.ADOPT
+        job = await until(master, job_id, JobState.RUNNING)
+        assert (job.fence, job.charged) == (1, 0)
+
+
+async def test_goodbye_closes_the_session(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        w1 = worker()
+        w1.hello()
+        await w1.hear(Welcome)
+        assert (await master.worker("w1")).state is WorkerState.CONNECTED
+        w1.say(Goodbye())
+        await in_state(master, "w1", WorkerState.GONE)
+
+
+async def test_no_more_jobs_than_slots_are_offered(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        for number in range(4):
+            await submitted(master, f"{number}.mp4")
+        w1 = worker()
+        w1.hello(slots=2)
+        keys = [await w1.accept(), await w1.accept()]
+        w1.beat(*[running(key) for key in keys], slots=2)
+        await w1.hear(HeartbeatAck)
+        page, _ = await master.find(
+            JobFilter(states=frozenset({JobState.QUEUED})), size=10, page_token=""
+        )
+        assert len(page) == 2
+
+
+async def test_a_worker_without_the_encoder_gets_nothing(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        await submitted(master)
+        poor = worker(
+            "poor",
+            capabilities=Capabilities(
+                spec_version=1, ffmpeg_version="9", codecs=frozenset({"aac"}), roots=CAPABLE.roots
+            ),
+        )
+        poor.hello()
+        await poor.hear(Welcome)
+        rich = worker("rich")
+        rich.hello()
+        await rich.hear(Offer)
+        assert poor.down.empty()
+
+
+async def test_watch_shows_every_event_once_and_ends_with_the_job(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        seen = []
+
+        async def follow() -> None:
+            async for watched in master.watch(job_id, 0):
+                seen.append(watched)
+
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
+            tasks.create_task(follow())
+            w1 = worker()
+            w1.hello()
+            key = await w1.accept()
+            w1.say(Staged(key, manifest(1)))
+            w1.say(Published(key))
+        assert [watched.event.number for watched in seen if watched.event] == [1, 2, 3, 4, 5]
+        assert seen[-1].record.job.state is JobState.SUCCEEDED
+        assert [w async for w in master.watch(job_id, 5)] == []
+        assert [w.event.number async for w in master.watch(job_id, 3)] == [4, 5]
+
+
+async def test_paging_lists_every_job_once_and_guards_its_token(tmp_path):
+    async with cluster(tmp_path) as (master, _):
+        ids = [await submitted(master, f"{number}.mp4") for number in range(5)]
+        seen, token = [], ""
+        while True:
+            page, token = await master.find(JobFilter(), size=2, page_token=token)
+            seen += [record.job.job_id for record in page]
+            if not token:
+                break
+        assert seen == ids[::-1]
+        _, token = await master.find(JobFilter(), size=2, page_token="")
+        with pytest.raises(Exception, match="another filter"):
+            await master.find(JobFilter(worker="x"), size=2, page_token=token)
+
+
+async def test_a_batch_with_one_bad_job_adds_none_and_names_it(tmp_path):
+    async with cluster(tmp_path) as (master, _):
+        bad = JobSpec(input=Input(), outputs=(Output(path=MediaPath("m", "x.mp4")),))
+        with pytest.raises(InvalidSpec, match=r"jobs\[1\]\.input"):
+            await master.submit(
+                [Submission(spec(), "a", "d"), Submission(bad, "b", "d")], actor="client/c"
+            )
+        assert (await master.find(JobFilter(), size=5, page_token=""))[0] == []
+
+
+async def test_workers_are_sent_away_before_the_master_goes(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        w1 = worker()
+        w1.hello()
+        await w1.hear(Welcome)
+        master.send_away()
+        assert (await w1.hear(Reconnect)).after >= timedelta(0)
