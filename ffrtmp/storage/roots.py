@@ -1,0 +1,175 @@
+"""Names to folders: each worker maps every root to a folder of its own, and proves it.
+
+Everything here blocks on the file system: call it in a thread. At registration the worker writes a
+small file with a nonce into each root; workers that see each other's nonces share the root, and a
+folder that was never mounted is found out. The same file tells later whether the folder is still
+the one that was registered.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from ffrtmp.domain.spec import MediaPath
+from ffrtmp.domain.worker import RootReport
+from ffrtmp.storage.errors import (
+    InputNotAFile,
+    PathEscapes,
+    RootAbsent,
+    StorageFailing,
+    reading,
+    words,
+)
+
+PREFIX = ".ffrtmp-root."
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+
+
+class _Root:
+    """One root: its folder, and how to know it again."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.nonce_file: Path | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def remember(self, nonce_file: Path) -> None:
+        found = self.folder.stat()
+        self.nonce_file = nonce_file
+        self._identity = (found.st_dev, found.st_ino)
+
+    def check(self) -> None:
+        """Raises RootAbsent. An unmounted folder is often still there, and empty."""
+        try:
+            found = self.folder.stat()
+        except OSError as error:
+            raise RootAbsent(self.name, words(error)) from error
+        if not stat.S_ISDIR(found.st_mode):
+            raise RootAbsent(self.name, "not a folder")
+        if self.nonce_file is None or self._identity == (found.st_dev, found.st_ino):
+            return
+        if not self.nonce_file.exists():
+            raise RootAbsent(self.name, "another folder lies at its place")
+
+
+class Roots:
+    """Every root of one worker. `mapping`: name to folder."""
+
+    def __init__(self, mapping: Mapping[str, Path]) -> None:
+        self._roots = {name: _Root(name, Path(folder)) for name, folder in mapping.items()}
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        return {name: root.folder for name, root in self._roots.items()}
+
+    def resolve(self, media: MediaPath, *, for_writing: bool) -> Path:
+        """The real path of `media`, symbolic links followed.
+
+        An input must be a regular file. Of an output only the folder is followed, and neither it
+        nor the file needs to exist. Raises RootAbsent, PathEscapes, InputBad.
+        """
+        root = self._roots.get(media.root)
+        if root is None:
+            raise RootAbsent(media.root, "it is not mapped to a folder here")
+        root.check()
+        if for_writing:
+            return _resolve_target(root, media)
+        with reading(media):
+            real = (root.folder / media.path).resolve(strict=True)
+            _check_below(root, real, media)
+            kind = stat.S_IFMT(real.stat().st_mode)
+        if kind != stat.S_IFREG:
+            raise InputNotAFile(media, KINDS.get(kind, "no file"))
+        return real
+
+    def report(self, worker_name: str, nonce: str) -> tuple[RootReport, ...]:
+        """Proves each root, for registration. What is wrong with one is said in its `problem`."""
+        return tuple(_prove(root, worker_name, nonce) for root in self._roots.values())
+
+    def withdraw(self) -> None:
+        """Removes the proofs again; a root that is gone by now has lost its own."""
+        for root in self._roots.values():
+            if root.nonce_file is not None:
+                _remove(root.nonce_file)
+                root.nonce_file = None
+
+
+def _resolve_target(root: _Root, media: MediaPath) -> Path:
+    named = root.folder / media.path
+    try:
+        folder, real = named.parent.resolve(), named.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
+        raise StorageFailing(media, str(error)) from error
+    _check_below(root, folder, media, or_equal=True)
+    if real != folder / named.name:  # the target itself is a link: it may not lead out either
+        _check_below(root, real, media)
+    return folder / named.name
+
+
+def _check_below(root: _Root, real: Path, media: MediaPath, *, or_equal: bool = False) -> None:
+    top = root.folder.resolve()
+    if not (top in real.parents or (or_equal and real == top)):
+        raise PathEscapes(media)
+
+
+def _prove(root: _Root, worker_name: str, nonce: str) -> RootReport:
+    mine = f"{PREFIX}{quote(worker_name, safe='')}."
+    proof = root.folder / f"{mine}{nonce}"
+    try:
+        if not root.folder.is_dir():
+            return RootReport(name=root.name, problem=_not_a_folder(root.folder))
+        proof.write_text(nonce)
+        if proof.read_text() != nonce:
+            return RootReport(
+                name=root.name, problem=f"{root.folder} does not keep what it is given"
+            )
+        root.remember(proof)
+        sees, empty = _look_around(root.folder, mine, proof)
+    except OSError as error:
+        _remove(proof)
+        problem = f"{root.folder} cannot be written ({words(error)}): let the worker's user write"
+        return RootReport(name=root.name, problem=problem)
+    return RootReport(name=root.name, nonce=nonce, sees=sees, empty=empty)
+
+
+def _not_a_folder(folder: Path) -> str:
+    if folder.exists():
+        return f"{folder} is not a folder: map the root to one"
+    return f"{folder} does not exist: mount or make it, then restart the worker"
+
+
+def _look_around(folder: Path, mine: str, proof: Path) -> tuple[frozenset[str], bool]:
+    """The nonces in a root, and whether it holds nothing else. Removes older ones of this worker,
+    but reports them: another worker may have seen only those."""
+    sees, empty = set(), True
+    for entry in _names(folder):
+        if not entry.startswith(PREFIX):
+            empty = False
+            continue
+        sees.add(entry.rpartition(".")[2])
+        if entry.rpartition(".")[0] + "." == mine and entry != proof.name:
+            _remove(folder / entry)
+    return frozenset(sees), empty
+
+
+def _names(folder: Path) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry.name
+
+
+def _remove(path: Path) -> None:
+    """Whoever cannot remove it leaves a few bytes behind; that is no reason to fail."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
