@@ -1,0 +1,1 @@
+"""The cluster's own certificate authority: make, issue, renew, load and inspect certificates."""
