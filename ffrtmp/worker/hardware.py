@@ -1,0 +1,170 @@
+"""What this machine can do: its FFmpeg, the encoders that really work, and how busy it is."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+import msgspec
+import psutil
+
+from ffrtmp.domain.worker import Load
+from ffrtmp.ffmpeg.capabilities import (
+    all_candidates,
+    choose_encoders,
+    parse_version,
+    test_encode_argv,
+)
+from ffrtmp.worker.process import CannotStart, run_guarded
+
+CACHE_FILE = "ffmpeg.json"
+PARALLEL_TESTS = 2
+TEST_SECONDS = 10.0
+MAX_VERSION_BYTES = 1 << 16
+
+
+class FfmpegMissing(Exception):
+    """There is no FFmpeg to work with. One sentence with what to do."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"FFmpeg: {name or 'the one of the imageio-ffmpeg package'} {why}; give another with "
+            "--ffmpeg, or leave that out and `pip install imageio-ffmpeg`"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """A proved FFmpeg: its path, and which encoder it has for each codec."""
+
+    ffmpeg: str
+    version: str
+    encoders: Mapping[str, str]
+
+
+class _Cache(msgspec.Struct):
+    """`hashes`: file identity to SHA-256 of the binary; `proved`: that and the candidates to what
+    came out."""
+
+    hashes: dict[str, str] = msgspec.field(default_factory=dict)
+    proved: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+async def probe_tools(ffmpeg: str, state_dir: Path) -> Tools:
+    """Finds FFmpeg and tries its encoders; what was found is kept in `state_dir`, by the binary's
+    hash. `ffmpeg` is a path or a name; empty: the wheel's. Raises FfmpegMissing."""
+    path = await asyncio.to_thread(find_ffmpeg, ffmpeg)
+    version = await _version(path)
+    cache = await asyncio.to_thread(_load_cache, state_dir)
+    identity = _identity(path)
+    digest = cache.hashes.get(identity)
+    if digest is None:
+        digest = await asyncio.to_thread(_hash, path)
+    key = f"{digest} {','.join(all_candidates())}"
+    proved = cache.proved.get(key)
+    if proved is None:
+        proved, certain = await _prove(path)
+        if certain:
+            kept = _Cache({identity: digest}, {key: proved})
+            await asyncio.to_thread(_save_cache, state_dir, kept)
+    return Tools(ffmpeg=path, version=version, encoders=choose_encoders(proved))
+
+
+def find_ffmpeg(ffmpeg: str) -> str:
+    """The absolute path of FFmpeg. Blocks. Raises FfmpegMissing."""
+    if not ffmpeg:
+        try:
+            return str(imageio_ffmpeg.get_ffmpeg_exe())
+        except RuntimeError as error:
+            raise FfmpegMissing(ffmpeg, "is missing") from error
+    found = shutil.which(ffmpeg)
+    if found is None:
+        raise FfmpegMissing(repr(ffmpeg), "does not exist or is not executable")
+    return str(Path(found).resolve())
+
+
+async def _version(path: str) -> str:
+    said = bytearray()
+
+    def feed(chunk: bytes) -> None:
+        said.extend(chunk[: MAX_VERSION_BYTES - len(said)])
+
+    try:
+        end = await run_guarded([path, "-version"], feed=feed, timeout=TEST_SECONDS)
+    except CannotStart as error:
+        raise FfmpegMissing(path, f"cannot be started ({os.strerror(error.number)})") from error
+    version = parse_version(said.decode(errors="replace"))
+    if end.code != 0 or not version:
+        raise FfmpegMissing(path, "is not FFmpeg: it does not tell its version")
+    return version
+
+
+async def _prove(path: str) -> tuple[list[str], bool]:
+    """The encoders that passed; and whether every try came to its own end, so that the answer
+    will be the same next time."""
+    room = asyncio.Semaphore(PARALLEL_TESTS)
+
+    async def tries(encoder: str) -> tuple[bool, bool]:
+        async with room:
+            argv = test_encode_argv(path, encoder)
+            end = await run_guarded(argv, feed=lambda _: None, timeout=TEST_SECONDS)
+            return end.code == 0 and not end.timed_out, end.code >= 0 and not end.timed_out
+
+    async with asyncio.TaskGroup() as tasks:
+        running = {name: tasks.create_task(tries(name)) for name in all_candidates()}
+    results = {name: task.result() for name, task in running.items()}
+    proved = [name for name, (passed, _) in results.items() if passed]
+    return proved, all(certain for _, certain in results.values())
+
+
+def _identity(path: str) -> str:
+    found = Path(path).stat()
+    return f"{path} {found.st_size} {found.st_mtime_ns} {found.st_ino}"
+
+
+def _hash(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_cache(folder: Path) -> _Cache:
+    """An unreadable cache is an empty one."""
+    try:
+        return msgspec.json.decode((folder / CACHE_FILE).read_bytes(), type=_Cache)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return _Cache()
+
+
+def _save_cache(folder: Path, cache: _Cache) -> None:
+    """Whole or not at all; without it the next start is slower, nothing else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(dir=folder, prefix=f".{CACHE_FILE}.")
+        with os.fdopen(number, "wb") as file:
+            file.write(msgspec.json.encode(cache))
+        Path(name).replace(folder / CACHE_FILE)
+    except OSError:
+        return
+
+
+def load(folders: Mapping[str, Path]) -> Load:
+    """The machine right now; busy cores since the last call. Blocks on the folders' file systems:
+    call it in a thread."""
+    cores = psutil.cpu_count() or 1
+    return Load(
+        cpu_load=psutil.cpu_percent() / 100 * cores,
+        memory_free=psutil.virtual_memory().available,
+        disk_free={name: free for name, path in folders.items() if (free := _free(path)) >= 0},
+    )
+
+
+def _free(path: Path) -> int:
+    try:
+        return psutil.disk_usage(str(path)).free
+    except OSError:
+        return -1

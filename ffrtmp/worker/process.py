@@ -1,0 +1,233 @@
+"""Children of the worker, each under a guard: started, read, stopped and certainly ended."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffrtmp.worker import guard
+
+GUARD = str(Path(guard.__file__).resolve())
+READ_BYTES = 1 << 16
+TAIL_LINES = 200
+LINE_BYTES = 2048
+KILLED_SECONDS = 10.0
+DRAIN_SECONDS = 2.0
+ENVIRONMENT = (
+    "HOME",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "TMPDIR",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "LIBVA_DRIVER_NAME",
+)
+"""What a child inherits; nothing else of the worker's is its business."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopSequence:
+    """First a signal, after `grace` seconds SIGKILL; both to the whole group."""
+
+    first: signal.Signals
+    grace: float
+
+
+ON_CANCEL = StopSequence(signal.SIGTERM, 2.0)
+ON_TIMEOUT = StopSequence(signal.SIGINT, 5.0)
+
+
+class CannotStart(Exception):
+    """The program cannot be executed. `number` is the errno."""
+
+    def __init__(self, program: str, number: int) -> None:
+        super().__init__(f"{program} cannot be started: {os.strerror(number).lower()}")
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a child ended.
+
+    `code` as `Popen.returncode`; -9 also when its guard was killed and the kernel ended both.
+    `timed_out`: by us, so that whatever it returned is no success. `max_rss` in bytes.
+    """
+
+    code: int
+    timed_out: bool = False
+    stderr: tuple[str, ...] = ()
+    cpu_seconds: float = 0.0
+    max_rss: int = 0
+
+
+class Tail:
+    """The last lines of a stream of any length and any bytes."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+        self._open = b""
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, rest = chunk.replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            self._close(line)
+        self._open = (self._open + rest)[:LINE_BYTES]
+
+    def _close(self, end: bytes) -> None:
+        line = (self._open + end)[:LINE_BYTES].decode(errors="replace").rstrip()
+        self._open = b""
+        if line:
+            self._lines.append(line)
+
+    def lines(self) -> tuple[str, ...]:
+        """So far, the unfinished line included."""
+        self._close(b"")
+        return tuple(self._lines)
+
+
+class _Control:
+    """The worker's end of the guard's socket."""
+
+    def __init__(self, ours: socket.socket) -> None:
+        ours.settimeout(0)
+        self._socket = ours
+
+    def send(self, line: str) -> None:
+        try:
+            self._socket.send(line.encode() + b"\n")
+        except OSError:
+            return  # the guard is gone: the answer, or its absence, tells
+
+    async def answer(self) -> list[str]:
+        """The guard's last line in words; empty when it died without one."""
+        received = b""
+        loop = asyncio.get_running_loop()
+        try:
+            while chunk := await loop.sock_recv(self._socket, 256):
+                received += chunk
+        except ConnectionError:
+            pass
+        return received.decode().split()
+
+
+async def run_guarded(
+    argv: Sequence[str],
+    *,
+    feed: Callable[[bytes], None],
+    timeout: float | None = None,  # noqa: ASYNC109  its end is a stop sequence, not an exception
+    environment: dict[str, str] | None = None,
+    deadline: float | None = None,
+) -> Exit:
+    """Runs a program to its end; `feed` gets its standard output in pieces.
+
+    After `timeout` seconds, and on CancelledError, which is raised again, its group is stopped:
+    when this returns or raises, it is gone. `deadline` is a CLOCK_BOOTTIME second on which the
+    guard kills the group by itself. Raises CannotStart.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-S",
+                GUARD,
+                *argv,
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=child_environment() if environment is None else environment,
+                start_new_session=True,
+            )
+        control = _Control(ours)
+        if deadline is not None:
+            control.send(f"deadline {deadline:.3f}")
+        return await _attend(process, control, argv[0], feed, timeout)
+
+
+def child_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    return {**kept, "LC_ALL": "C"}
+
+
+async def _attend(
+    process: asyncio.subprocess.Process,
+    control: _Control,
+    program: str,
+    feed: Callable[[bytes], None],
+    seconds: float | None,
+) -> Exit:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    tail = Tail()
+    async with asyncio.TaskGroup() as tasks:
+        readers = [
+            tasks.create_task(_drain(process.stdout, feed)),
+            tasks.create_task(_drain(process.stderr, tail.feed)),
+        ]
+        answer = tasks.create_task(control.answer())
+        timed_out = False
+        try:
+            timed_out = not await _ends_within(answer, seconds)
+            if timed_out:
+                await _stop(control, answer, ON_TIMEOUT)
+        except asyncio.CancelledError:
+            await _stop(control, answer, ON_CANCEL)
+            raise
+        finally:
+            await _finish(process, readers)
+    return _exit(answer.result(), program, tail.lines(), timed_out=timed_out)
+
+
+async def _drain(stream: asyncio.StreamReader, feed: Callable[[bytes], None]) -> None:
+    while chunk := await stream.read(READ_BYTES):
+        feed(chunk)
+
+
+async def _ends_within(task: asyncio.Task[list[str]], seconds: float | None) -> bool:
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    return bool(done)
+
+
+async def _stop(control: _Control, answer: asyncio.Task[list[str]], how: StopSequence) -> None:
+    control.send(f"signal {int(how.first)}")
+    if not await _ends_within(answer, how.grace):
+        control.send(f"signal {int(signal.SIGKILL)}")
+        await _ends_within(answer, KILLED_SECONDS)
+
+
+async def _finish(
+    process: asyncio.subprocess.Process, readers: Sequence[asyncio.Task[None]]
+) -> None:
+    """Both have ended by now, unless the kernel holds them in a system call: what is left in the
+    pipes is read, within limits."""
+    await asyncio.wait(readers, timeout=DRAIN_SECONDS)
+    for reader in readers:
+        reader.cancel()
+    if process.returncode is None:
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+
+
+def _exit(answer: Sequence[str], program: str, log: tuple[str, ...], *, timed_out: bool) -> Exit:
+    match answer:
+        case ["exited", code, cpu, rss]:
+            return Exit(
+                code=int(code),
+                timed_out=timed_out,
+                stderr=log,
+                cpu_seconds=float(cpu),
+                max_rss=int(rss),
+            )
+        case ["failed", number]:
+            raise CannotStart(program, int(number))
+        case _:
+            return Exit(code=-signal.SIGKILL, timed_out=timed_out, stderr=log)

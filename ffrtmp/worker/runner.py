@@ -1,0 +1,98 @@
+"""Carries out attempts on this machine: encode, take over, publish, discard.
+
+Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
+"""
+
+import asyncio
+from pathlib import Path
+
+from ffrtmp.domain.job import Manifest
+from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.spec import JobSpec
+from ffrtmp.storage import publishing
+from ffrtmp.storage.errors import TargetConflict
+from ffrtmp.storage.roots import Roots
+from ffrtmp.storage.staging import remove_folders
+from ffrtmp.worker.encode import Encode, ReportFn
+from ffrtmp.worker.failures import AttemptFailed, named
+from ffrtmp.worker.hardware import Tools
+from ffrtmp.worker.place import prepare, remove_staged
+from ffrtmp.worker.threads import in_thread
+
+__all__ = ["AttemptFailed", "ReportFn", "Runner"]
+
+
+class Runner:
+    """All methods may run at once, for different attempts."""
+
+    def __init__(self, *, roots: Roots, tools: Tools) -> None:
+        self._roots = roots
+        self._tools = tools
+        self._made: dict[AttemptKey, tuple[Path, ...]] = {}
+
+    async def encode(self, key: AttemptKey, spec: JobSpec, report: ReportFn) -> Manifest:
+        """Probes, encodes, verifies, makes durable and hashes: the outputs are staged afterwards.
+
+        Raises AttemptFailed. On that and on CancelledError, which is raised again, FFmpeg is gone
+        and nothing staged is left.
+        """
+        deadline = None
+        if spec.timeout is not None:
+            deadline = asyncio.get_running_loop().time() + spec.timeout.total_seconds()
+        try:
+            with named():
+                place = await in_thread(prepare, self._roots, key, spec)
+            self._made[key] = place.made
+            return await Encode(
+                key=key,
+                spec=spec,
+                place=place,
+                tools=self._tools,
+                report=report,
+                deadline=deadline,
+            ).run()
+        except BaseException:
+            await self.discard(key, spec)
+            raise
+
+    async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
+        """Makes staged files of another attempt this one's, or finds them published.
+
+        Returns the manifest as it is to be published by this attempt. Raises AttemptFailed when
+        the bytes are nowhere; then nothing of them is left.
+        """
+        try:
+            with named():
+                parcels = await in_thread(self._parcels, key, spec, manifest)
+                await in_thread(publishing.take_over, parcels, key)
+        except AttemptFailed:
+            await self.discard(key, spec)
+            raise
+        return Manifest(manifest.files, key.fence)
+
+    async def publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None:
+        """Puts the staged files under their final names, and makes that durable.
+
+        Idempotent: a target that has the manifest's bytes is done. Raises AttemptFailed; after
+        TARGET_EXISTS nothing of the attempt is left.
+        """
+        try:
+            with named():
+                parcels = await in_thread(self._parcels, key, spec, manifest)
+                await in_thread(publishing.publish, parcels, overwrite=spec.overwrite)
+        except AttemptFailed as error:
+            if isinstance(error.__cause__, TargetConflict):
+                await self.discard(key, spec)
+            raise
+        self._made.pop(key, None)
+
+    async def discard(self, key: AttemptKey, spec: JobSpec) -> None:
+        """Removes what the attempt staged, and the folders made for it. Never fails."""
+        await in_thread(remove_staged, self._roots, key, spec)
+        await in_thread(remove_folders, self._made.pop(key, ()))
+
+    def _parcels(
+        self, key: AttemptKey, spec: JobSpec, manifest: Manifest
+    ) -> tuple[publishing.Delivery, ...]:
+        targets = [self._roots.resolve(media, for_writing=True) for media in spec.targets]
+        return publishing.deliveries(manifest, targets, key.job_id)

@@ -1,0 +1,104 @@
+"""What the machine can do: FFmpeg found, encoders tried, and the memory of it."""
+
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from ffrtmp.ffmpeg.capabilities import CANDIDATES
+from ffrtmp.worker.hardware import CACHE_FILE, FfmpegMissing, load, probe_tools
+
+COUNTING = """#!/bin/sh
+echo "$*" >> "{log}"
+case "$*" in
+    *libx265*) exit 1 ;;
+    *-version*) exec "{ffmpeg}" "$@" ;;
+esac
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def counting(tmp_path: Path, log: Path) -> Path:
+    """An FFmpeg that counts how often it is tried, and has no working libx265."""
+    script = tmp_path / "ffmpeg"
+    script.write_text(COUNTING.format(log=log, ffmpeg=imageio_ffmpeg.get_ffmpeg_exe()))
+    script.chmod(0o755)
+    return script
+
+
+def tries(log: Path) -> int:
+    return sum("lavfi" in line for line in log.read_text().splitlines())
+
+
+def break_instead(script: Path, encoder: str) -> None:
+    script.write_text(script.read_text().replace("*libx265*", f"*{encoder}*"))
+
+
+async def test_the_wheels_ffmpeg_encodes_everything(tmp_path: Path) -> None:
+    tools = await probe_tools("", tmp_path / "state")
+    assert set(tools.encoders) == set(CANDIDATES)
+    assert tools.ffmpeg == imageio_ffmpeg.get_ffmpeg_exe()
+    assert tools.version[0].isdigit()
+
+
+async def test_encoders_are_tried_once_and_remembered(
+    tmp_path: Path, counting: Path, log: Path
+) -> None:
+    first = await probe_tools(str(counting), tmp_path)
+    tried = tries(log)
+    assert "h265" not in first.encoders
+    assert first.encoders["h264"] == "libx264"
+    assert await probe_tools(str(counting), tmp_path) == first
+    assert tries(log) == tried
+
+
+async def test_another_binary_is_tried_again(tmp_path: Path, counting: Path, log: Path) -> None:
+    await probe_tools(str(counting), tmp_path)
+    tried = tries(log)
+    break_instead(counting, "libopus")
+    tools = await probe_tools(str(counting), tmp_path)
+    assert "h265" in tools.encoders
+    assert "opus" not in tools.encoders
+    assert tries(log) == 2 * tried
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\xff\xfe", b'{"hashes": 3}', b"[]"])
+async def test_a_spoilt_memory_is_forgotten(
+    tmp_path: Path, counting: Path, log: Path, garbage: bytes
+) -> None:
+    (tmp_path / CACHE_FILE).write_bytes(garbage)
+    tools = await probe_tools(str(counting), tmp_path)
+    assert tools.encoders["vp9"] == "libvpx-vp9"
+    assert await probe_tools(str(counting), tmp_path) == tools
+    assert tries(log) == sum(map(len, CANDIDATES.values()))
+
+
+async def test_a_state_folder_that_cannot_be_written_costs_time_only(
+    tmp_path: Path, counting: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert (await probe_tools(str(counting), tmp_path / "file")).encoders
+
+
+async def test_a_missing_ffmpeg_is_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(FfmpegMissing, match=r"'/nowhere/ffmpeg' does not exist .*--ffmpeg"):
+        await probe_tools("/nowhere/ffmpeg", tmp_path)
+    with pytest.raises(FfmpegMissing, match=r"/.*true is not FFmpeg"):
+        await probe_tools("true", tmp_path)
+    broken = tmp_path / "broken"
+    broken.write_text("no program")
+    broken.chmod(0o755)
+    with pytest.raises(FfmpegMissing, match=r"broken cannot be started"):
+        await probe_tools(str(broken), tmp_path)
+
+
+def test_the_load_names_the_roots_it_can_see(tmp_path: Path) -> None:
+    now = load({"media": tmp_path, "gone": tmp_path / "gone"})
+    assert set(now.disk_free) == {"media"}
+    assert now.memory_free > 0
+    assert now.cpu_load >= 0
