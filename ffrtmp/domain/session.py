@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from ffrtmp.domain.job import ATTEMPT_STATES, HELD_STATES, Holder, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
 
 
 class Phase(StrEnum):
@@ -55,9 +55,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """`verdicts` for the worker, `adopted` and `lost` for the store."""
+    """`verdicts` for the worker; `accepted`, `adopted` and `lost` for the store."""
 
     verdicts: tuple[Verdict, ...]
+    accepted: tuple[AttemptKey, ...]
     adopted: tuple[AttemptKey, ...]
     lost: tuple[AttemptKey, ...]
 
@@ -73,7 +74,8 @@ def reconcile(
 
     `jobs` holds every job the worker holds in the store and every listed one that exists. `unseen`
     are grants offered after the last command the worker says it has received: their absence means
-    nothing yet. Absence of any other held attempt means that the worker does not have it.
+    nothing yet. Absence of any other held attempt means that the worker does not have it. A listed
+    attempt was accepted, even where the word of it was lost.
     """
     verdicts = [Verdict(report.key, _judge(holder, report, jobs)) for report in listed]
     present = {report.key for report in listed}
@@ -84,19 +86,26 @@ def reconcile(
     ]
     return Reconciliation(
         verdicts=tuple(verdicts),
+        accepted=tuple(
+            v.key
+            for v in verdicts
+            if v.kind is VerdictKind.KEEP and _is_offered(jobs[v.key.job_id], v.key)
+        ),
         adopted=tuple(v.key for v in verdicts if v.kind is VerdictKind.ADOPT),
         lost=tuple(sorted(key for key in held if key not in present and key not in unseen)),
     )
+
+
+def _is_offered(job: Job, key: AttemptKey) -> bool:
+    return job.state is JobState.LEASED and job.fence == key.fence
 
 
 def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> VerdictKind:
     job = jobs.get(report.key.job_id)
     if job is None or job.fence != report.key.fence or job.last_holder != holder:
         return _superseded(report, job)
-    if job.state in ATTEMPT_STATES:
+    if job.state in HELD_STATES:
         return VerdictKind.KEEP
-    if job.state is JobState.LEASED:
-        return VerdictKind.KEEP  # its accept is on the way
     if job.state is JobState.QUEUED:
         return VerdictKind.KEEP if report.journalled else VerdictKind.ADOPT
     if job.state is JobState.SUCCEEDED:

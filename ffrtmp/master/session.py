@@ -11,7 +11,7 @@ from functools import partial
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import DomainError, NameTaken, ProtocolViolation, StaleEpoch, Unavailable
 from ffrtmp.domain.facts import SessionClosed, SessionOpened, StreamRefused
-from ffrtmp.domain.job import HELD_STATES, Holder, Job
+from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
 from ffrtmp.domain.messages import (
     Cancel,
     CapabilitiesChanged,
@@ -225,8 +225,10 @@ class Session:
 
     def _agrees(self, beat: Heartbeat, unseen: Collection[AttemptKey]) -> bool:
         """Whether the mirror and the list name the same attempts: then the store is not asked."""
-        held = {AttemptKey(job.job_id, job.fence) for job in self._presence.held.values()}
-        return {report.key for report in beat.attempts} == held - set(unseen)
+        held = {AttemptKey(job.job_id, job.fence): job for job in self._presence.held.values()}
+        listed = {report.key for report in beat.attempts}
+        waits = any(held[key].state is JobState.LEASED for key in listed & held.keys())
+        return not waits and listed == held.keys() - set(unseen)
 
     async def _reconcile(
         self,
@@ -240,12 +242,12 @@ class Session:
         jobs |= {job.job_id: job for job in await self._parts.store.held_by(self._worker)}
         result = reconcile(holder=presence.holder, listed=listed, jobs=jobs, unseen=unseen)
         now = self._parts.now()
+        taken = [(key, rules.accept) for key in result.accepted]
+        taken += [(key, rules.adopt) for key in result.adopted]
         await self._parts.jobs.change(
             [
-                self._change(
-                    key, partial(rules.adopt, holder=presence.holder, fence=key.fence, now=now)
-                )
-                for key in result.adopted
+                self._change(key, partial(rule, holder=presence.holder, fence=key.fence, now=now))
+                for key, rule in taken
             ]
         )
         await self._lose([jobs[key.job_id] for key in result.lost], "its worker does not have it")

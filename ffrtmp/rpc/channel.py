@@ -72,14 +72,18 @@ def explain_rpc_error(error: grpc.aio.AioRpcError, address: str) -> str:
 _SIGNS: Final = (
     (
         "Hostname Verification Check failed",
-        "the master at {address} has a certificate that does not name this host: dial it by "
-        "another name, or issue it again with `ffrtmp certs issue DIR master NAME --host HOST "
-        "--renew`",
+        (
+            "the master at {address} has a certificate that does not name this host: dial it by "
+            "another name, or issue it again with `ffrtmp certs issue DIR master NAME --host HOST "
+            "--renew`"
+        ),
     ),
     (
         "certificate has expired",
-        "the certificate of the master at {address} has ended: renew it with "
-        "`ffrtmp certs issue DIR master NAME --renew`, and restart the master",
+        (
+            "the certificate of the master at {address} has ended: renew it with "
+            "`ffrtmp certs issue DIR master NAME --renew`, and restart the master"
+        ),
     ),
     (
         "unsupported certificate purpose",
@@ -87,8 +91,10 @@ _SIGNS: Final = (
     ),
     (
         "CERTIFICATE_VERIFY_FAILED",
-        "the certificate of the master at {address} was made by another CA than yours: use one "
-        "from the folder that the master's own was made in",
+        (
+            "the certificate of the master at {address} was made by another CA than yours: use one "
+            "from the folder that the master's own was made in"
+        ),
     ),
     (
         "WRONG_VERSION_NUMBER",
@@ -97,14 +103,24 @@ _SIGNS: Final = (
     # TLS 1.3: the client is done before the server has judged its certificate, and hangs up.
     (
         "Socket closed",
-        "the master at {address} closed the connection: it was stopped, or it refused the "
-        "certificate, which has ended or was made by another CA",
+        (
+            "the master at {address} closed the connection: it was stopped, or it refused the "
+            "certificate, which has ended or was made by another CA"
+        ),
     ),
     (
         "errors resolving",
         "the name in {address} is not known: check the address of the master",
     ),
 )
+
+
+def is_distrust(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the other side's certificate is not good for us: dialling again will not help."""
+    details = error.details() or ""
+    return error.code() is StatusCode.UNAVAILABLE and (
+        "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification" in details
+    )
 
 
 def _unreachable(details: str, address: str) -> str:

@@ -1,0 +1,298 @@
+"""Every option, once: its name, default, unit and help. One frozen dataclass a process.
+
+Flags, `FFRTMP_*` variables, the TOML file and the documentation's table all come from here (by
+cyclopts). Nothing else reads the environment.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+from platformdirs import user_config_path, user_state_path
+
+from ffrtmp.domain.timers import Timers
+
+ENV_PREFIX = "FFRTMP_"
+SECOND = timedelta(seconds=1)
+UNITS = {
+    "ms": SECOND / 1000,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3600 * SECOND,
+    "d": 86400 * SECOND,
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+HIGHEST_PORT = 65535
+
+
+class SettingError(ValueError):
+    """A setting is wrong. Names it, its value, and what would be right."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Reads `500ms`, `5s`, `1.5h`. Raises ValueError."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a time: write it with its unit, as 500ms, 5s, 10m or 2h")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def show_duration(span: timedelta) -> str:
+    """As `parse_duration` reads it."""
+    unit = next(
+        (name for name in ("d", "h", "m", "s") if span and span % UNITS[name] == timedelta(0)), "ms"
+    )
+    return f"{span / UNITS[unit]:g}{unit}" if span else "0s"
+
+
+def _to_duration(_type: object, tokens: tuple[Token, ...]) -> timedelta:
+    return parse_duration(tokens[0].value)
+
+
+Duration = Annotated[timedelta, Parameter(converter=_to_duration, n_tokens=1, accepts_keys=False)]
+Names = Annotated[tuple[str, ...], Parameter(negative=())]
+
+
+def state_dir() -> Path:
+    """Where processes keep what must survive them. $FFRTMP_STATE_DIR names another."""
+    named = os.environ.get(f"{ENV_PREFIX}STATE_DIR")
+    return Path(named) if named else user_state_path("ffrtmp")
+
+
+def config_file() -> Path:
+    """The TOML file; it need not exist. $FFRTMP_CONFIG names another."""
+    named = os.environ.get(f"{ENV_PREFIX}CONFIG")
+    return Path(named) if named else user_config_path("ffrtmp") / "config.toml"
+
+
+def parse_roots(roots: tuple[str, ...]) -> dict[str, Path]:
+    """Reads NAME=DIR, also several with commas between. Raises SettingError."""
+    found: dict[str, Path] = {}
+    for text in (part for root in roots for part in root.split(",")):
+        name, equals, folder = text.partition("=")
+        if not equals or not folder or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            raise SettingError("root", text, "write NAME=DIR, for example media=/mnt/media")
+        if name in found:
+            raise SettingError("root", text, f"{name} is given twice")
+        found[name] = Path(folder).expanduser().absolute()
+    return found
+
+
+def _check_address(name: str, address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        raise SettingError(name, address, "write HOST:PORT, for example 127.0.0.1:7443")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterSettings:
+    """Options of `ffrtmp master`."""
+
+    certs: Path
+    """The master's identity: a folder made by `ffrtmp certs issue`."""
+    listen: str = "127.0.0.1:7443"
+    """HOST:PORT for gRPC; 0.0.0.0:7443 to be reached from other machines, port 0 for any free."""
+    http: str = "127.0.0.1:7480"
+    """HOST:PORT for /metrics, /healthz and /readyz; port 0 for any free."""
+    database: Path | None = None
+    """The SQLite file. Default: master.db in the state folder."""
+    heartbeat_interval: Duration = 5 * SECOND
+    """Time between two heartbeats of a worker, at least 500ms."""
+    missed_heartbeats: int = 3
+    """A worker that misses this many in a row is lost, at least 2."""
+    offer_ttl: Duration = 5 * SECOND
+    """Time a worker has to answer an offer, at least 500ms."""
+    drain_timeout: Duration = 600 * SECOND
+    """Time a draining worker has to finish what it runs."""
+    log_format: str = "text"
+    """How to log on standard error: text or json."""
+
+    def __post_init__(self) -> None:
+        _check_address("listen", self.listen)
+        _check_address("http", self.http)
+        _check_log_format(self.log_format)
+        self.timers  # noqa: B018  # its constraints are checked at birth
+
+    @property
+    def timers(self) -> Timers:
+        """Raises ValueError."""
+        return Timers(
+            heartbeat_interval=self.heartbeat_interval,
+            missed_heartbeats=self.missed_heartbeats,
+            offer_ttl=self.offer_ttl,
+            drain_timeout=self.drain_timeout,
+        )
+
+    @property
+    def database_path(self) -> Path:
+        return self.database or state_dir() / "master.db"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Options of `ffrtmp worker`."""
+
+    certs: Path
+    """The worker's identity: a folder made by `ffrtmp certs issue`."""
+    master: Names
+    """HOST:PORT of a master; give it again, or with commas, for several."""
+    root: Names
+    """NAME=DIR: the folder that a root is on this machine; give it again for several."""
+    slots: int = 0
+    """Attempts at once. Default: one for every two cores."""
+    ffmpeg: str = ""
+    """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
+    state_dir: Path | None = None
+    """Where results wait and what was found out is kept. Default: a folder in the state folder."""
+    log_format: str = "text"
+    """How to log on standard error: text or json."""
+
+    def __post_init__(self) -> None:
+        if not self.addresses:
+            raise SettingError("master", "", "write HOST:PORT, for example 127.0.0.1:7443")
+        for address in self.addresses:
+            _check_address("master", address)
+        if not self.roots:
+            raise SettingError("root", "", "write NAME=DIR, for example media=/mnt/media")
+        if self.slots < 0:
+            raise SettingError("slots", self.slots, "at least 1, or 0 for one for every two cores")
+        _check_log_format(self.log_format)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(part for text in self.master for part in text.split(",") if part)
+
+    @property
+    def roots(self) -> dict[str, Path]:
+        return parse_roots(self.root)
+
+    @property
+    def slot_count(self) -> int:
+        return self.slots or max(1, (os.cpu_count() or 1) // 2)
+
+    def state_path(self, name: str) -> Path:
+        """Of the worker called `name`."""
+        return self.state_dir or state_dir() / f"worker-{name}"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """Options of every command that talks to a master. Default: the running `ffrtmp up`."""
+
+    master: str = ""
+    """HOST:PORT of the master."""
+    certs: Path | None = None
+    """A client's or admin's identity: a folder made by `ffrtmp certs issue`."""
+    root: Names = ()
+    """NAME=DIR: the folder that a root is here, so that local paths can be given."""
+    json: Annotated[bool, Parameter(negative=())] = False
+    """Print the protobuf messages as JSON, one object a line."""
+
+    def __post_init__(self) -> None:
+        if self.master:
+            _check_address("master", self.master)
+        parse_roots(self.root)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpSettings:
+    """Options of `ffrtmp up`."""
+
+    workers: int = 1
+    """How many workers to start."""
+    root: Names = ()
+    """NAME=DIR: a folder that workers may read and write. Default: files=the current folder."""
+    listen: str = "127.0.0.1:7443"
+    """HOST:PORT for gRPC; port 0 for any free."""
+    http: str = "127.0.0.1:7480"
+    """HOST:PORT for /metrics, /healthz and /readyz; port 0 for any free."""
+    slots: int = 0
+    """Attempts at once on each worker. Default: the cores shared out, at least one each."""
+    ffmpeg: str = ""
+    """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise SettingError("workers", self.workers, f"1 to {MOST_WORKERS}")
+        if self.slots < 0:
+            raise SettingError("slots", self.slots, "at least 1, or 0 to share the cores out")
+        _check_address("listen", self.listen)
+        _check_address("http", self.http)
+        parse_roots(self.root)
+
+    @property
+    def roots(self) -> dict[str, Path]:
+        return parse_roots(self.root) or {"files": Path.cwd()}
+
+    @property
+    def slots_each(self) -> int:
+        return self.slots or max(1, (os.cpu_count() or 1) // self.workers)
+
+
+MOST_WORKERS = 64
+
+Settings = MasterSettings | WorkerSettings | ClientSettings | UpSettings
+SECTIONS: Mapping[str, type[Settings]] = {
+    "master": MasterSettings,
+    "worker": WorkerSettings,
+    "client": ClientSettings,
+    "up": UpSettings,
+}
+"""Sections of the TOML file."""
+
+
+def _check_log_format(value: str) -> None:
+    if value not in {"text", "json"}:
+        raise SettingError("log_format", value, "text or json")
+
+
+def options_table() -> str:
+    """Every option as a Markdown table, for the README."""
+    lines = ["| section | flag | variable | default | |", "|---|---|---|---|---|"]
+    lines += [row for name, kind in SECTIONS.items() for row in _rows(name, kind)]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(section: str, kind: type[Settings]) -> Iterator[str]:
+    helps = _helps(kind)
+    for each in fields(kind):
+        flag = f"--{each.name.replace('_', '-')}"
+        variable = f"{ENV_PREFIX}{each.name.upper()}"
+        default = _shown(each.default)
+        yield f"| {section} | `{flag}` | `{variable}` | {default} | {helps[each.name]} |"
+
+
+def _shown(default: Any) -> str:
+    if default is MISSING:
+        return "required"
+    if isinstance(default, timedelta):
+        return f"`{show_duration(default)}`"
+    return f"`{default}`" if default not in {None, "", (), 0} else ""
+
+
+def _helps(kind: type[Settings]) -> dict[str, str]:
+    """The strings below the fields, which Python itself does not keep."""
+    import ast  # noqa: PLC0415  # only the documentation needs it
+    import inspect  # noqa: PLC0415
+    import textwrap  # noqa: PLC0415
+
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    helps = {}
+    for field, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            assert isinstance(field.target, ast.Name)
+            helps[field.target.id] = str(ast.literal_eval(text.value))
+    return helps

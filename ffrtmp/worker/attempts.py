@@ -1,0 +1,293 @@
+"""The attempts of this worker: from accepted offer to the master's last word.
+
+A result is journalled, then said, and said again on every new stream until it is acknowledged. An
+attempt is listed until its last acknowledgement, and, when stopped, until its FFmpeg is gone.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ffrtmp.domain.job import Failure, Manifest
+from ffrtmp.domain.messages import (
+    Event,
+    Offer,
+    OfferReply,
+    Progress,
+    ProgressReport,
+    ResultAck,
+    ResultOutcome,
+    ResultStep,
+)
+from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
+from ffrtmp.domain.spec import JobSpec
+from ffrtmp.worker.failures import AttemptFailed
+from ffrtmp.worker.journal import Entry, Journal
+from ffrtmp.worker.threads import in_thread
+
+_log = logging.getLogger("ffrtmp.worker")
+
+
+class Runs(Protocol):
+    """What does the work; `runner.Runner` is one."""
+
+    async def encode(
+        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
+    ) -> Manifest: ...
+    async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest: ...
+    async def publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None: ...
+    async def discard(self, key: AttemptKey, spec: JobSpec) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """`entry` is set once a result is journalled; `ask_again`: the master could not take it yet.
+
+    `wanted` turns False when the master does not want the attempt any more.
+    """
+
+    key: AttemptKey
+    spec: JobSpec
+    phase: Phase = Phase.PROBE
+    progress: Progress | None = None
+    entry: Entry | None = None
+    task: asyncio.Task[None] | None = None
+    wanted: bool = True
+    ask_again: bool = False
+    unsaid: bool = False
+
+    @property
+    def report(self) -> AttemptReport:
+        return AttemptReport(key=self.key, phase=self.phase, journalled=self.entry is not None)
+
+
+class Attempts:
+    """Put together with `Attempts.running`; its methods are called on the event loop only."""
+
+    def __init__(
+        self, runner: Runs, journal: Journal, *, slots: int, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._runner = runner
+        self._journal = journal
+        self._slots = slots
+        self._tasks = tasks
+        self._held: dict[AttemptKey, Attempt] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.draining = False
+        self.say: Callable[[Event], None] = _nowhere
+        self.may_publish: Callable[[], bool] = lambda: False
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, runner: Runs, journal: Journal, *, slots: int
+    ) -> "AsyncIterator[Attempts]":
+        """Holds what the journal held; every attempt's work ends before the block does."""
+        async with asyncio.TaskGroup() as tasks:
+            attempts = cls(runner, journal, slots=slots, tasks=tasks)
+            for entry in await in_thread(journal.entries):
+                attempts._hold(Attempt(entry.key, entry.spec, phase=Phase.PUBLISH, entry=entry))
+            try:
+                yield attempts
+            finally:
+                attempts._stop_everything()
+
+    # -- what is told to the master ---------------------------------------------------------
+
+    @property
+    def slots(self) -> int:
+        return 0 if self.draining else self._slots
+
+    @property
+    def reports(self) -> tuple[AttemptReport, ...]:
+        return tuple(attempt.report for attempt in self._held.values())
+
+    def take_progress(self) -> ProgressReport | None:
+        """The newest of every attempt that has news."""
+        fresh = [a for a in self._held.values() if a.unsaid and a.progress is not None]
+        for attempt in fresh:
+            attempt.unsaid = False
+        return ProgressReport(tuple(a.progress for a in fresh if a.progress)) if fresh else None
+
+    def say_all_results(self) -> None:
+        """On a new stream: whatever was said on an older one may not have arrived."""
+        for attempt in self._held.values():
+            if attempt.entry is not None and attempt.task is None:
+                self.say(attempt.entry.result)
+
+    def say_refused_results(self) -> None:
+        """At a heartbeat: what the master could not take last time."""
+        for attempt in self._held.values():
+            if attempt.ask_again and attempt.entry is not None:
+                attempt.ask_again = False
+                self.say(attempt.entry.result)
+
+    # -- what the master says ---------------------------------------------------------------
+
+    def offer(self, offer: Offer) -> None:
+        """Accepts before the input is touched, or rejects with a reason."""
+        if offer.key in self._held:
+            self.say(OfferReply(offer.key))
+            return
+        if self.draining:
+            self.say(OfferReply(offer.key, "the worker drains"))
+            return
+        if len(self._held) >= self._slots:
+            self.say(OfferReply(offer.key, f"all {self._slots} slots are taken"))
+            return
+        self.say(OfferReply(offer.key))
+        attempt = Attempt(offer.key, offer.spec)
+        self._hold(attempt)
+        self._start(attempt, self._make(attempt, offer.publish_only))
+
+    def stop(self, key: AttemptKey) -> None:
+        """The master does not want it: what it made goes."""
+        attempt = self._held.get(key)
+        if attempt is None or not attempt.wanted:
+            return
+        attempt.wanted = False
+        if attempt.task is not None:
+            attempt.task.cancel()
+        else:
+            self._start(attempt, self._throw_away(attempt))
+
+    def judge(self, verdict: Verdict) -> None:
+        match verdict.kind:
+            case VerdictKind.STOP:
+                self.stop(verdict.key)
+            case VerdictKind.RESULT_KNOWN:
+                self._finish(verdict.key)
+            case VerdictKind.KEEP | VerdictKind.ADOPT:
+                pass
+
+    def acknowledge(self, ack: ResultAck) -> None:
+        attempt = self._held.get(ack.key)
+        if attempt is None or attempt.entry is None or attempt.task is not None:
+            return
+        match ack.outcome:
+            case ResultOutcome.RETRY_LATER:
+                attempt.ask_again = True
+            case ResultOutcome.STALE:
+                self.stop(ack.key)
+            case ResultOutcome.COMMITTED | ResultOutcome.ALREADY:
+                self._go_on(attempt, ack.step)
+
+    def _go_on(self, attempt: Attempt, step: ResultStep) -> None:
+        assert attempt.entry is not None
+        staged = attempt.entry.manifest is not None and not attempt.entry.published
+        if step is ResultStep.STAGED and staged:
+            if self.may_publish():
+                self._start(attempt, self._publish(attempt))
+            else:  # the lease may have run out: ask once more
+                attempt.ask_again = True
+        elif step is not ResultStep.STAGED:
+            self._finish(attempt.key)
+
+    # -- the work ---------------------------------------------------------------------------
+
+    async def _make(self, attempt: Attempt, publish_only: Manifest | None) -> None:
+        key, spec = attempt.key, attempt.spec
+        try:
+            if publish_only is not None:
+                attempt.phase = Phase.PUBLISH
+                manifest = await self._runner.take_over(key, spec, publish_only)
+            else:
+                manifest = await self._runner.encode(key, spec, lambda p: _note(attempt, p))
+        except AttemptFailed as error:
+            await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
+        else:
+            attempt.phase = Phase.PUBLISH
+            await self._record(attempt, Entry(key=key, spec=spec, manifest=manifest))
+
+    async def _publish(self, attempt: Attempt) -> None:
+        entry = attempt.entry
+        assert entry is not None
+        assert entry.manifest is not None
+        try:
+            await self._runner.publish(attempt.key, attempt.spec, entry.manifest)
+        except AttemptFailed as error:
+            done = Entry(key=attempt.key, spec=attempt.spec, failure=error.failure)
+        else:
+            done = Entry(
+                key=attempt.key, spec=attempt.spec, manifest=entry.manifest, published=True
+            )
+        await self._record(attempt, done)
+
+    async def _record(self, attempt: Attempt, entry: Entry) -> None:
+        await in_thread(self._journal.record, entry)
+        attempt.entry = entry
+        if entry.failure is not None:
+            _log.info("attempt %s failed: %s", _named(attempt), entry.failure.message)
+
+    async def _throw_away(self, attempt: Attempt) -> None:
+        await self._runner.discard(attempt.key, attempt.spec)
+
+    # -- bookkeeping ------------------------------------------------------------------------
+
+    def _hold(self, attempt: Attempt) -> None:
+        self._held[attempt.key] = attempt
+        self._idle.clear()
+
+    def _start(self, attempt: Attempt, work: Coroutine[object, object, None]) -> None:
+        attempt.task = self._tasks.create_task(work)
+        attempt.task.add_done_callback(lambda _: self._ended(attempt))
+
+    def _ended(self, attempt: Attempt) -> None:
+        attempt.task = None
+        if not attempt.wanted:
+            self._finish(attempt.key)
+        elif attempt.entry is not None:
+            self.say(attempt.entry.result)
+
+    def _finish(self, key: AttemptKey) -> None:
+        """The last word was said. A leftover file is one more message, so it may go in passing."""
+        if (attempt := self._held.pop(key, None)) is not None and attempt.entry is not None:
+            self._journal.forget(key)
+        if not self._held:
+            self._idle.set()
+
+    # -- the end ----------------------------------------------------------------------------
+
+    async def until_idle(self) -> None:
+        """Returns when nothing is held any more."""
+        await self._idle.wait()
+
+    async def hand_back(self, why: str) -> None:
+        """Stops what still encodes and says that it is given back, not charged."""
+        encoding = [attempt for attempt in self._held.values() if attempt.entry is None]
+        for attempt in encoding:
+            if attempt.task is not None:
+                attempt.task.cancel()
+        tasks = [attempt.task for attempt in encoding if attempt.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        failure = Failure(reason=Reason.STOPPED, message=why)
+        for attempt in encoding:
+            if attempt.key in self._held and attempt.entry is None:
+                done = Entry(key=attempt.key, spec=attempt.spec, failure=failure)
+                await self._record(attempt, done)
+                self.say(done.result)
+
+    def _stop_everything(self) -> None:
+        for attempt in self._held.values():
+            if attempt.task is not None:
+                attempt.task.cancel()
+
+
+def _note(attempt: Attempt, progress: Progress) -> None:
+    attempt.phase = progress.phase
+    attempt.progress = progress
+    attempt.unsaid = True
+
+
+def _named(attempt: Attempt) -> str:
+    return f"{attempt.key.job_id}/{attempt.key.fence}"
+
+
+def _nowhere(_event: Event) -> None:
+    """Until there is a stream: results are said again when there is one."""

@@ -1,0 +1,101 @@
+"""Opens streams to a master over gRPC, and says what an error on one means."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.messages import Event, Numbered, OfferReply
+from ffrtmp.pki.identity import Identity
+from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
+from ffrtmp.rpc.convert_stream import command_from_pb, event_to_pb, offer_key
+from ffrtmp.v1 import worker_service_pb2 as pb
+from ffrtmp.v1.worker_service_pb2_grpc import WorkerServiceStub
+from ffrtmp.worker.session import Dial
+from ffrtmp.worker.stream import CannotTrust, Refused, StreamBroken
+
+_log = logging.getLogger("ffrtmp.worker")
+
+FATAL = frozenset(
+    {
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+"""A worker that is refused for good; everything else means: dial again."""
+
+
+class GrpcStream:
+    """Implements `stream.Stream`."""
+
+    def __init__(self, call: Any, address: str) -> None:
+        self._call = call
+        self._address = address
+
+    async def read(self) -> Sequence[Numbered]:
+        try:
+            response = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise _meaning(error, self._address) from None
+        if response is grpc.aio.EOF:
+            raise await self._ending()
+        commands = []
+        for message in response.commands:
+            try:
+                numbered = command_from_pb(message)
+            except InvalidSpec as error:
+                await self._reject(message, error)
+                continue
+            if numbered is None:
+                _log.warning("the master said something this build does not know; ignored")
+            else:
+                commands.append(numbered)
+        return commands
+
+    async def _reject(self, message: pb.MasterCommand, error: InvalidSpec) -> None:
+        """A spec is never half-understood."""
+        await self.write([OfferReply(offer_key(message.offer), f"unsupported spec: {error}")])
+
+    async def _ending(self) -> Exception:
+        code, details = await self._call.code(), await self._call.details()
+        if code in FATAL:
+            return Refused(details or code.name)
+        return StreamBroken(details or "the master hung up")
+
+    async def write(self, events: Sequence[Event]) -> None:
+        try:
+            await self._call.write(pb.ConnectRequest(events=[event_to_pb(e) for e in events]))
+        except grpc.aio.AioRpcError as error:
+            raise _meaning(error, self._address) from None
+        except grpc.aio.UsageError:
+            raise StreamBroken("the stream is closed") from None
+
+
+def dialler(identity: Identity) -> Dial:
+    @asynccontextmanager
+    async def dial(address: str) -> AsyncIterator[GrpcStream]:
+        async with open_channel(address, identity) as channel:
+            call = WorkerServiceStub(channel).Connect()
+            try:
+                yield GrpcStream(call, address)
+            finally:
+                call.cancel()
+
+    return dial
+
+
+def _meaning(error: grpc.aio.AioRpcError, address: str) -> Exception:
+    sentence = explain_rpc_error(error, address)
+    if error.code() in FATAL:
+        return Refused(sentence)
+    if is_distrust(error):
+        return CannotTrust(sentence)
+    return StreamBroken(sentence)

@@ -1,0 +1,152 @@
+"""The worker's session, across the reconnects of its stream: dials again until told to leave.
+
+Only our own stop ends it, or a master that refuses this worker for good. FFmpeg runs on while the
+master is away. The transport is handed in: a `Dial` opens a stream to an address.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from itertools import cycle
+
+from ffrtmp.domain.messages import HeartbeatAck, Welcome
+from ffrtmp.domain.timers import Timers
+from ffrtmp.domain.worker import Capabilities, Load
+from ffrtmp.worker.attempts import Attempts
+from ffrtmp.worker.outbox import MasterDoesNotRead
+from ffrtmp.worker.stream import CannotTrust, Refused, Stream, StreamBroken, Visit
+
+_log = logging.getLogger("ffrtmp.worker")
+
+FIRST_SPREAD = 1.0
+LONGEST_SPREAD = 15.0
+PATIENCE = 30.0
+
+Dial = Callable[[str], AbstractAsyncContextManager[Stream]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """What a worker says of itself in every hello. `load` looks at the machine."""
+
+    incarnation: str
+    capabilities: Capabilities
+    load: Callable[[], Awaitable[Load]]
+
+
+@dataclass(slots=True)
+class Lease:
+    """What binds worker and master. `boot`: seconds of CLOCK_BOOTTIME.
+
+    The deadline counts from when an acknowledged heartbeat was *sent*, less a margin: by then the
+    master cannot have given our attempts to anybody.
+    """
+
+    boot: Callable[[], float]
+    timers: Timers = field(default_factory=Timers)
+    spread: float = FIRST_SPREAD
+    deadline: float = 0.0
+    last_contact: float = 0.0
+
+    def open(self, welcome: Welcome, hello_sent_at: float) -> None:
+        self.timers = welcome.timers
+        self.spread = max(FIRST_SPREAD, welcome.reconnect_spread.total_seconds())
+        self._extend(hello_sent_at, self.timers.lease_ttl.total_seconds())
+
+    def renew(self, ack: HeartbeatAck, sent_at: float) -> None:
+        self._extend(sent_at, ack.remaining.total_seconds())
+
+    def _extend(self, sent_at: float, remaining: float) -> None:
+        self.last_contact = self.boot()
+        self.deadline = max(self.deadline, sent_at + remaining - self.timers.margin.total_seconds())
+
+    @property
+    def was_open(self) -> bool:
+        """Whether a master ever welcomed us."""
+        return self.deadline > 0
+
+    def is_held(self) -> bool:
+        return self.boot() < self.deadline
+
+
+class Session:
+    """`chance`: uniform in [0, 1)."""
+
+    def __init__(
+        self,
+        presentation: Presentation,
+        attempts: Attempts,
+        dial: Dial,
+        *,
+        boot: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self._presentation = presentation
+        self._attempts = attempts
+        self._dial = dial
+        self._chance = chance
+        self._lease = Lease(boot, last_contact=boot())
+        self._leaving = asyncio.Event()
+        self._hurry = asyncio.Event()
+        attempts.may_publish = self._lease.is_held
+
+    @property
+    def timers(self) -> Timers:
+        """As the master last sent them."""
+        return self._lease.timers
+
+    def leave(self) -> None:
+        """Says goodbye and ends `run`."""
+        self._leaving.set()
+
+    def beat_now(self) -> None:
+        """The master is to know at once what changed."""
+        self._hurry.set()
+
+    async def run(self, addresses: Sequence[str]) -> None:
+        """Serves until `leave`. Raises Refused."""
+        for address in cycle(addresses):
+            try:
+                await self._visit(address)
+            except CannotTrust as error:
+                if not self._lease.was_open:
+                    raise Refused(str(error)) from None
+                self._note_end(address, str(error))
+            except (StreamBroken, MasterDoesNotRead) as error:
+                self._note_end(address, str(error))
+            except TimeoutError:
+                self._note_end(address, "the master is silent")
+            if self._leaving.is_set():
+                return
+            await self._pause()
+
+    async def _visit(self, address: str) -> None:
+        """One stream, from dial to end."""
+        limit = 2 * self._lease.timers.connect_deadline.total_seconds()
+        async with asyncio.timeout(limit) as silence, self._dial(address) as stream:
+            visit = Visit(stream, self._attempts, self._lease, silence, self._hurry)
+            hello_load = await self._presentation.load()
+            await visit.run(
+                incarnation=self._presentation.incarnation,
+                capabilities=self._presentation.capabilities,
+                load=self._presentation.load,
+                first_load=hello_load,
+                leaving=self._leaving,
+            )
+
+    def _note_end(self, address: str, why: str) -> None:
+        if not self._leaving.is_set():
+            _log.warning("stream to %s ended: %s; dialling again", address, why)
+
+    async def _pause(self) -> None:
+        """Workers come back spread out, the more so the longer the master is away."""
+        away = self._lease.boot() - self._lease.last_contact
+        doublings = min(int(away / PATIENCE), 8)
+        spread = min(LONGEST_SPREAD, self._lease.spread * 2**doublings)
+        try:
+            async with asyncio.timeout(spread * self._chance()):
+                await self._leaving.wait()
+        except TimeoutError:
+            return

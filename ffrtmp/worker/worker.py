@@ -1,0 +1,144 @@
+"""The worker process, put together: what it is, what it can do, its session, and how it ends."""
+
+import asyncio
+import logging
+import random
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import psutil
+
+from ffrtmp import __version__
+from ffrtmp.clock import boot_seconds, utc_now
+from ffrtmp.config import WorkerSettings
+from ffrtmp.domain.identity import Role
+from ffrtmp.domain.spec import SPEC_VERSION
+from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.pki.identity import Identity, load_identity
+from ffrtmp.storage.roots import Roots
+from ffrtmp.worker import hardware
+from ffrtmp.worker.attempts import Attempts
+from ffrtmp.worker.hardware import Tools, probe_tools
+from ffrtmp.worker.journal import Journal
+from ffrtmp.worker.link import dialler
+from ffrtmp.worker.runner import Runner
+from ffrtmp.worker.session import Presentation, Session
+from ffrtmp.worker.stream import Refused
+from ffrtmp.worker.threads import in_thread
+
+_log = logging.getLogger("ffrtmp.worker")
+
+LAST_WORDS_SECONDS = 2.0
+NOT_ALLOWED = 3
+
+
+async def run_worker(settings: WorkerSettings) -> int:
+    """Works until it is told to stop, or refused for good. Returns the exit code.
+
+    Raises PkiError, FfmpegMissing, JournalUnusable: mistakes of the set-up, one sentence each.
+    """
+    identity = await in_thread(
+        load_identity, settings.certs, now=utc_now(), roles=frozenset({Role.WORKER})
+    )
+    state = settings.state_path(identity.name)
+    async with AsyncExitStack() as stack:
+        journal = stack.enter_context(Journal.open(state / "journal"))
+        tools = await probe_tools(settings.ffmpeg, state)
+        roots = Roots(settings.roots)
+        incarnation = secrets.token_hex(16)
+        reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
+        runner = Runner(roots=roots, tools=tools)
+        attempts = await stack.enter_async_context(
+            Attempts.running(runner, journal, slots=settings.slot_count)
+        )
+        session = Session(
+            Presentation(
+                incarnation=incarnation,
+                capabilities=_capabilities(tools, reports),
+                load=lambda: _load(roots),
+            ),
+            attempts,
+            dialler(identity),
+            boot=boot_seconds,
+            chance=random.random,
+        )
+        _log.info(
+            "worker %s: FFmpeg %s, %s", identity.name, tools.version, ", ".join(tools.encoders)
+        )
+        return await _serve(session, attempts, settings, identity)
+
+
+@asynccontextmanager
+async def _registered(
+    roots: Roots, name: str, incarnation: str
+) -> AsyncIterator[tuple[RootReport, ...]]:
+    """Each root is tried, and nothing of that remains afterwards."""
+    reports = await in_thread(roots.report, name, incarnation)
+    for report in reports:
+        if report.problem:
+            _log.warning("root %s gets no work: %s", report.name, report.problem)
+    try:
+        yield reports
+    finally:
+        await in_thread(roots.withdraw)
+
+
+def _capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
+    return Capabilities(
+        version=__version__,
+        spec_version=SPEC_VERSION,
+        ffmpeg_version=tools.version,
+        codecs=frozenset(tools.encoders),
+        encoders=tuple(tools.encoders.values()),
+        roots=roots,
+        cpu_count=psutil.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+    )
+
+
+async def _load(roots: Roots) -> Load:
+    return await in_thread(hardware.load, roots.folders)
+
+
+async def _serve(
+    session: Session, attempts: Attempts, settings: WorkerSettings, identity: Identity
+) -> int:
+    stops = asyncio.Queue[signal.Signals]()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stops.put_nowait, number)
+    refusal: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            ending = tasks.create_task(_end(session, attempts, stops))
+            await session.run(settings.addresses)
+            ending.cancel()
+    except* Refused as group:
+        refusal = group.exceptions[0]
+    if refusal is None:
+        return 0
+    _log.error("worker %s ends, the master refuses it: %s", identity.name, refusal)
+    return NOT_ALLOWED
+
+
+async def _end(
+    session: Session, attempts: Attempts, stops: "asyncio.Queue[signal.Signals]"
+) -> None:
+    """The first signal drains, a second one stops at once."""
+    number = await stops.get()
+    attempts.draining = True
+    session.beat_now()
+    limit = session.timers.drain_timeout.total_seconds()
+    _log.info("%s: draining, at most %g s; a second signal stops at once", number.name, limit)
+    async with asyncio.TaskGroup() as tasks:
+        idle = tasks.create_task(attempts.until_idle())
+        second = tasks.create_task(stops.get())
+        await asyncio.wait({idle, second}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        second.cancel()
+        if not idle.done():
+            await attempts.hand_back("the worker was stopped")
+            await asyncio.wait({idle}, timeout=LAST_WORDS_SECONDS)
+            idle.cancel()
+    session.leave()
