@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -14,8 +14,11 @@ from ffrtmp.store.migrate import migrate
 @asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """The connection that writes. Every commit is on the disk when it returns."""
-    async with aiosqlite.connect(path, isolation_level=None) as connection:
+    async with AsyncExitStack() as stack:
         try:
+            connection = await stack.enter_async_context(
+                aiosqlite.connect(path, isolation_level=None)
+            )
             await _prepare(connection, path)
         except sqlite3.Error as error:
             raise StoreUnusable(f"cannot use {path} as a database: {error}") from error

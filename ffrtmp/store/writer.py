@@ -43,13 +43,18 @@ class Writer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Writes while the block runs; what was begun is finished before it ends."""
+        failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._run())
             try:
                 yield
+            except Exception as error:  # noqa: BLE001 - raised below, outside the group
+                failure = error
             finally:
                 self._closing = True
                 self._arrived.set()
+        if failure is not None:
+            raise failure  # as it was, not as a member of an ExceptionGroup
 
     async def do(self, apply: Apply[T], job_ids: frozenset[str] = frozenset()) -> T:
         """Runs `apply` in a transaction and returns after its commit.
