@@ -4,16 +4,20 @@ Flags, `FFRTMP_*` variables, the TOML file and the documentation's table all com
 cyclopts). Nothing else reads the environment.
 """
 
+import asyncio
 import os
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import MISSING, dataclass, fields
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
-from platformdirs import user_config_path, user_state_path
+from platformdirs import user_cache_path, user_config_path, user_state_path
 
 from ffrtmp.domain.timers import Timers
 
@@ -67,6 +71,11 @@ def state_dir() -> Path:
     return Path(named) if named else user_state_path("ffrtmp")
 
 
+def cache_dir() -> Path:
+    """What can be found out again. $XDG_CACHE_HOME moves it."""
+    return user_cache_path("ffrtmp")
+
+
 def config_file() -> Path:
     """The TOML file; it need not exist. $FFRTMP_CONFIG names another."""
     named = os.environ.get(f"{ENV_PREFIX}CONFIG")
@@ -115,6 +124,8 @@ class MasterSettings:
     """Time a draining worker has to finish what it runs."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
+    stop_at_eof: Annotated[bool, Parameter(negative=())] = False
+    """Stop when standard input is closed: whoever started this process is gone."""
 
     def __post_init__(self) -> None:
         _check_address("listen", self.listen)
@@ -156,6 +167,8 @@ class WorkerSettings:
     """Where results wait and what was found out is kept. Default: a folder in the state folder."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
+    stop_at_eof: Annotated[bool, Parameter(negative=())] = False
+    """Stop when standard input is closed: whoever started this process is gone."""
 
     def __post_init__(self) -> None:
         if not self.addresses:
@@ -253,9 +266,32 @@ SECTIONS: Mapping[str, type[Settings]] = {
 """Sections of the TOML file."""
 
 
+def nearest_option(name: str) -> str | None:
+    """The option that was probably meant, as a flag."""
+    known = {each.name for kind in SECTIONS.values() for each in fields(kind)}
+    near = get_close_matches(name.lstrip("-").replace("-", "_"), known, n=1)
+    return f"--{near[0].replace('_', '-')}" if near else None
+
+
 def _check_log_format(value: str) -> None:
     if value not in {"text", "json"}:
         raise SettingError("log_format", value, "text or json")
+
+
+@asynccontextmanager
+async def at_end_of_input(call: Callable[[], None]) -> AsyncIterator[None]:
+    """Calls once when standard input is closed, as long as the block lasts."""
+
+    class Watch(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            call()
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(Watch, sys.stdin)
+    try:
+        yield
+    finally:
+        transport.close()
 
 
 def options_table() -> str:

@@ -40,6 +40,10 @@ class InvalidArgument(DomainError):
         self.value = value
         self.expected = expected
 
+    def within(self, owner: str) -> "InvalidArgument":
+        """The same, of a part of `owner`."""
+        return type(self)(f"{owner}.{self.field}", self.value, self.expected)
+
 
 class InvalidSpec(InvalidArgument):
     pass

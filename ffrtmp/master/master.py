@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from ffrtmp.domain import job as rules
-from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec
+from ffrtmp.domain.errors import DomainError, InvalidArgument
 from ffrtmp.domain.facts import Fact, JobMoved
 from ffrtmp.domain.job import TERMINAL_STATES
 from ffrtmp.domain.messages import Progress, Reconnect
@@ -94,7 +94,7 @@ class Master:
             try:
                 new.append(self._new_job(submission, actor))
             except InvalidArgument as error:
-                raise _within(error, number, len(submissions)) from error
+                raise error.within(f"jobs[{number}]") if len(submissions) > 1 else error from None
         self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
         stored = await self._parts.jobs.submit(new)
         return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
@@ -208,10 +208,3 @@ class Master:
         for presence in self._parts.roster:
             if presence.outbox is not None:
                 presence.outbox.put(Reconnect(spread * self._parts.chance()))
-
-
-def _within(error: InvalidArgument, number: int, count: int) -> InvalidArgument:
-    """Names the job of a batch in the field's path."""
-    field = error.field if count == 1 else f"jobs[{number}].{error.field}"
-    kind = InvalidSpec if isinstance(error, InvalidSpec) else InvalidArgument
-    return kind(field, error.value, error.expected)

@@ -5,14 +5,14 @@ import logging
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import psutil
 
 from ffrtmp import __version__
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.config import WorkerSettings
+from ffrtmp.config import WorkerSettings, at_end_of_input, cache_dir
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.spec import SPEC_VERSION
 from ffrtmp.domain.worker import Capabilities, Load, RootReport
@@ -45,7 +45,7 @@ async def run_worker(settings: WorkerSettings) -> int:
     state = settings.state_path(identity.name)
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(state / "journal"))
-        tools = await probe_tools(settings.ffmpeg, state)
+        tools = await probe_tools(settings.ffmpeg, cache_dir())
         roots = Roots(settings.roots)
         incarnation = secrets.token_hex(16)
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
@@ -111,7 +111,10 @@ async def _serve(
         loop.add_signal_handler(number, stops.put_nowait, number)
     refusal: BaseException | None = None
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            if settings.stop_at_eof:
+                at_once = _twice(stops, signal.SIGTERM)
+                await stack.enter_async_context(at_end_of_input(at_once))
             ending = tasks.create_task(_end(session, attempts, stops))
             await session.run(settings.addresses)
             ending.cancel()
@@ -121,6 +124,14 @@ async def _serve(
         return 0
     _log.error("worker %s ends, the master refuses it: %s", identity.name, refusal)
     return NOT_ALLOWED
+
+
+def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Callable[[], None]:
+    def stop() -> None:
+        stops.put_nowait(number)
+        stops.put_nowait(number)
+
+    return stop
 
 
 async def _end(

@@ -1,0 +1,114 @@
+"""`ffrtmp`: the commands, and how each of them ends: an exit code, and a line when it went wrong.
+
+Commands are imported when they are called, so that `--help` is quick.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from cyclopts.config import Env, Toml
+from cyclopts.exceptions import UnknownOptionError
+
+from ffrtmp import __version__
+from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.config import ENV_PREFIX, config_file, nearest_option
+
+app = App(
+    name="ffrtmp",
+    version=__version__,
+    help="An FFmpeg cluster: a master, workers, jobs, and nothing lost.",
+    help_on_error=False,
+)
+app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
+app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
+app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch and cancel jobs.")
+app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers.")
+app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
+app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
+app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
+
+SECTION_OF = {"master": "master", "worker": "worker", "up": "up"}
+"""Whose section of the TOML file a command reads; the others read `client`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script. Ends the process."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command; returns its exit code. Never a traceback for a user's mistake."""
+    section = SECTION_OF.get(arguments[0] if arguments else "", "client")
+    app.config = [
+        Env(ENV_PREFIX, command=False),
+        Toml(config_file(), root_keys=(section,), use_commands_as_keys=False),
+    ]
+    try:
+        result = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except UnknownOptionError as error:
+        return _fail(_unknown(error), Exit.USAGE)
+    except CycloptsError as error:
+        return _fail(_one_line(error), Exit.USAGE)
+    except Exception as error:
+        sentence, code = explain(error)
+        if sentence is None:
+            raise
+        return _fail(sentence, code)
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"ffrtmp: {sentence}", file=sys.stderr)
+    return code
+
+
+def _unknown(error: UnknownOptionError) -> str:
+    name = str(error.token.keyword or error.token.value).strip("[]").split("][")[-1]
+    source = error.token.source
+    where = f" in {source}" if source.endswith(".toml") else ""
+    near = nearest_option(name)
+    hint = f"did you mean {near}?" if near else "see --help for what there is"
+    return f"there is no option {name!r}{where}: {hint}"
+
+
+def _one_line(error: CycloptsError) -> str:
+    return " ".join(str(error).split())
+
+
+def explain(error: BaseException) -> tuple[str | None, int]:
+    """The sentence and exit code for an error; no sentence: it is ours, not the user's."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, UserError):
+        return str(error), error.exit_code
+    for code, names in _EXITS.items():
+        if any(kind.__name__ in names for kind in type(error).__mro__):
+            return str(error), code
+    return None, 1
+
+
+_EXITS: dict[int, frozenset[str]] = {
+    Exit.NOT_REACHABLE: frozenset({"Unreachable", "NotAllowed", "Unavailable"}),
+    Exit.USAGE: frozenset(
+        {
+            "DomainError",
+            "FfmpegMissing",
+            "JournalUnusable",
+            "PkiError",
+            "PortTaken",
+            "SettingError",
+            "StoreUnusable",
+        }
+    ),
+}
+"""By name, so that a quick command need not import what it does not use."""

@@ -1,0 +1,185 @@
+"""What to encode, as options and arguments: shared by `transcode` and `jobs submit`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ffrtmp.cli.errors import UserError
+from ffrtmp.cli.paths import to_local, to_media
+from ffrtmp.config import Duration, parse_duration
+from ffrtmp.domain.spec import (
+    AudioCodec,
+    AudioSettings,
+    Container,
+    FrameRate,
+    Input,
+    JobSpec,
+    MediaPath,
+    Output,
+    Priority,
+    Queue,
+    Speed,
+    TestSource,
+    VideoCodec,
+    VideoSettings,
+)
+from ffrtmp.ffmpeg.presets import expand
+
+_SIZE = re.compile(r"(\d+)x(\d+)")
+_RATE = re.compile(r"(\d+)(?:/(\d+))?")
+_TEST = re.compile(r"test:(\d+)x(\d+)@(\d+(?:/\d+)?):(\S+)")
+_BITRATE = re.compile(r"(\d+(?:\.\d+)?)([kM]?)")
+SCALES = {"": 1, "k": 1000, "M": 1_000_000}
+MANY_KEYS = Parameter(name="*")
+
+
+@MANY_KEYS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How to encode. What is left out comes from the preset, or keeps what the source has."""
+
+    preset: str = ""
+    """A scenario: SIZE[RATE]-CODEC, for example 1080p30-h264, 4K-av1, 720p-vp9."""
+    overwrite: Annotated[bool, Parameter(negative=())] = False
+    """Replace the output if it exists."""
+    container: Container | None = None
+    """The file format. Default: what the output's ending says."""
+    video: VideoCodec | None = None
+    """Codec of the picture; copy leaves it as it is, none leaves it out."""
+    size: str = ""
+    """WIDTHxHEIGHT of the box that the picture is fitted into, in pixels."""
+    upscale: Annotated[bool, Parameter(negative=())] = False
+    """Enlarge a smaller picture to the box."""
+    rate: str = ""
+    """Frames a second, for example 25 or 30000/1001."""
+    crf: int | None = None
+    """Constant quality: 0 to 51 for H.264 and H.265, 0 to 63 for the others; lower is better."""
+    bitrate: str = ""
+    """Average bits a second of the picture, for example 2500k or 4M, instead of --crf."""
+    speed: Speed | None = None
+    """Encoder effort: fastest, fast, medium, slow or slowest."""
+    audio: AudioCodec | None = None
+    """Codec of the sound; copy leaves it as it is, none leaves it out."""
+    audio_bitrate: str = ""
+    """Bits a second of the sound, for example 128k."""
+    timeout: Duration | None = None
+    """Give up an attempt after this long."""
+    queue: Queue = Queue.DEFAULT
+    """live, default or batch."""
+    priority: Priority = Priority.NORMAL
+    """low, normal or high."""
+
+    def spec(self, source: str, target: str, roots: Mapping[str, Path]) -> JobSpec:
+        """The job to submit. Raises UserError and InvalidSpec; local files are looked at first."""
+        output = Output(
+            path=to_media(target, roots),
+            container=self.container,
+            preset=self.preset,
+            video=self._video(),
+            audio=self._audio(),
+        )
+        spec = JobSpec(
+            input=_input(source, roots),
+            outputs=(output,),
+            overwrite=self.overwrite,
+            timeout=self.timeout,
+            queue=self.queue,
+            priority=self.priority,
+        )
+        expand(spec)  # what the master would refuse is refused here, before anything starts
+        look_at_files(spec, roots)
+        return spec
+
+    def _video(self) -> VideoSettings | None:
+        width, height = parse_size(self.size)
+        video = VideoSettings(
+            codec=self.video,
+            width=width,
+            height=height,
+            upscale=self.upscale,
+            frame_rate=parse_rate(self.rate) if self.rate else None,
+            crf=self.crf,
+            bitrate=parse_bitrate(self.bitrate, "bitrate"),
+            speed=self.speed,
+        )
+        return video if video != VideoSettings() else None
+
+    def _audio(self) -> AudioSettings | None:
+        bitrate = parse_bitrate(self.audio_bitrate, "audio-bitrate")
+        audio = AudioSettings(codec=self.audio, bitrate=bitrate)
+        return audio if audio != AudioSettings() else None
+
+
+def _input(source: str, roots: Mapping[str, Path]) -> Input:
+    if not source.startswith("test:") or Path(source).exists():
+        return Input(path=to_media(source, roots))
+    match = _TEST.fullmatch(source)
+    if match is None:
+        raise UserError(
+            f"input {source!r}: write a generated source as test:WIDTHxHEIGHT@RATE:TIME, "
+            "for example test:1280x720@30:10s"
+        )
+    try:
+        duration = parse_duration(match[4])
+    except ValueError as error:
+        raise UserError(f"input {source!r}: {error}") from None
+    return Input(
+        test_source=TestSource(
+            width=int(match[1]),
+            height=int(match[2]),
+            frame_rate=parse_rate(match[3]),
+            duration=duration,
+        )
+    )
+
+
+def look_at_files(spec: JobSpec, roots: Mapping[str, Path]) -> None:
+    """Refuses at once what can be seen from here. Raises UserError."""
+    if spec.input.path is not None:
+        _look_at_input(to_local(spec.input.path, roots), spec.input.path)
+    for target in spec.targets:
+        local = to_local(target, roots)
+        if local is not None and local.exists() and not spec.overwrite:
+            raise UserError(f"{local} exists already: give --overwrite to replace it")
+        if local is not None and local.is_dir():
+            raise UserError(f"{local} is a folder: name a file")
+
+
+def _look_at_input(local: Path | None, media: MediaPath) -> None:
+    if local is None:
+        return
+    if not local.exists():
+        raise UserError(f"{local} does not exist ({media}): check the path")
+    if not local.is_file():
+        raise UserError(f"{local} is not a file: name one")
+    if local.stat().st_size == 0:
+        raise UserError(f"{local} is empty: there is nothing to transcode")
+
+
+def parse_size(text: str) -> tuple[int | None, int | None]:
+    if not text:
+        return None, None
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UserError(f"size {text!r}: write WIDTHxHEIGHT, for example 1280x720")
+    return int(match[1]), int(match[2])
+
+
+def parse_rate(text: str) -> FrameRate:
+    match = _RATE.fullmatch(text)
+    if match is None or int(match[2] or 1) == 0:
+        raise UserError(f"rate {text!r}: write frames a second, for example 25 or 30000/1001")
+    return FrameRate(int(match[1]), int(match[2] or 1))
+
+
+def parse_bitrate(text: str, name: str) -> int | None:
+    if not text:
+        return None
+    match = _BITRATE.fullmatch(text)
+    if match is None:
+        raise UserError(f"{name} {text!r}: write bits a second, for example 2500k or 4M")
+    return round(float(match[1]) * SCALES[match[2]])

@@ -1,0 +1,20 @@
+"""How a command ends: the exit codes, and the mistakes that a person made."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    DONE = 0
+    JOB_FAILED = 1
+    USAGE = 2
+    NOT_REACHABLE = 3  # or not allowed
+    CANCELLED = 4
+    INTERRUPTED = 130  # as shells report Ctrl-C
+
+
+class UserError(Exception):
+    """One line on stderr and an exit code; never a traceback."""
+
+    def __init__(self, sentence: str, exit_code: Exit = Exit.USAGE) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code

@@ -1,0 +1,168 @@
+"""Follows a job to its end and shows it: a bar on a terminal, lines elsewhere, or JSON."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from ffrtmp.cli.errors import Exit
+from ffrtmp.client import Client
+from ffrtmp.domain.job import JobState
+from ffrtmp.domain.session import Phase
+from ffrtmp.rpc.enums import JOB_STATES, PHASES
+from ffrtmp.rpc.times import from_duration
+from ffrtmp.v1 import job_pb2
+from ffrtmp.v1.job_service_pb2 import WatchJobResponse
+
+EXITS = {
+    JobState.SUCCEEDED: Exit.DONE,
+    JobState.FAILED: Exit.JOB_FAILED,
+    JobState.CANCELLED: Exit.CANCELLED,
+}
+LINE_EVERY_PERCENT = 10
+
+
+async def follow(client: Client, job_id: str, *, as_json: bool, after: int = 0) -> int:
+    """Returns the exit code that the job's end means."""
+    job: job_pb2.Job | None = None
+    with _display(as_json=as_json) as display:
+        async for news in client.watch(job_id, after=after):
+            display.show(news)
+            if news.HasField("job"):
+                job = news.job
+    if job is None:  # it had ended before, and every event was seen
+        job = (await client.get(job_id)).job
+    if not as_json:
+        _say_end(job)
+    state = JOB_STATES.from_wire(job.state)
+    return EXITS.get(state, Exit.JOB_FAILED) if state else Exit.JOB_FAILED
+
+
+def print_json(message: Message) -> None:
+    """One object a line: the protobuf JSON mapping, names as in the protos."""
+    from json import dumps  # noqa: PLC0415
+
+    fields = MessageToDict(message, preserving_proto_field_name=True)
+    print(dumps(fields, ensure_ascii=False), flush=True)
+
+
+class _Display(Protocol):
+    def show(self, news: WatchJobResponse) -> None: ...
+
+
+@contextmanager
+def _display(*, as_json: bool) -> Iterator[_Display]:
+    if as_json:
+        yield _Json()
+    elif sys.stderr.isatty():
+        with Progress(
+            TextColumn("{task.description:9}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>5.1f} %"),
+            TextColumn("{task.fields[detail]}"),
+            console=Console(stderr=True),
+            transient=True,
+        ) as progress:
+            yield _Bar(progress)
+    else:
+        yield _Lines()
+
+
+class _Json:
+    def show(self, news: WatchJobResponse) -> None:
+        print_json(news)
+
+
+class _Bar:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("queued", total=100, detail="")
+
+    def show(self, news: WatchJobResponse) -> None:
+        if news.HasField("event"):
+            self._progress.update(self._task, description=_state(news.event.state))
+            return
+        percent = percent_of(news.progress)
+        self._progress.update(
+            self._task,
+            description=_phase(news.progress.phase),
+            completed=percent if percent is not None else 0,
+            detail=speed_of(news.progress),
+        )
+
+
+class _Lines:
+    """A line an event, and one for each tenth of the way."""
+
+    def __init__(self) -> None:
+        self._shown = -1
+
+    def show(self, news: WatchJobResponse) -> None:
+        if news.HasField("event"):
+            print(event_line(news.event), file=sys.stderr)
+            self._shown = -1
+            return
+        percent = percent_of(news.progress)
+        if percent is not None and percent // LINE_EVERY_PERCENT > self._shown:
+            self._shown = int(percent // LINE_EVERY_PERCENT)
+            line = f"{_phase(news.progress.phase)} {percent:.0f} %  {speed_of(news.progress)}"
+            print(line, file=sys.stderr)
+
+
+def event_line(event: job_pb2.JobEvent) -> str:
+    """One step of a job's life, for people."""
+    moment = event.event_time.ToDatetime().strftime("%H:%M:%S")
+    where = f" on {event.worker}" if event.worker else ""
+    detail = f": {event.detail}" if event.detail else ""
+    cause = job_pb2.JobCause.Name(event.cause).removeprefix("JOB_CAUSE_").lower()
+    return f"{moment} {_state(event.state)}{where} ({cause} by {event.actor}){detail}"
+
+
+def percent_of(progress: job_pb2.AttemptProgress) -> float | None:
+    """None when the total is unknown."""
+    total = from_duration(progress.total, "total").total_seconds()
+    if total <= 0:
+        return None
+    done = from_duration(progress.position, "position").total_seconds()
+    return min(100.0, 100 * done / total)
+
+
+def speed_of(progress: job_pb2.AttemptProgress) -> str:
+    """Frames a second, speed, and how long it will still take."""
+    if progress.speed <= 0:
+        return ""
+    left = from_duration(progress.total, "total") - from_duration(progress.position, "position")
+    eta = max(0.0, left.total_seconds() / progress.speed)
+    minutes, seconds = divmod(round(eta), 60)
+    return (
+        f"{progress.frames_per_second:.0f} fps  {progress.speed:.2f}x  ETA {minutes}:{seconds:02}"
+    )
+
+
+def _say_end(job: job_pb2.Job) -> None:
+    state = JOB_STATES.from_wire(job.state)
+    if state is JobState.SUCCEEDED:
+        for file in job.files:
+            print(f"{file.path}  {file.size} bytes  sha256 {file.sha256[:16]}...")
+        return
+    if job.HasField("failure"):
+        for line in job.failure.log_tail:
+            print(f"  {line}", file=sys.stderr)
+        print(f"ffrtmp: job {job.job_id} {state}: {job.failure.message}", file=sys.stderr)
+    else:
+        print(f"ffrtmp: job {job.job_id} was {state}", file=sys.stderr)
+
+
+def _state(number: int) -> str:
+    state = JOB_STATES.from_wire(number)
+    return state.value if state else "unknown"
+
+
+def _phase(number: int) -> str:
+    phase = PHASES.from_wire(number)
+    return phase.value if phase else Phase.ENCODE.value

@@ -1,0 +1,30 @@
+"""`ffrtmp master` and `ffrtmp worker`: one process each, in the foreground."""
+
+import asyncio
+
+from ffrtmp.config import MasterSettings, WorkerSettings
+from ffrtmp.telemetry import logs
+
+
+def master(settings: MasterSettings) -> int:
+    """Run a master: it owns the jobs, workers and clients dial it."""
+    from ffrtmp.master.server import run_master  # noqa: PLC0415  # a worker needs none of it
+
+    logs.set_up(settings.log_format)
+    return asyncio.run(run_master(settings, ready=_say_ready))
+
+
+def _say_ready(grpc_address: str, http_address: str) -> None:
+    print(ready_line(grpc_address, http_address), flush=True)
+
+
+def ready_line(grpc_address: str, http_address: str) -> str:
+    return f"master ready: gRPC on {grpc_address}, HTTP on {http_address}"
+
+
+def worker(settings: WorkerSettings) -> int:
+    """Run a worker: it dials a master and runs FFmpeg."""
+    from ffrtmp.worker.worker import run_worker  # noqa: PLC0415  # a master needs none of it
+
+    logs.set_up(settings.log_format)
+    return asyncio.run(run_worker(settings))

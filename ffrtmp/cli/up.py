@@ -1,0 +1,93 @@
+"""`ffrtmp up`: a whole cluster on this machine, in the foreground."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ffrtmp.cli.cluster import Cluster, Plan, running_cluster
+from ffrtmp.cli.errors import UserError
+from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
+from ffrtmp.config import UpSettings
+
+
+def up(settings: UpSettings) -> int:
+    """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+    for name, path in settings.roots.items():
+        if not path.is_dir():
+            raise UserError(f"root {name}: {path} is not a folder: make it, or name another")
+    with _only_one(up_folder()) as folder:
+        asyncio.run(_run(settings, folder))
+    return 0
+
+
+async def _run(settings: UpSettings, folder: Path) -> None:
+    plan = Plan(
+        folder=folder,
+        workers=settings.workers,
+        roots=settings.roots,
+        slots=settings.slots_each,
+        listen=settings.listen,
+        http=settings.http,
+        ffmpeg=settings.ffmpeg,
+    )
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    async with running_cluster(plan) as cluster:
+        with _recorded(plan, cluster):
+            _say_ready(plan, cluster)
+            await told.wait()
+            print("stopping", flush=True)
+
+
+def _say_ready(plan: Plan, cluster: Cluster) -> None:
+    roots = ", ".join(f"{name}={path}" for name, path in plan.roots.items())
+    print(f"ready: master on {cluster.address}, {plan.workers} workers, roots {roots}")
+    print(f"metrics and health: http://{cluster.http}/metrics  /readyz")
+    print("next, in another shell:")
+    print("  ffrtmp transcode INPUT OUTPUT")
+    print("  ffrtmp jobs list", flush=True)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[Path]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            record: dict[str, Any] = running_up() or {}
+            where = f", its master is {record['address']}" if record else ""
+            raise UserError(
+                f"`ffrtmp up` runs already{where}: stop it, or set FFRTMP_STATE_DIR for another"
+            ) from None
+        yield folder
+
+
+@contextmanager
+def _recorded(plan: Plan, cluster: Cluster) -> Iterator[None]:
+    """Tells the other commands where the cluster is, as long as it runs."""
+    path = plan.folder / RECORD
+    record = {
+        "address": cluster.address,
+        "certs": str(plan.client_certs),
+        "roots": {name: str(root) for name, root in plan.roots.items()},
+        "pid": os.getpid(),
+    }
+    partial = path.with_suffix(".new")
+    partial.touch(mode=0o600)
+    partial.write_text(json.dumps(record))
+    partial.replace(path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,109 @@
+"""`ffrtmp workers`: list, get."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from ffrtmp.cli.errors import Exit
+from ffrtmp.cli.follow import print_json
+from ffrtmp.cli.table import Table
+from ffrtmp.cli.target import require_target
+from ffrtmp.client import Client
+from ffrtmp.clock import utc_now
+from ffrtmp.config import ClientSettings
+from ffrtmp.v1 import admin_service_pb2 as pb
+
+GIB = 1 << 30
+
+workers = App(name="workers", help="Look at the workers.", help_on_error=False)
+
+
+def _with_client(settings: ClientSettings, work: Callable[[Client], Awaitable[int]]) -> int:
+    target = require_target(settings)
+
+    async def run() -> int:
+        async with Client.open(target.address, target.certs) as client:
+            return await work(client)
+
+    return asyncio.run(run())
+
+
+@workers.command(name="list")
+def list_workers(*, settings: ClientSettings | None = None) -> int:
+    """List every worker that ever connected. Needs an admin's identity."""
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        table = Table("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
+        async for worker in client.workers():
+            if settings.json:
+                print_json(worker)
+                continue
+            table.add(
+                worker.name,
+                _state(worker),
+                f"{worker.free_slots}/{worker.slots}",
+                _age(worker),
+                worker.capabilities.ffmpeg_version,
+                f"{worker.load.cpu_load:.1f}/{worker.capabilities.cpu_count}",
+                "; ".join(f"root {root.name} {root.reason}" for root in worker.refused_roots),
+            )
+        if not settings.json:
+            table.print()
+        return Exit.DONE
+
+    return _with_client(settings, work)
+
+
+@workers.command
+def get(
+    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
+) -> int:
+    """Show one worker: what it can do, what it runs, and which roots get no work there.
+
+    Parameters
+    ----------
+    name
+        The name in its certificate.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        worker = await client.worker(name)
+        if settings.json:
+            print_json(worker)
+        else:
+            _show(worker)
+        return Exit.DONE
+
+    return _with_client(settings, work)
+
+
+def _show(worker: pb.Worker) -> None:
+    can = worker.capabilities
+    print(f"worker {worker.name}: {_state(worker)}, heartbeat {_age(worker)}, {worker.address}")
+    print(f"  ffrtmp {can.version}, FFmpeg {can.ffmpeg_version}, stream {worker.epoch}")
+    print(f"  encodes {', '.join(can.codecs)} with {', '.join(can.encoders)}")
+    print(f"  {worker.free_slots} of {worker.slots} slots free")
+    free = worker.load.memory_free / GIB
+    print(f"  {worker.load.cpu_load:.1f} of {can.cpu_count} cores busy, {free:.1f} GiB memory free")
+    refused = {root.name: root.reason for root in worker.refused_roots}
+    for root in can.roots:
+        disk = worker.load.disk_free.get(root.name, 0) / GIB
+        verdict = f"NO WORK: it {refused[root.name]}" if root.name in refused else "good"
+        print(f"  root {root.name}: {verdict}, {disk:.1f} GiB free")
+    for attempt in worker.attempts:
+        print(f"  runs {attempt.job_id}, attempt {attempt.fence}")
+
+
+def _state(worker: pb.Worker) -> str:
+    return pb.WorkerState.Name(worker.state).removeprefix("WORKER_STATE_").lower()
+
+
+def _age(worker: pb.Worker) -> str:
+    if not worker.HasField("heartbeat_time"):
+        return "never"
+    age = utc_now() - worker.heartbeat_time.ToDatetime(tzinfo=utc_now().tzinfo)
+    return f"{max(0.0, age.total_seconds()):.0f} s ago"

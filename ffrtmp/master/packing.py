@@ -1,0 +1,54 @@
+"""What the use cases answer, as protobuf."""
+
+from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView
+from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
+from ffrtmp.rpc.convert_page import attempt_to_pb
+from ffrtmp.rpc.convert_worker import capabilities_to_pb, load_to_pb
+from ffrtmp.rpc.enums import Twins
+from ffrtmp.rpc.times import to_timestamp
+from ffrtmp.store.base import JobRecord
+from ffrtmp.v1 import admin_service_pb2 as admin_pb
+from ffrtmp.v1 import job_pb2, job_service_pb2
+
+WORKER_STATES = Twins(admin_pb.WorkerState, WorkerState, "WORKER_STATE")
+
+
+def pack_job(record: JobRecord) -> job_pb2.Job:
+    return job_to_pb(record.job, record.spec)
+
+
+def pack_view(view: JobView) -> job_service_pb2.GetJobResponse:
+    return job_service_pb2.GetJobResponse(
+        job=pack_job(view.record),
+        events=[event_to_pb(event) for event in view.events],
+        progress=progress_to_pb(view.progress) if view.progress else None,
+    )
+
+
+def pack_watched(watched: Watched) -> job_service_pb2.WatchJobResponse:
+    return job_service_pb2.WatchJobResponse(
+        event=event_to_pb(watched.event) if watched.event else None,
+        progress=progress_to_pb(watched.progress) if watched.progress else None,
+        job=pack_job(watched.record) if watched.record else None,
+    )
+
+
+def pack_worker(view: WorkerView) -> admin_pb.Worker:
+    record = view.record
+    return admin_pb.Worker(
+        name=record.name,
+        state=WORKER_STATES.to_wire(view.state),  # type: ignore[arg-type]
+        incarnation=record.incarnation,
+        epoch=record.epoch,
+        address=record.address,
+        heartbeat_time=to_timestamp(view.heartbeat_at),
+        slots=view.slots,
+        free_slots=view.free_slots,
+        attempts=[attempt_to_pb(each.key, each.state, each.phase) for each in view.attempts],
+        capabilities=capabilities_to_pb(record.capabilities),
+        load=load_to_pb(view.load),
+        refused_roots=[
+            admin_pb.RefusedRoot(name=name, reason=reason)
+            for name, reason in sorted(view.refused_roots.items())
+        ],
+    )

@@ -1,0 +1,218 @@
+"""The master process, put together: store, use cases, gRPC and HTTP ports, and how it ends."""
+
+import asyncio
+import gc
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from ulid import ULID
+
+from ffrtmp.clock import SteadyClock, boot_seconds, utc_now
+from ffrtmp.config import MasterSettings, at_end_of_input
+from ffrtmp.domain.facts import Fact
+from ffrtmp.domain.identity import Role
+from ffrtmp.master.http import serving_http
+from ffrtmp.master.master import Master
+from ffrtmp.master.servicers import AdminServicer, JobServicer, WorkerServicer
+from ffrtmp.pki.identity import Identity, load_identity
+from ffrtmp.rpc.channel import SERVER_OPTIONS
+from ffrtmp.rpc.credentials import server_credentials
+from ffrtmp.rpc.interceptors import Gatekeeper
+from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.telemetry import logs
+from ffrtmp.telemetry.metrics import Fleet, Metrics
+from ffrtmp.v1 import admin_service_pb2, job_service_pb2, worker_service_pb2
+from ffrtmp.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
+from ffrtmp.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from ffrtmp.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
+
+_log = logging.getLogger("ffrtmp.master")
+
+LEAVE_SECONDS = 2.0
+GRACE_SECONDS = 5.0
+STALE_TICK_SECONDS = 5.0
+LAG_SECONDS = 0.5
+
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (job_service_pb2, "JobService"),
+        (worker_service_pb2, "WorkerService"),
+        (admin_service_pb2, "AdminService"),
+    )
+)
+
+
+class PortTaken(Exception):
+    """One sentence that says what to do."""
+
+    def __init__(self, option: str, address: str) -> None:
+        super().__init__(
+            f"cannot listen on {address}: the port is taken, or the address is not this "
+            f"machine's; choose another with --{option}"
+        )
+
+
+async def run_master(
+    settings: MasterSettings, *, ready: Callable[[str, str], None] = lambda _grpc, _http: None
+) -> int:
+    """Serves until SIGTERM or SIGINT. `ready` gets the gRPC and the HTTP address. Returns 0.
+
+    Raises PkiError, StoreUnusable, PortTaken: mistakes of the set-up, one sentence each.
+    """
+    identity = await asyncio.to_thread(
+        load_identity, settings.certs, now=utc_now(), roles=frozenset({Role.MASTER})
+    )
+    facts = _Facts()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SqliteStore.open(settings.database_path))
+        master = Master(
+            store,
+            settings.timers,
+            clocks=(SteadyClock(), boot_seconds),
+            chance=random.random,
+            new_id=lambda: str(ULID()),
+            observe=facts,
+        )
+        metrics = Metrics(lambda: _fleet(master), lambda: store.commits)
+        facts.metrics = metrics
+
+        async def check() -> str:
+            if boot_seconds() - master.health.ticked_at > STALE_TICK_SECONDS:
+                return "the dispatcher does not tick"
+            await store.check()
+            return ""
+
+        told = await stack.enter_async_context(_told(settings))
+        grpc_address = await stack.enter_async_context(_serving(settings, identity, master, facts))
+        host, _, port = settings.http.rpartition(":")
+        try:
+            http_port = await stack.enter_async_context(
+                serving_http(host.strip("[]"), int(port), metrics=metrics.text, check=check)
+            )
+        except OSError:
+            raise PortTaken("http", settings.http) from None
+        # Last in, first out: nothing is granted any more once the master goes down.
+        await stack.enter_async_context(_running(master, metrics))
+        gc.freeze()  # what lives as long as the process need not be looked at again
+        ready(grpc_address, f"{host}:{http_port}")
+        await told.wait()
+    return 0
+
+
+class _Facts:
+    """Hands each fact to metrics and log."""
+
+    def __init__(self) -> None:
+        self.metrics: Metrics | None = None
+
+    def __call__(self, fact: Fact) -> None:
+        logs.write(fact)
+        if self.metrics is not None:
+            self.metrics.count(fact)
+
+
+@asynccontextmanager
+async def _running(master: Master, metrics: Metrics) -> AsyncIterator[None]:
+    """The master's loops live as long as the block; if one fails, the block is left."""
+    async with asyncio.TaskGroup() as tasks:
+        loops = [tasks.create_task(master.run()), tasks.create_task(_measure_lag(metrics))]
+        try:
+            yield
+        finally:
+            for loop in loops:
+                loop.cancel()
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.loop_lag.observe(max(0.0, loop.time() - due))
+
+
+@asynccontextmanager
+async def _serving(
+    settings: MasterSettings, identity: Identity, master: Master, observe: Callable[[Fact], None]
+) -> AsyncIterator[str]:
+    """The gRPC port; yields the address it got. At the end workers are sent away first."""
+    server = grpc.aio.server(
+        interceptors=[Gatekeeper(identity.cluster)], options=list(SERVER_OPTIONS)
+    )
+    health = health_aio.HealthServicer()
+    add_JobServiceServicer_to_server(JobServicer(master), server)
+    add_AdminServiceServicer_to_server(AdminServicer(master), server)
+    add_WorkerServiceServicer_to_server(WorkerServicer(master, observe), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+    try:
+        port = server.add_secure_port(settings.listen, server_credentials(identity))
+    except RuntimeError:
+        raise PortTaken("listen", settings.listen) from None
+    await server.start()
+    for service in ("", *SERVICES):
+        await health.set(service, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield f"{settings.listen.rpartition(':')[0]}:{port}"
+    finally:
+        await health.enter_graceful_shutdown()
+        master.send_away()
+        await _until_gone(master)
+        await server.stop(GRACE_SECONDS)
+
+
+async def _until_gone(master: Master) -> None:
+    try:
+        async with asyncio.timeout(LEAVE_SECONDS):
+            while any(each.outbox for each in master.roster):  # noqa: ASYNC110  # once, at the end
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        return
+
+
+@asynccontextmanager
+async def _told(settings: MasterSettings) -> AsyncIterator[asyncio.Event]:
+    """Set by the first signal; the second ends the process by its default action."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def let_go() -> None:
+        for each in numbers:
+            loop.remove_signal_handler(each)
+
+    def note(number: signal.Signals) -> None:
+        _log.info("%s: the master goes down", number.name)
+        told.set()
+        let_go()
+
+    async with AsyncExitStack() as stack:
+        for number in numbers:
+            loop.add_signal_handler(number, note, number)
+        stack.callback(let_go)
+        if settings.stop_at_eof:
+            await stack.enter_async_context(at_end_of_input(told.set))
+        yield told
+
+
+def _fleet(master: Master) -> Fleet:
+    now = boot_seconds()
+    present = list(master.roster)
+    connected = [presence for presence in present if presence.outbox is not None]
+    return Fleet(
+        connected=len(connected),
+        silent=len(present) - len(connected),
+        slots=sum(presence.slots for presence in connected),
+        slots_free=sum(presence.free for presence in connected),
+        oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
+    )

@@ -1,0 +1,138 @@
+"""The gRPC face of the master: unpack, delegate, pack. No decision is made here."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ffrtmp.domain.facts import EnvelopeUnknown, Fact
+from ffrtmp.domain.messages import Event, Numbered
+from ffrtmp.master.master import Master
+from ffrtmp.master.packing import pack_job, pack_view, pack_watched, pack_worker
+from ffrtmp.master.views import Submission
+from ffrtmp.rpc.convert_page import states_from_pb, submissions_from_pb
+from ffrtmp.rpc.convert_stream import command_to_pb, event_from_pb
+from ffrtmp.rpc.roles import Context, peer_of
+from ffrtmp.rpc.times import from_timestamp
+from ffrtmp.store.base import JobFilter, JobRecord
+from ffrtmp.v1 import admin_service_pb2 as admin_pb
+from ffrtmp.v1 import job_service_pb2 as pb
+from ffrtmp.v1 import worker_service_pb2 as worker_pb
+from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceServicer
+from ffrtmp.v1.job_service_pb2_grpc import JobServiceServicer
+from ffrtmp.v1.worker_service_pb2_grpc import WorkerServiceServicer
+
+
+class JobServicer(JobServiceServicer):
+    def __init__(self, master: Master) -> None:
+        self._master = master
+
+    async def SubmitJob(
+        self, request: pb.SubmitJobRequest, context: Context
+    ) -> pb.SubmitJobResponse:
+        [record] = await self._submit([request], context)
+        return pb.SubmitJobResponse(job=pack_job(record))
+
+    async def SubmitJobs(
+        self, request: pb.SubmitJobsRequest, context: Context
+    ) -> pb.SubmitJobsResponse:
+        records = await self._submit(request.jobs, context)
+        return pb.SubmitJobsResponse(jobs=[pack_job(record) for record in records])
+
+    async def _submit(
+        self, requests: Sequence[pb.SubmitJobRequest], context: Context
+    ) -> list[JobRecord]:
+        submissions = [Submission(*parts) for parts in submissions_from_pb(requests)]
+        return await self._master.submit(submissions, actor=peer_of(context).actor)
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        return pack_view(await self._master.get(request.job_id))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        records, token = await self._master.find(
+            _filter(request), size=request.page_size, page_token=request.page_token
+        )
+        return pb.ListJobsResponse(
+            jobs=[pack_job(record) for record in records], next_page_token=token
+        )
+
+    async def WatchJob(
+        self, request: pb.WatchJobRequest, context: Context
+    ) -> AsyncIterator[pb.WatchJobResponse]:
+        async for watched in self._master.watch(request.job_id, request.after_event_number):
+            yield pack_watched(watched)
+
+    async def CancelJob(
+        self, request: pb.CancelJobRequest, context: Context
+    ) -> pb.CancelJobResponse:
+        record = await self._master.cancel(request.job_id, actor=peer_of(context).actor)
+        return pb.CancelJobResponse(job=pack_job(record))
+
+
+class AdminServicer(AdminServiceServicer):
+    def __init__(self, master: Master) -> None:
+        self._master = master
+
+    async def ListWorkers(
+        self, request: admin_pb.ListWorkersRequest, context: Context
+    ) -> admin_pb.ListWorkersResponse:
+        views, token = await self._master.workers(
+            size=request.page_size, page_token=request.page_token
+        )
+        return admin_pb.ListWorkersResponse(
+            workers=[pack_worker(view) for view in views], next_page_token=token
+        )
+
+    async def GetWorker(
+        self, request: admin_pb.GetWorkerRequest, context: Context
+    ) -> admin_pb.GetWorkerResponse:
+        return admin_pb.GetWorkerResponse(
+            worker=pack_worker(await self._master.worker(request.name))
+        )
+
+
+class WorkerServicer(WorkerServiceServicer):
+    def __init__(self, master: Master, observe: Callable[[Fact], None]) -> None:
+        self._master = master
+        self._observe = observe
+
+    async def Connect(  # type: ignore[override]  # a coroutine that writes, see style: no yield in a scope
+        self, request_iterator: AsyncIterator[worker_pb.ConnectRequest], context: Context
+    ) -> None:
+        worker = peer_of(context).name
+
+        async def send(commands: Sequence[Numbered]) -> None:
+            await context.write(
+                worker_pb.ConnectResponse(commands=[command_to_pb(each) for each in commands])
+            )
+
+        events = _events(request_iterator, lambda n: self._observe(EnvelopeUnknown(worker, n)))
+        await self._master.serve(worker=worker, address=context.peer(), events=events, send=send)
+
+
+async def _events(
+    requests: AsyncIterator[worker_pb.ConnectRequest], ignored: Callable[[int], None]
+) -> AsyncIterator[Sequence[Event]]:
+    async for request in requests:
+        found = [event_from_pb(event) for event in request.events]
+        known = [event for event in found if event is not None]
+        if len(known) < len(found):
+            ignored(len(found) - len(known))
+        yield known
+
+
+def _filter(request: pb.ListJobsRequest) -> JobFilter:
+    return JobFilter(
+        states=states_from_pb(request.states),
+        worker=request.worker,
+        submitted_after=_moment(request, "submitted_after_time"),
+        submitted_before=_moment(request, "submitted_before_time"),
+    )
+
+
+def _moment(request: pb.ListJobsRequest, field: Any) -> datetime | None:
+    if not request.HasField(field):
+        return None
+    stamp: Timestamp = getattr(request, field)
+    return from_timestamp(stamp, field)

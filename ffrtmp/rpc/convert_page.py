@@ -1,0 +1,45 @@
+"""What the API asks with and answers with besides jobs: filters, submissions, workers."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
+from ffrtmp.domain.job import JobState
+from ffrtmp.domain.session import AttemptKey, Phase
+from ffrtmp.domain.spec import JobSpec
+from ffrtmp.rpc.convert_spec import spec_from_pb
+from ffrtmp.rpc.enums import JOB_STATES, PHASES
+from ffrtmp.v1 import admin_service_pb2 as admin_pb
+from ffrtmp.v1 import job_service_pb2 as pb
+
+
+def states_from_pb(numbers: Iterable[int]) -> frozenset[JobState]:
+    """Raises InvalidArgument for a state that does not exist."""
+    try:
+        return frozenset(JOB_STATES.required(number, "states") for number in numbers)
+    except InvalidSpec as error:
+        raise InvalidArgument(error.field, error.value, error.expected) from None
+
+
+def submissions_from_pb(
+    requests: Sequence[pb.SubmitJobRequest],
+) -> list[tuple[JobSpec, str, str]]:
+    """Spec, idempotency key and digest of the body of each. Raises InvalidSpec."""
+    found = []
+    for number, request in enumerate(requests):
+        try:
+            spec = spec_from_pb(request.spec)
+        except InvalidSpec as error:
+            raise error.within(f"jobs[{number}]") if len(requests) > 1 else error from None
+        body = request.spec.SerializeToString(deterministic=True)
+        found.append((spec, request.idempotency_key, hashlib.sha256(body).hexdigest()))
+    return found
+
+
+def attempt_to_pb(key: AttemptKey, state: JobState, phase: Phase | None) -> admin_pb.WorkerAttempt:
+    return admin_pb.WorkerAttempt(
+        job_id=key.job_id,
+        fence=key.fence,
+        state=JOB_STATES.to_wire(state),  # type: ignore[arg-type]
+        phase=PHASES.to_wire(phase) if phase else None,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,1 @@
+"""Turns facts into metrics and log lines. The parts report; nothing here decides."""

@@ -1,0 +1,97 @@
+"""Log lines, for people or as JSON; and every retry decision as one of them."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from ffrtmp.domain.facts import (
+    ClaimTook,
+    EnvelopeUnknown,
+    Fact,
+    JobMoved,
+    SessionClosed,
+    SessionOpened,
+    StoreFailed,
+    StreamRefused,
+)
+from ffrtmp.domain.job import Cause, Job, JobState
+
+_log = logging.getLogger("ffrtmp.master")
+
+DECIDING = frozenset({Cause.FAILED, Cause.LOST, Cause.RETURNED, Cause.REJECTED, Cause.UNANSWERED})
+"""Moves after which a job is tried again or given up."""
+
+
+class JsonLines(logging.Formatter):
+    """One object a line; what a call passes as `extra={"facts": {...}}` stands beside the rest."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def set_up(log_format: str) -> None:
+    """To standard error; `log_format` is text or json."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if log_format == "json" else text)
+    root = logging.getLogger("ffrtmp")
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False
+
+
+def write(fact: Fact) -> None:
+    match fact:
+        case JobMoved(before, after):
+            _write_move(before, after)
+        case SessionOpened(worker, epoch, address):
+            _log.info("worker %s connected from %s, stream %d", worker, address, epoch)
+        case SessionClosed(worker, _, why):
+            _log.warning("worker %s is gone: %s", worker, why)
+        case StreamRefused(worker, address, why):
+            _log.error("refused a stream of %s from %s: %s", worker, address, why)
+        case EnvelopeUnknown(peer, count):
+            _log.warning("%s said %d things that this build does not know", peer, count)
+        case StoreFailed(where, why):
+            _log.error("%s: %s", where, why)
+        case ClaimTook():
+            pass
+
+
+def _write_move(before: Job | None, after: Job) -> None:
+    if before is None or after.cause not in DECIDING:
+        return
+    retried = after.state is JobState.QUEUED
+    delay = max(0.0, (after.eligible_at - after.changed_at).total_seconds()) if retried else None
+    facts = {
+        "job_id": after.job_id,
+        "fence": after.fence,
+        "cause": after.cause.value,
+        "reason": after.failure.reason.value if after.failure else None,
+        "decision": "retry" if retried else "give up",
+        "delay_seconds": delay,
+        "charged": after.charged,
+        "charged_now": after.charged > before.charged,
+        "worker": after.last_holder.worker if after.last_holder else "",
+    }
+    _log.info(
+        "job %s attempt %d %s (%s): %s, charged %d: %s",
+        after.job_id,
+        after.fence,
+        after.cause,
+        facts["reason"] or "no failure",
+        f"retried in {delay:g} s" if retried else "given up",
+        after.charged,
+        after.detail,
+        extra={"facts": facts},
+    )

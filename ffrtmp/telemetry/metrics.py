@@ -1,0 +1,134 @@
+"""Facts as Prometheus metrics. Names of workers and jobs are on none of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ffrtmp.domain.facts import (
+    ClaimTook,
+    EnvelopeUnknown,
+    Fact,
+    JobMoved,
+    SessionClosed,
+    SessionOpened,
+    StoreFailed,
+    StreamRefused,
+)
+from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
+LONG_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The workers as of now."""
+
+    connected: int
+    silent: int
+    slots: int
+    slots_free: int
+    oldest_heartbeat_seconds: float
+
+
+class Metrics:
+    def __init__(self, fleet: Callable[[], Fleet], commits: Callable[[], int]) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._moves = Counter(
+            "ffrtmp_job_moves", "Moves of jobs.", ["cause", "state"], registry=registry
+        )
+        self._failures = Counter(
+            "ffrtmp_attempt_failures", "Attempts that failed.", ["reason"], registry=registry
+        )
+        self._queue_wait = Histogram(
+            "ffrtmp_queue_wait_seconds",
+            "From eligible to accepted.",
+            registry=registry,
+            buckets=LONG_SECONDS,
+        )
+        self._run_time = Histogram(
+            "ffrtmp_run_seconds",
+            "From accepted to the end of the job.",
+            registry=registry,
+            buckets=LONG_SECONDS,
+        )
+        self._claims = Histogram(
+            "ffrtmp_claim_seconds", "One claim.", registry=registry, buckets=SECONDS
+        )
+        self.loop_lag = Histogram(
+            "ffrtmp_event_loop_lag_seconds",
+            "How late the event loop is.",
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self._streams = Counter("ffrtmp_streams", "Streams.", ["what"], registry=registry)
+        self._ignored = Counter(
+            "ffrtmp_unknown_messages", "Members of the envelope not known here.", registry=registry
+        )
+        self._store_failures = Counter(
+            "ffrtmp_store_failures", "Passes that the store failed.", ["where"], registry=registry
+        )
+        registry.register(_Gauges(fleet, commits))
+
+    def text(self) -> bytes:
+        """In the exposition format."""
+        return generate_latest(self._registry)
+
+    def count(self, fact: Fact) -> None:
+        match fact:
+            case JobMoved(before, after):
+                self._count_move(before, after)
+            case ClaimTook(seconds, _):
+                self._claims.observe(seconds)
+            case SessionOpened():
+                self._streams.labels("opened").inc()
+            case SessionClosed():
+                self._streams.labels("closed").inc()
+            case StreamRefused():
+                self._streams.labels("refused").inc()
+            case EnvelopeUnknown(_, number):
+                self._ignored.inc(number)
+            case StoreFailed(where, _):
+                self._store_failures.labels(where).inc()
+
+    def _count_move(self, before: Job | None, after: Job) -> None:
+        self._moves.labels(after.cause.value, after.state.value).inc()
+        if after.cause in {Cause.FAILED, Cause.LOST} and after.failure is not None:
+            self._failures.labels(after.failure.reason.value).inc()
+        if before is not None and after.cause is Cause.ACCEPTED:
+            waited = (after.changed_at - before.eligible_at).total_seconds()
+            self._queue_wait.observe(max(0.0, waited))
+        if after.state in TERMINAL_STATES and after.start_at and after.end_at:
+            self._run_time.observe((after.end_at - after.start_at).total_seconds())
+
+
+class _Gauges(Collector):
+    """Read when they are scraped."""
+
+    def __init__(self, fleet: Callable[[], Fleet], commits: Callable[[], int]) -> None:
+        self._fleet = fleet
+        self._commits = commits
+
+    def collect(self) -> Iterator[Metric]:
+        fleet = self._fleet()
+        workers = GaugeMetricFamily("ffrtmp_workers", "Workers.", labels=["state"])
+        workers.add_metric(["connected"], fleet.connected)
+        workers.add_metric(["silent"], fleet.silent)
+        yield workers
+        slots = GaugeMetricFamily("ffrtmp_slots", "Slots.", labels=["state"])
+        slots.add_metric(["total"], fleet.slots)
+        slots.add_metric(["used"], fleet.slots - fleet.slots_free)
+        slots.add_metric(["free"], fleet.slots_free)
+        yield slots
+        yield GaugeMetricFamily(
+            "ffrtmp_heartbeat_age_seconds",
+            "Age of the oldest heartbeat of a live worker.",
+            value=fleet.oldest_heartbeat_seconds,
+        )
+        yield GaugeMetricFamily(
+            "ffrtmp_store_commits", "Transactions since the start.", value=self._commits()
+        )
