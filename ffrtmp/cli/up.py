@@ -17,8 +17,9 @@ from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
 from ffrtmp.config import UpSettings
 
 
-def up(settings: UpSettings) -> int:
+def up(settings: UpSettings | None = None) -> int:
     """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+    settings = settings or UpSettings()
     for name, path in settings.roots.items():
         if not path.is_dir():
             raise UserError(f"root {name}: {path} is not a folder: make it, or name another")
