@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import grpc
 import grpc.aio
@@ -26,6 +27,7 @@ from ffrtmp.pki.identity import Identity, load_identity
 from ffrtmp.rpc.channel import SERVER_OPTIONS
 from ffrtmp.rpc.credentials import server_credentials
 from ffrtmp.rpc.interceptors import Gatekeeper
+from ffrtmp.store.base import Store
 from ffrtmp.store.sqlite import SqliteStore
 from ffrtmp.telemetry import logs
 from ffrtmp.telemetry.metrics import Fleet, Metrics
@@ -85,18 +87,17 @@ async def run_master(
         metrics = Metrics(lambda: _fleet(master), lambda: store.commits)
         facts.metrics = metrics
 
-        async def check() -> str:
-            if boot_seconds() - master.health.ticked_at > STALE_TICK_SECONDS:
-                return "the dispatcher does not tick"
-            await store.check()
-            return ""
-
         told = await stack.enter_async_context(_told(settings))
         grpc_address = await stack.enter_async_context(_serving(settings, identity, master, facts))
         host, _, port = settings.http.rpartition(":")
         try:
             http_port = await stack.enter_async_context(
-                serving_http(host.strip("[]"), int(port), metrics=metrics.text, check=check)
+                serving_http(
+                    host.strip("[]"),
+                    int(port),
+                    metrics=metrics.text,
+                    check=partial(problem_of, master, store),
+                )
             )
         except OSError:
             raise PortTaken("http", settings.http) from None
@@ -106,6 +107,14 @@ async def run_master(
         ready(grpc_address, f"{host}:{http_port}")
         await told.wait()
     return 0
+
+
+async def problem_of(master: Master, store: Store) -> str:
+    """Why this master is not ready; empty: it is. Raises Unavailable when the store is not."""
+    if boot_seconds() - master.health.ticked_at > STALE_TICK_SECONDS:
+        return "the dispatcher does not tick"
+    await store.check()
+    return ""
 
 
 class _Facts:

@@ -1,0 +1,135 @@
+"""The HTTP port: alive, ready, and the metrics, with nobody's names on them."""
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+
+import aiohttp
+import pytest
+
+from ffrtmp.clock import boot_seconds, utc_now
+from ffrtmp.domain.errors import StoreBusy
+from ffrtmp.domain.messages import Offer, OfferReply
+from ffrtmp.domain.timers import Timers
+from ffrtmp.master.http import serving_http
+from ffrtmp.master.master import Master
+from ffrtmp.master.server import STALE_TICK_SECONDS, problem_of
+from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
+
+
+async def fetch(address: str, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as http, http.get(f"http://{address}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+async def value_of(address: str, sample: str) -> float | None:
+    """Of one line of /metrics."""
+    _, text = await fetch(address, "/metrics")
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return float(values[sample]) if sample in values else None
+
+
+async def test_a_running_master_is_alive_and_ready(run):
+    async with run() as master:
+        assert await fetch(master.http, "/healthz") == (200, "alive\n")
+        assert await fetch(master.http, "/readyz") == (200, "ready\n")
+        assert master.http.startswith("127.0.0.1:")
+
+
+async def test_other_paths_and_methods_are_refused(run):
+    async with run() as master, aiohttp.ClientSession() as http:
+        for path in ("/", "/metrics/", "/jobs", "/../etc/passwd"):
+            assert (await fetch(master.http, path))[0] == 404
+        async with http.post(f"http://{master.http}/metrics") as answer:
+            assert answer.status == 405
+
+
+async def test_metrics_count_jobs_workers_and_slots(run, stream, request_for):
+    async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
+        await JobServiceStub(client).SubmitJob(request_for())
+        worker = stream(wire)
+        await worker.hello(slots=3)
+        await worker.say(OfferReply((await worker.hear(Offer)).key))
+        running = 'ffrtmp_job_moves_total{cause="accepted",state="running"}'
+        async with asyncio.timeout(5):
+            while await value_of(master.http, running) != 1:
+                pass
+        http = master.http
+        submitted = 'ffrtmp_job_moves_total{cause="submitted",state="queued"}'
+        assert await value_of(http, submitted) == 1
+        assert await value_of(http, 'ffrtmp_workers{state="connected"}') == 1
+        assert await value_of(http, 'ffrtmp_slots{state="total"}') == 3
+        assert await value_of(http, 'ffrtmp_slots{state="free"}') == 2
+        assert await value_of(http, "ffrtmp_queue_wait_seconds_count") == 1
+        assert await value_of(http, "ffrtmp_claim_seconds_count") >= 1
+        assert 0 <= await value_of(http, "ffrtmp_heartbeat_age_seconds") < 5
+
+
+async def test_no_job_path_or_name_is_on_the_port(run, stream, request_for):
+    async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
+        job = (await JobServiceStub(client).SubmitJob(request_for("secret.mp4", "a-key"))).job
+        await stream(wire).hello()
+        pages = [await fetch(master.http, path) for path in ("/metrics", "/healthz", "/readyz")]
+        shown = json.dumps(pages)
+        hidden = (job.job_id, "secret", "a-key", '"w1"', "client/c", str(master.database))
+        assert [text for text in hidden if text in shown] == []
+
+
+async def test_readiness_is_red_while_a_stranger_locks_the_database(run):
+    async with run() as master:
+        with closing(sqlite3.connect(master.database, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            assert await fetch(master.http, "/readyz") == (503, "the store cannot write\n")
+            assert await fetch(master.http, "/healthz") == (200, "alive\n")
+            stranger.execute("ROLLBACK")
+        async with asyncio.timeout(5):
+            while (await fetch(master.http, "/readyz"))[0] != 200:
+                pass
+
+
+async def test_readiness_is_red_when_the_dispatcher_does_not_tick(tmp_path):
+    def seconds() -> float:
+        return boot_seconds() - STALE_TICK_SECONDS - 1
+
+    async with SqliteStore.open(tmp_path / "master.db") as store:
+        master = Master(
+            store,
+            Timers(),
+            clocks=(utc_now, seconds),
+            chance=lambda: 0.0,
+            new_id=lambda: "1",
+            observe=lambda _: None,
+        )
+        assert await problem_of(master, store) == "the dispatcher does not tick"
+
+
+@pytest.fixture
+def no_metrics():
+    return lambda: b""
+
+
+async def test_probes_at_once_ask_the_store_once(no_metrics):
+    asked = []
+
+    async def check() -> str:
+        asked.append(1)
+        await asyncio.sleep(0.05)
+        raise StoreBusy(2.0)
+
+    async with serving_http("127.0.0.1", 0, metrics=no_metrics, check=check) as port:
+        address = f"127.0.0.1:{port}"
+        answers = await asyncio.gather(*(fetch(address, "/readyz") for _ in range(20)))
+    assert set(answers) == {(503, "the store cannot write\n")}
+    assert len(asked) == 1
+
+
+async def test_the_port_is_free_again_after_its_end(no_metrics):
+    async def check() -> str:
+        return ""
+
+    async with serving_http("127.0.0.1", 0, metrics=no_metrics, check=check) as port:
+        pass
+    async with serving_http("127.0.0.1", port, metrics=no_metrics, check=check) as again:
+        assert again == port
