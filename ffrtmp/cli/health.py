@@ -1,4 +1,4 @@
-"""`ffrtmp health`: whether the master or worker of this machine is well, for a container's check."""
+"""`ffrtmp health`: is the master or worker of this machine well? For a container's check."""
 
 import fcntl
 import urllib.error

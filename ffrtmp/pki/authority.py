@@ -36,7 +36,7 @@ from ffrtmp.pki.files import (
     replace_folder,
     write_new,
 )
-from ffrtmp.pki.pem import read_certificate, read_key, same_key
+from ffrtmp.pki.pem import is_there, read_certificate, read_key, same_key
 
 DEFAULT_CLUSTER: Final = "ffrtmp"
 DEFAULT_LIFETIME: Final = timedelta(days=365)
@@ -61,7 +61,7 @@ def init(directory: Path, cluster: str = DEFAULT_CLUSTER, *, now: datetime) -> P
     """
     _check_name("cluster name", cluster)
     for name in (CA_KEY, CA_PEM):
-        if (directory / name).exists():
+        if is_there(directory / name):
             raise PkiError(
                 f"{directory / name} exists: this CA is kept, since a new one would make every "
                 "certificate it issued worthless; choose another folder"
@@ -96,7 +96,7 @@ def issue(
     names = _hosts(known_role, hosts)
     authority = load_authority(directory)
     folder = directory / f"{known_role}-{name}"
-    if folder.exists() and not renew:
+    if is_there(folder) and not renew:
         raise PkiError(
             f"{folder} exists: give each {known_role} a name of its own, "
             "or replace this certificate with --renew"
@@ -124,7 +124,7 @@ def issue(
 
 
 def load_authority(directory: Path) -> Authority:
-    if not (directory / CA_KEY).exists():
+    if not is_there(directory / CA_KEY):
         raise PkiError(
             f"{directory} holds no CA ({CA_KEY}): make one with `ffrtmp certs init {directory}`"
         )
@@ -151,7 +151,7 @@ def _write_both(directory: Path, key: bytes, certificate: bytes) -> None:
 def _role(text: str) -> Role:
     if text in set(Role):
         return Role(text)
-    nearest = difflib.get_close_matches(text.lower(), list(Role), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(text.lower(), [str(role) for role in Role], n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "choose one of them"
     raise PkiError(f"unknown role {text!r}: the roles are {', '.join(Role)}; {hint}")
 

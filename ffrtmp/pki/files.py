@@ -13,6 +13,7 @@ CA_KEY: Final = "ca.key"
 TLS_PEM: Final = "tls.pem"
 TLS_KEY: Final = "tls.key"
 
+_KEY_SUFFIX: Final = ".key"
 _PUBLIC: Final = 0o644
 _PRIVATE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
@@ -29,7 +30,7 @@ def write_new(path: Path, content: bytes) -> None:
     """Raises FileExistsError rather than to overwrite. Durable when it returns."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write(temporary, content)
+        _write(temporary, content, private=path.suffix == _KEY_SUFFIX)
         os.link(temporary, path)  # unlike a rename, a link refuses to replace
     finally:
         temporary.unlink(missing_ok=True)
@@ -41,14 +42,15 @@ def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     with _aside(folder, "new") as fresh, _aside(folder, "old") as old:
         fresh.mkdir(mode=_PRIVATE_FOLDER)
         for name, content in contents.items():
-            _write(fresh / name, content)
+            _write(fresh / name, content, private=name.endswith(_KEY_SUFFIX))
         _sync_folder(fresh)
         if folder.exists():
             folder.rename(old)
         try:
             fresh.rename(folder)
         except OSError:
-            old.rename(folder)
+            if old.exists():
+                old.rename(folder)
             raise
     _sync_folder(folder.parent)
 
@@ -62,8 +64,8 @@ def _aside(folder: Path, why: str) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    mode = _PRIVATE if path.name.strip(".").partition(".")[2].startswith("key") else _PUBLIC
+def _write(path: Path, content: bytes, *, private: bool) -> None:
+    mode = _PRIVATE if private else _PUBLIC
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
     with os.fdopen(os.open(path, flags, mode), "wb") as file:
         os.fchmod(file.fileno(), mode)  # whatever the umask is

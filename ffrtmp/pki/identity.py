@@ -12,7 +12,7 @@ from ffrtmp.domain.identity import Peer, Role
 from ffrtmp.pki.certificates import CLOCK_SKEW, certificate_to_pem, hosts_in, key_to_pem, peer_in
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.files import CA_KEY, CA_PEM, TLS_KEY, TLS_PEM
-from ffrtmp.pki.pem import read_certificate, read_key, same_key
+from ffrtmp.pki.pem import is_there, read_certificate, read_key, same_key
 
 # A mounted secret is often readable by its group; anybody else has no business with it.
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
@@ -75,11 +75,9 @@ def load_identity(folder: Path, *, now: datetime, roles: frozenset[Role] | None 
 
 def inspect(directory: Path, *, now: datetime) -> list[Listed]:
     """The identities in a CA's folder, or the one that `directory` is itself. Raises PkiError."""
-    if not directory.is_dir():
+    if not is_there(directory) or not directory.is_dir():
         raise PkiError(f"there is no folder {directory}")
-    folders = identities_in(directory)
-    if (directory / TLS_PEM).exists():
-        folders = [directory]
+    folders = [directory] if is_there(directory / TLS_PEM) else identities_in(directory)
     return [_listed(folder, now) for folder in folders]
 
 
@@ -92,11 +90,11 @@ def identities_in(directory: Path) -> list[Path]:
 
 
 def _refuse_authority(folder: Path) -> None:
-    if not folder.is_dir():
+    if not is_there(folder) or not folder.is_dir():
         raise PkiError(
             f"there is no folder {folder}: name one made by `ffrtmp certs issue DIR ROLE NAME`"
         )
-    if (folder / CA_KEY).exists():
+    if is_there(folder / CA_KEY):
         names = [str(path) for path in identities_in(folder)]
         advice = (
             f"name one of the identities in it: {', '.join(names)}"

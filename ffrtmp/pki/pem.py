@@ -11,6 +11,19 @@ from ffrtmp.pki.certificates import Key
 from ffrtmp.pki.errors import PkiError
 
 
+def is_there(path: Path) -> bool:
+    """Unlike Path.exists, a sentence when the folder above may not be searched."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise PkiError(
+            f"cannot look at {path}: {error.strerror}; run this as the user who owns it"
+        ) from None
+    return True
+
+
 def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -91,11 +91,19 @@ class Attempts:
         async with asyncio.TaskGroup() as tasks:
             attempts = cls(runner, journal, slots=slots, tasks=tasks)
             for entry in await in_thread(journal.entries):
-                attempts._hold(Attempt(entry.key, entry.spec, phase=Phase.PUBLISH, entry=entry))
+                await attempts._take_up(entry)
             try:
                 yield attempts
             finally:
                 attempts._stop_everything()
+
+    async def _take_up(self, entry: Entry) -> None:
+        """Of an earlier run of this worker: a result is still to be said, a rest to be removed."""
+        if entry.has_result:
+            self._hold(Attempt(entry.key, entry.spec, phase=Phase.PUBLISH, entry=entry))
+        else:
+            await self._runner.discard(entry.key, entry.spec)
+            await in_thread(self._journal.forget, entry.key)
 
     # -- what is told to the master ---------------------------------------------------------
 
@@ -192,6 +200,7 @@ class Attempts:
 
     async def _make(self, attempt: Attempt, publish_only: Manifest | None) -> None:
         key, spec = attempt.key, attempt.spec
+        await in_thread(self._journal.begin, key, spec)
         try:
             if publish_only is not None:
                 attempt.phase = Phase.PUBLISH
@@ -246,7 +255,7 @@ class Attempts:
 
     def _finish(self, key: AttemptKey) -> None:
         """The last word was said. A leftover file is one more message, so it may go in passing."""
-        if (attempt := self._held.pop(key, None)) is not None and attempt.entry is not None:
+        if self._held.pop(key, None) is not None:
             self._journal.forget(key)
         if not self._held:
             self._idle.set()

@@ -1,6 +1,7 @@
 """Results on disk before they are sent; they stay until the master has said its last word.
 
-One small file an attempt. A lock keeps a second worker process off the folder.
+One small file an attempt, from its accept: a run of the worker that was killed is cleaned up after
+by the next one. A lock keeps a second worker process off the folder.
 """
 
 import fcntl
@@ -25,13 +26,20 @@ class JournalUnusable(Exception):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """Exactly one of `failure` and `manifest` is set; `published`: the files were renamed."""
+    """At most one of `failure` and `manifest` is set; neither: the attempt has no result yet.
+
+    `published`: the files were renamed.
+    """
 
     key: AttemptKey
     spec: JobSpec
     manifest: Manifest | None = None
     published: bool = False
     failure: Failure | None = None
+
+    @property
+    def has_result(self) -> bool:
+        return self.manifest is not None or self.failure is not None
 
     @property
     def result(self) -> Result:
@@ -69,8 +77,14 @@ class Journal:
                 ) from None
             yield cls(folder)
 
+    def begin(self, key: AttemptKey, spec: JobSpec) -> None:
+        """Notes an attempt without a result. Not forced to the disk: it only helps to clean up."""
+        partial = self._path(key).with_suffix(".new")
+        partial.write_bytes(msgspec.json.encode(Entry(key=key, spec=spec)))
+        partial.replace(self._path(key))
+
     def record(self, entry: Entry) -> None:
-        """On the disk when it returns; replaces what was recorded of the attempt before."""
+        """On the disk when it returns; replaces what was noted of the attempt before."""
         path = self._path(entry.key)
         partial = path.with_suffix(".new")
         with partial.open("wb") as file:
