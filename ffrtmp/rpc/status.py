@@ -46,6 +46,7 @@ RETRY_AFTER_MS: Final = 1_000
 
 _LONGEST_DETAILS: Final = 1_500
 _LONGEST_FACT: Final = 250
+_NO_CONTROLS: Final = dict.fromkeys((*range(32), 127), "\N{REPLACEMENT CHARACTER}")
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -123,8 +124,9 @@ def _class_named(name: str, code: StatusCode) -> type[DomainError]:
 
 
 def _cut(text: str, limit: int) -> str:
-    """At most `limit` bytes of UTF-8, never half a character."""
-    encoded = text.encode(errors="replace")
+    """At most `limit` bytes of UTF-8, never half a character, and one line: JSON writes six bytes
+    for a control character."""
+    encoded = text.translate(_NO_CONTROLS).encode(errors="replace")
     if len(encoded) <= limit:
         return encoded.decode()
     return encoded[: limit - len("…".encode())].decode(errors="ignore") + "…"
