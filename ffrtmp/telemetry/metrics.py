@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ffrtmp.domain.facts import (
@@ -129,6 +129,6 @@ class _Gauges(Collector):
             "Age of the oldest heartbeat of a live worker.",
             value=fleet.oldest_heartbeat_seconds,
         )
-        yield GaugeMetricFamily(
+        yield CounterMetricFamily(
             "ffrtmp_store_commits", "Transactions since the start.", value=self._commits()
         )

@@ -1,0 +1,187 @@
+"""Facts become numbers, and nobody's name is among their labels."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ffrtmp.domain import job as rules
+from ffrtmp.domain.facts import (
+    ClaimTook,
+    EnvelopeUnknown,
+    JobMoved,
+    SessionClosed,
+    SessionOpened,
+    StoreFailed,
+    StreamRefused,
+)
+from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
+from ffrtmp.domain.retry import Reason
+from ffrtmp.telemetry.metrics import Fleet, Metrics
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+W1 = Holder("worker-with-a-name", "i1")
+IDLE = Fleet(connected=0, silent=0, slots=0, slots_free=0, oldest_heartbeat_seconds=0.0)
+
+NAMES = {
+    "ffrtmp_attempt_failures",
+    "ffrtmp_claim_seconds",
+    "ffrtmp_event_loop_lag_seconds",
+    "ffrtmp_heartbeat_age_seconds",
+    "ffrtmp_job_moves",
+    "ffrtmp_queue_wait_seconds",
+    "ffrtmp_run_seconds",
+    "ffrtmp_slots",
+    "ffrtmp_store_commits",
+    "ffrtmp_store_failures",
+    "ffrtmp_streams",
+    "ffrtmp_unknown_messages",
+    "ffrtmp_workers",
+}
+LABELS = {"cause", "state", "reason", "what", "where", "le"}
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def submitted() -> Job:
+    return rules.new_job(job_id="a-job-id", job_class="c", rank=0, now=NOON, actor="client/anne")
+
+
+def accepted() -> tuple[Job, Job]:
+    """Before and after; granted at 2 s, accepted at 3 s."""
+    leased = rules.grant(submitted(), holder=W1, now=at(2))
+    return leased, rules.accept(leased, holder=W1, fence=1, now=at(3))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(lambda: IDLE, lambda: 0)
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """By name and labels as they are written."""
+    lines = metrics.text().decode().splitlines()
+    return {
+        name: float(value)
+        for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    }
+
+
+def test_the_names_and_labels_are_those_that_are_agreed(metrics):
+    found = text_string_to_metric_families(metrics.text().decode())
+    families = [family for family in found if not family.name.endswith("_created")]
+    assert {family.name for family in families} == NAMES
+    assert all(family.documentation for family in families)
+    assert {label for each in families for s in each.samples for label in s.labels} <= LABELS
+
+
+def test_two_masters_in_one_process_do_not_share_their_numbers(metrics):
+    other = Metrics(lambda: IDLE, lambda: 0)
+    other.count(SessionOpened("w1", 1, "here"))
+    assert samples(other)['ffrtmp_streams_total{what="opened"}'] == 1
+    assert 'ffrtmp_streams_total{what="opened"}' not in samples(metrics)
+
+
+def test_moves_are_counted_by_cause_and_state(metrics):
+    metrics.count(JobMoved(None, submitted()))
+    metrics.count(JobMoved(*accepted()))
+    found = samples(metrics)
+    assert found['ffrtmp_job_moves_total{cause="submitted",state="queued"}'] == 1
+    assert found['ffrtmp_job_moves_total{cause="accepted",state="running"}'] == 1
+
+
+def test_waiting_is_counted_from_when_the_job_could_run(metrics):
+    leased, running = accepted()
+    metrics.count(JobMoved(leased, running))
+    assert samples(metrics)["ffrtmp_queue_wait_seconds_sum"] == 3
+    assert samples(metrics)["ffrtmp_queue_wait_seconds_count"] == 1
+
+
+def test_running_is_counted_once_the_job_has_ended(metrics):
+    _, running = accepted()
+    manifest = Manifest((FileRecord("m:o.mp4", 1, "ab" * 32),), 1)
+    staged = rules.stage(running, holder=W1, fence=1, manifest=manifest, now=at(40))
+    published = rules.publish(staged, holder=W1, fence=1, now=at(43))
+    metrics.count(JobMoved(running, staged))
+    assert samples(metrics)["ffrtmp_run_seconds_count"] == 0
+    metrics.count(JobMoved(staged, published))
+    assert samples(metrics)["ffrtmp_run_seconds_sum"] == 40
+
+
+def test_a_job_cancelled_before_it_ran_has_no_running_time(metrics):
+    cancelled = rules.cancel(submitted(), actor="client/anne", now=at(1))
+    metrics.count(JobMoved(submitted(), cancelled))
+    assert samples(metrics)["ffrtmp_run_seconds_count"] == 0
+
+
+def test_failures_are_counted_by_reason_retried_or_not(metrics):
+    _, running = accepted()
+    lost = rules.lose(running, holder=W1, fence=1, why="gone", chance=0.5, now=at(5))
+    failure = Failure(reason=Reason.FFMPEG_FAILED, message="no")
+    failed = rules.fail(running, holder=W1, fence=1, failure=failure, chance=0.5, now=at(5))
+    metrics.count(JobMoved(running, lost))
+    metrics.count(JobMoved(running, failed))
+    metrics.count(JobMoved(running, failed))
+    found = samples(metrics)
+    assert found[f'ffrtmp_attempt_failures_total{{reason="{Reason.WORKER_LOST.value}"}}'] == 1
+    assert found[f'ffrtmp_attempt_failures_total{{reason="{Reason.FFMPEG_FAILED.value}"}}'] == 2
+
+
+def test_a_later_move_of_a_job_that_failed_once_is_no_second_failure(metrics):
+    _, running = accepted()
+    lost = rules.lose(running, holder=W1, fence=1, why="gone", chance=0.5, now=at(5))
+    metrics.count(JobMoved(lost, rules.grant(lost, holder=W1, now=at(500))))
+    assert not [name for name in samples(metrics) if name.startswith("ffrtmp_attempt_failures_t")]
+
+
+@pytest.mark.parametrize(
+    ("fact", "sample", "value"),
+    [
+        (ClaimTook(0.25, 3), "ffrtmp_claim_seconds_sum", 0.25),
+        (SessionOpened("w", 1, "a"), 'ffrtmp_streams_total{what="opened"}', 1),
+        (SessionClosed("w", 1, "why"), 'ffrtmp_streams_total{what="closed"}', 1),
+        (StreamRefused("w", "a", "why"), 'ffrtmp_streams_total{what="refused"}', 1),
+        (EnvelopeUnknown("w", 4), "ffrtmp_unknown_messages_total", 4),
+        (StoreFailed("sweeper", "y"), 'ffrtmp_store_failures_total{where="sweeper"}', 1),
+    ],
+)
+def test_every_other_fact_is_counted(metrics, fact, sample, value):
+    metrics.count(fact)
+    assert samples(metrics)[sample] == value
+
+
+def test_the_fleet_is_asked_when_somebody_looks():
+    fleets = [
+        Fleet(connected=2, silent=1, slots=8, slots_free=3, oldest_heartbeat_seconds=4.5),
+        IDLE,
+    ]
+    metrics = Metrics(lambda: fleets.pop(0), lambda: 17)
+    found = samples(metrics)
+    assert found['ffrtmp_workers{state="connected"}'] == 2
+    assert found['ffrtmp_workers{state="silent"}'] == 1
+    assert [found[f'ffrtmp_slots{{state="{each}"}}'] for each in ("total", "used", "free")] == [
+        8,
+        5,
+        3,
+    ]
+    assert found["ffrtmp_heartbeat_age_seconds"] == 4.5
+    assert found["ffrtmp_store_commits_total"] == 17
+    assert samples(metrics)['ffrtmp_workers{state="connected"}'] == 0
+
+
+def test_no_name_of_a_job_worker_or_client_is_a_label(metrics):
+    leased, running = accepted()
+    for fact in (
+        JobMoved(None, submitted()),
+        JobMoved(leased, running),
+        SessionOpened("worker-with-a-name", 1, "10.0.0.9:7"),
+        SessionClosed("worker-with-a-name", 1, "goodbye"),
+        StreamRefused("worker-with-a-name", "10.0.0.9:7", "taken"),
+        EnvelopeUnknown("worker-with-a-name", 1),
+    ):
+        metrics.count(fact)
+    text = metrics.text().decode()
+    hidden = ("a-job-id", "worker-with-a-name", "anne", "10.0.0.9")
+    assert [name for name in hidden if name in text] == []
