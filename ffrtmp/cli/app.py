@@ -36,6 +36,8 @@ SECTION_OF = {"master": "master", "worker": "worker", "up": "up"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Ends the process."""
+    # gRPC would add lines of its own to the sentence that explains an error.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 

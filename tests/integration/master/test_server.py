@@ -398,6 +398,19 @@ async def process(certs, database, *, stop_at_eof=False):
             await child.wait()
 
 
+async def test_a_start_that_fails_says_one_sentence_and_no_more(certs, taken, tmp_path):
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ffrtmp", "master", "--certs", str(certs / "master-m")),
+        *("--listen", taken, "--http", "127.0.0.1:0", "--database", str(tmp_path / "master.db")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await child.communicate()
+    assert (child.returncode, out) == (2, b"")
+    [line] = err.decode().splitlines()
+    assert line.startswith(f"ffrtmp: cannot listen on {taken}")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_one_signal_ends_the_process_well(certs, tmp_path, number):
     async with process(certs, tmp_path / "master.db") as master:
