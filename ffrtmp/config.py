@@ -35,10 +35,12 @@ HIGHEST_PORT = 65535
 
 
 class SettingError(ValueError):
-    """A setting is wrong. Names it, its value, and what would be right."""
+    """A setting is wrong: one sentence."""
 
-    def __init__(self, name: str, value: object, expected: str) -> None:
-        super().__init__(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+    @classmethod
+    def of(cls, name: str, value: object, expected: str) -> "SettingError":
+        """Names the setting, its value, and what would be right."""
+        return cls(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -46,7 +48,10 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a time: write it with its unit, as 500ms, 5s, 10m or 2h")
-    return float(match[1]) * UNITS[match[2]]
+    try:
+        return float(match[1]) * UNITS[match[2]]
+    except OverflowError:
+        raise ValueError(f"{text!r} is not a time: it is too long") from None
 
 
 def show_duration(span: timedelta) -> str:
@@ -54,7 +59,7 @@ def show_duration(span: timedelta) -> str:
     unit = next(
         (name for name in ("d", "h", "m", "s") if span and span % UNITS[name] == timedelta(0)), "ms"
     )
-    return f"{span / UNITS[unit]:g}{unit}" if span else "0s"
+    return f"{span / UNITS[unit]:.0f}{unit}" if span else "0s"
 
 
 def _to_duration(_type: object, tokens: tuple[Token, ...]) -> timedelta:
@@ -82,15 +87,20 @@ def config_file() -> Path:
     return Path(named) if named else user_config_path("ffrtmp") / "config.toml"
 
 
+def variables() -> tuple[str, ...]:
+    """Names of the variables that are meant for us."""
+    return tuple(name for name in os.environ if name.startswith(ENV_PREFIX))
+
+
 def parse_roots(roots: tuple[str, ...]) -> dict[str, Path]:
     """Reads NAME=DIR, also several with commas between. Raises SettingError."""
     found: dict[str, Path] = {}
     for text in (part for root in roots for part in root.split(",")):
         name, equals, folder = text.partition("=")
         if not equals or not folder or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            raise SettingError("root", text, "write NAME=DIR, for example media=/mnt/media")
+            raise SettingError.of("root", text, "write NAME=DIR, for example media=/mnt/media")
         if name in found:
-            raise SettingError("root", text, f"{name} is given twice")
+            raise SettingError.of("root", text, f"{name} is given twice")
         found[name] = Path(folder).expanduser().absolute()
     return found
 
@@ -98,7 +108,7 @@ def parse_roots(roots: tuple[str, ...]) -> dict[str, Path]:
 def _check_address(name: str, address: str) -> None:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
-        raise SettingError(name, address, "write HOST:PORT, for example 127.0.0.1:7443")
+        raise SettingError.of(name, address, "write HOST:PORT, for example 127.0.0.1:7443")
 
 
 @Parameter(name="*")
@@ -131,17 +141,20 @@ class MasterSettings:
         _check_address("listen", self.listen)
         _check_address("http", self.http)
         _check_log_format(self.log_format)
-        self.timers  # noqa: B018  # its constraints are checked at birth
+        _ = self.timers  # its constraints are checked at birth
 
     @property
     def timers(self) -> Timers:
-        """Raises ValueError."""
-        return Timers(
-            heartbeat_interval=self.heartbeat_interval,
-            missed_heartbeats=self.missed_heartbeats,
-            offer_ttl=self.offer_ttl,
-            drain_timeout=self.drain_timeout,
-        )
+        """Raises SettingError."""
+        try:
+            return Timers(
+                heartbeat_interval=self.heartbeat_interval,
+                missed_heartbeats=self.missed_heartbeats,
+                offer_ttl=self.offer_ttl,
+                drain_timeout=self.drain_timeout,
+            )
+        except ValueError as error:
+            raise SettingError(str(error)) from None
 
     @property
     def database_path(self) -> Path:
@@ -164,7 +177,7 @@ class WorkerSettings:
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
     state_dir: Path | None = None
-    """Where results wait and what was found out is kept. Default: a folder in the state folder."""
+    """The state folder: results wait in its folder worker-NAME. Default: the user's."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -172,13 +185,15 @@ class WorkerSettings:
 
     def __post_init__(self) -> None:
         if not self.addresses:
-            raise SettingError("master", "", "write HOST:PORT, for example 127.0.0.1:7443")
+            raise SettingError.of("master", "", "write HOST:PORT, for example 127.0.0.1:7443")
         for address in self.addresses:
             _check_address("master", address)
         if not self.roots:
-            raise SettingError("root", "", "write NAME=DIR, for example media=/mnt/media")
+            raise SettingError.of("root", "", "write NAME=DIR, for example media=/mnt/media")
         if self.slots < 0:
-            raise SettingError("slots", self.slots, "at least 1, or 0 for one for every two cores")
+            raise SettingError.of(
+                "slots", self.slots, "at least 1, or 0 for one for every two cores"
+            )
         _check_log_format(self.log_format)
 
     @property
@@ -195,7 +210,7 @@ class WorkerSettings:
 
     def state_path(self, name: str) -> Path:
         """Of the worker called `name`."""
-        return self.state_dir or state_dir() / f"worker-{name}"
+        return (self.state_dir or state_dir()) / f"worker-{name}"
 
 
 @Parameter(name="*")
@@ -238,9 +253,9 @@ class UpSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:
-            raise SettingError("workers", self.workers, f"1 to {MOST_WORKERS}")
+            raise SettingError.of("workers", self.workers, f"1 to {MOST_WORKERS}")
         if self.slots < 0:
-            raise SettingError("slots", self.slots, "at least 1, or 0 to share the cores out")
+            raise SettingError.of("slots", self.slots, "at least 1, or 0 to share the cores out")
         _check_address("listen", self.listen)
         _check_address("http", self.http)
         parse_roots(self.root)
@@ -275,7 +290,7 @@ def nearest_option(name: str) -> str | None:
 
 def _check_log_format(value: str) -> None:
     if value not in {"text", "json"}:
-        raise SettingError("log_format", value, "text or json")
+        raise SettingError.of("log_format", value, "text or json")
 
 
 @asynccontextmanager

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
-from cyclopts.config import Env, Toml
 from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
 from ffrtmp.cli.errors import Exit, UserError
-from ffrtmp.config import ENV_PREFIX, config_file, nearest_option
+from ffrtmp.cli.sources import sources
+from ffrtmp.config import nearest_option
 
 app = App(
     name="ffrtmp",
@@ -30,9 +30,6 @@ app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
 
-SECTION_OF = {"master": "master", "worker": "worker", "up": "up"}
-"""Whose section of the TOML file a command reads; the others read `client`."""
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Ends the process."""
@@ -43,11 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; returns its exit code. Never a traceback for a user's mistake."""
-    section = SECTION_OF.get(arguments[0] if arguments else "", "client")
-    app.config = [
-        Env(ENV_PREFIX, command=False),
-        Toml(config_file(), root_keys=(section,), use_commands_as_keys=False),
-    ]
+    app.config = sources(arguments)
     try:
         result = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
@@ -77,11 +70,9 @@ def _fail(sentence: str, code: int) -> int:
 
 def _unknown(error: UnknownOptionError) -> str:
     name = str(error.token.keyword or error.token.value).strip("[]").split("][")[-1]
-    source = error.token.source
-    where = f" in {source}" if source.endswith(".toml") else ""
     near = nearest_option(name)
     hint = f"did you mean {near}?" if near else "see --help for what there is"
-    return f"there is no option {name!r}{where}: {hint}"
+    return f"there is no option {name!r}: {hint}"
 
 
 def _one_line(error: CycloptsError) -> str:

@@ -103,7 +103,7 @@ def _master_arguments(plan: Plan) -> list[str]:
 def _worker_arguments(plan: Plan, number: int, address: str) -> list[str]:
     arguments = ["worker", "--certs", str(plan.certs / f"worker-w{number}"), "--stop-at-eof"]
     arguments += ["--master", address, "--slots", str(plan.slots)]
-    arguments += ["--state-dir", str(plan.folder / f"worker-w{number}")]
+    arguments += ["--state-dir", str(plan.folder)]
     if plan.ffmpeg:
         arguments += ["--ffmpeg", plan.ffmpeg]
     return arguments + [

@@ -1,0 +1,91 @@
+"""Where the values of options come from besides flags: `FFRTMP_*`, then the TOML file."""
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection, Token
+from cyclopts.config import Env
+
+from ffrtmp.cli.errors import UserError
+from ffrtmp.config import ENV_PREFIX, SECTIONS, config_file, variables
+
+Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
+NEAR = 0.85
+"""How alike a variable must be to an option to be a slip of the pen, not somebody else's."""
+
+
+def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
+    """For the command that `arguments` name; the first source that has a value wins."""
+    command = next(iter(arguments), "")
+    return (
+        Env(ENV_PREFIX, command=False),
+        _refuse_misspelt_variables,
+        _from_file(config_file(), command if command in SECTIONS else "client"),
+    )
+
+
+def _refuse_misspelt_variables(
+    _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection
+) -> None:
+    options = {each.name for kind in SECTIONS.values() for each in fields(kind)}
+    known = {_variable(name) for name in options}
+    here = {_variable(argument.name.lstrip("-")) for argument in arguments}
+    for name in sorted(set(variables()) - known - here):
+        if near := get_close_matches(name, known, n=1, cutoff=NEAR):
+            raise UserError(f"there is no variable {name}: did you mean {near[0]}?")
+
+
+def _variable(option: str) -> str:
+    return ENV_PREFIX + option.upper().replace("-", "_")
+
+
+def _from_file(path: Path, section: str) -> Source:
+    """Not cyclopts' own: that one drops keys called as a command is, such as `master`."""
+
+    def apply(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        for key, value in read_file(path).get(section, {}).items():
+            argument = arguments.get(f"--{key.replace('_', '-')}", None)
+            if argument is None or argument.tokens:
+                continue  # not an option of this command, or somebody has said it already
+            for index, text in enumerate(_texts(value)):
+                keyword = f"{section}.{key}"
+                argument.append(Token(keyword=keyword, value=text, source=str(path), index=index))
+
+    return apply
+
+
+def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Raises UserError, naming the first wrong section or key and the nearest right one."""
+    try:
+        found = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    for section, values in found.items():
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: {section} stands in no section: write it below [client]")
+        if section not in SECTIONS:
+            _refuse(f"section [{section}]", section, SECTIONS, path)
+        known = [each.name for each in fields(SECTIONS[section])]
+        for key in values:
+            if key.replace("-", "_") not in known:
+                _refuse(f"option {key!r} in [{section}]", key, known, path)
+    return found
+
+
+def _refuse(what: str, name: str, known: Iterable[str], path: Path) -> None:
+    choice = list(known)
+    near = get_close_matches(name.replace("-", "_"), choice, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(choice)}"
+    raise UserError(f"{path}: there is no {what}: {hint}")
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [str(part) for part in value]
+    return [str(value).lower() if isinstance(value, bool) else str(value)]
