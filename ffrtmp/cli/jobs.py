@@ -44,7 +44,7 @@ def submit(
     target: Annotated[str, Parameter(name="OUTPUT")] = "",
     /,
     *,
-    spec: Annotated[str, Parameter(name="--spec")] = "",
+    spec: Annotated[str, Parameter(name="--spec", allow_leading_hyphen=True)] = "",
     key: str = "",
     watch: Annotated[bool, Parameter(negative=())] = False,
     wish: Wish | None = None,
@@ -104,6 +104,8 @@ def _read_specs(name: str) -> list[job_pb2.JobSpec]:
         text = sys.stdin.read() if name == "-" else Path(name).read_text()
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is no text: write one JobSpec a line") from None
     specs = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():

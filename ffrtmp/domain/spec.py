@@ -276,9 +276,10 @@ def _check_video(video: VideoSettings, name: str) -> None:
         _check_rate(video.frame_rate, f"{name}.frame_rate")
     if video.crf is not None and video.bitrate is not None:
         raise InvalidSpec(f"{name}.bitrate", video.bitrate, "give crf or bitrate, not both")
-    largest = MAX_CRF[video.codec or VideoCodec.AV1]
-    if video.crf is not None and not 0 <= video.crf <= largest:
-        raise InvalidSpec(f"{name}.crf", video.crf, f"0 to {largest} for {video.codec or 'any'}")
+    if video.crf is not None and video.codec is not None:  # else it is checked when expanded
+        largest = MAX_CRF[video.codec]
+        if not 0 <= video.crf <= largest:
+            raise InvalidSpec(f"{name}.crf", video.crf, f"0 to {largest} for {video.codec}")
     _check_bitrate(video.bitrate, f"{name}.bitrate")
 
 
