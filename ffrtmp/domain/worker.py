@@ -1,9 +1,10 @@
 """What a worker can do, what a job needs, and why the two do not fit."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.spec import JobSpec, encoded_codecs
 
 
@@ -89,6 +90,23 @@ def misfit(
         if name in refused_roots:
             return f"root {name!r}: {refused_roots[name]}"
     return None
+
+
+def check_roots(spec: JobSpec, known: Collection[str], useless: Mapping[str, str]) -> None:
+    """Raises InvalidSpec for a root that no worker has, or that gets no work on any.
+
+    `known` are the roots of every worker that ever connected; empty: none did, and nothing can be
+    said. `useless`: root to reason, for roots refused on every worker that has them.
+    """
+    paths = [("input.path", spec.input.path)] if spec.input.path else []
+    paths += [(f"outputs[{n}].path", target) for n, target in enumerate(spec.targets)]
+    for field_name, path in paths:
+        assert path is not None
+        if known and path.root not in known:
+            roots = ", ".join(sorted(known))
+            raise InvalidSpec(field_name, str(path), f"no worker has this root; there is {roots}")
+        if path.root in useless:
+            raise InvalidSpec(field_name, str(path), f"this root {useless[path.root]}")
 
 
 def refused_roots(reports: Mapping[str, Iterable[RootReport]]) -> dict[str, dict[str, str]]:

@@ -14,12 +14,12 @@ from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import requirements
+from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.outbox import Send
-from ffrtmp.master.paging import key_from, page_size, token_after
+from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
@@ -76,9 +76,19 @@ class Master:
     async def run(self) -> None:
         """Dispatches and sweeps until cancelled."""
         self._parts.roster.learn(await self._parts.store.classes())
+        await self._learn_roots()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
+
+    async def _learn_roots(self) -> None:
+        """Of every worker that ever connected: a job may wait for one that is away."""
+        after = ""
+        while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
+            for record in records:
+                roots = {root.name for root in record.capabilities.roots}
+                self._parts.roster.known_roots |= roots
+            after = records[-1].name
 
     # -- jobs -------------------------------------------------------------------------------
 
@@ -105,6 +115,7 @@ class Master:
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
+        check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots())
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(
@@ -162,7 +173,7 @@ class Master:
                         yield Watched(event=event, record=await self._parts.store.get(job_id))
                         return
                     yield Watched(event=event)
-                if after == record.job.version and record.job.state in TERMINAL_STATES:
+                if after >= record.job.version and record.job.state in TERMINAL_STATES:
                     return  # everything was seen before
                 if (progress := watcher.take_progress()) is not None:
                     yield Watched(progress=progress)

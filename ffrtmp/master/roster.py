@@ -63,6 +63,7 @@ class Roster:
         self._present: dict[str, Presence] = {}
         self._refused: dict[str, dict[str, str]] = {}
         self._needs: dict[str, Requirements] = {}
+        self.known_roots: set[str] = set()
 
     def get(self, worker: str) -> Presence | None:
         return self._present.get(worker)
@@ -85,6 +86,19 @@ class Roster:
         """Its stream broke. The session goes on until it is expired or the worker returns."""
         if (presence := self._current(session)) is not None:
             presence.outbox = None
+
+    def useless_roots(self) -> dict[str, str]:
+        """Roots that get no work on any worker that has them, and one of the reasons."""
+        reasons: dict[str, str] = {}
+        good: set[str] = set()
+        for worker, presence in self._present.items():
+            refused = self.refused_roots(worker)
+            for root in presence.capabilities.roots:
+                if root.name in refused:
+                    reasons[root.name] = f"gets no work on worker {worker}: {refused[root.name]}"
+                else:
+                    good.add(root.name)
+        return {name: reason for name, reason in reasons.items() if name not in good}
 
     def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
         """Its session is over: goodbye, or expired."""
@@ -109,6 +123,8 @@ class Roster:
 
     def recheck(self) -> None:
         """What a worker can run has changed, and with its roots what others can."""
+        for presence in self._present.values():
+            self.known_roots |= {root.name for root in presence.capabilities.roots}
         self._refused = refused_roots(
             {name: presence.capabilities.roots for name, presence in self._present.items()}
         )
