@@ -40,6 +40,7 @@ class _Root:
         self.name = name
         self.folder = folder
         self.nonce_file: Path | None = None
+        self.older_proofs: tuple[Path, ...] = ()
         self._identity: tuple[int, int] | None = None
 
     def remember(self, nonce_file: Path) -> None:
@@ -95,6 +96,14 @@ class Roots:
         """Proves each root, for registration. What is wrong with one is said in its `problem`."""
         return tuple(_prove(root, worker_name, nonce) for root in self._roots.values())
 
+    def remove_older_proofs(self) -> None:
+        """Those of earlier runs of this worker. Only once the master has welcomed this run: until
+        then an older proof may be of a twin that is alive."""
+        for root in self._roots.values():
+            for proof in root.older_proofs:
+                _remove(proof)
+            root.older_proofs = ()
+
     def withdraw(self) -> None:
         """Removes the proofs again; a root that is gone by now has lost its own."""
         for root in self._roots.values():
@@ -133,7 +142,10 @@ def _prove(root: _Root, worker_name: str, nonce: str) -> RootReport:
                 name=root.name, problem=f"{root.folder} does not keep what it is given"
             )
         root.remember(proof)
-        sees, empty = _look_around(root.folder, mine, proof)
+        sees, empty = _look_around(root.folder)
+        root.older_proofs = tuple(
+            root.folder / f"{mine}{other}" for other in sees if other != nonce
+        )
     except OSError as error:
         _remove(proof)
         problem = f"{root.folder} cannot be written ({words(error)}): let the worker's user write"
@@ -147,17 +159,15 @@ def _not_a_folder(folder: Path) -> str:
     return f"{folder} does not exist: mount or make it, then restart the worker"
 
 
-def _look_around(folder: Path, mine: str, proof: Path) -> tuple[frozenset[str], bool]:
-    """The nonces in a root, and whether it holds nothing else. Removes older ones of this worker,
-    but reports them: another worker may have seen only those."""
+def _look_around(folder: Path) -> tuple[frozenset[str], bool]:
+    """The nonces in a root, and whether it holds nothing else. Older ones of this very worker are
+    among them: another worker may have seen only those."""
     sees, empty = set(), True
     for entry in _names(folder):
         if not entry.startswith(PREFIX):
             empty = False
             continue
         sees.add(entry.rpartition(".")[2])
-        if entry.rpartition(".")[0] + "." == mine and entry != proof.name:
-            _remove(folder / entry)
     return frozenset(sees), empty
 
 

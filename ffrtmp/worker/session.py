@@ -49,11 +49,13 @@ class Lease:
     spread: float = FIRST_SPREAD
     deadline: float = 0.0
     last_contact: float = 0.0
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     def open(self, welcome: Welcome, hello_sent_at: float) -> None:
         self.timers = welcome.timers
         self.spread = max(FIRST_SPREAD, welcome.reconnect_spread.total_seconds())
         self._extend(hello_sent_at, self.timers.lease_ttl.total_seconds())
+        self.opened.set()
 
     def renew(self, ack: HeartbeatAck, sent_at: float) -> None:
         self._extend(sent_at, ack.remaining.total_seconds())
@@ -61,11 +63,6 @@ class Lease:
     def _extend(self, sent_at: float, remaining: float) -> None:
         self.last_contact = self.boot()
         self.deadline = max(self.deadline, sent_at + remaining - self.timers.margin.total_seconds())
-
-    @property
-    def was_open(self) -> bool:
-        """Whether a master ever welcomed us."""
-        return self.deadline > 0
 
     def is_held(self) -> bool:
         return self.boot() < self.deadline
@@ -97,6 +94,10 @@ class Session:
         """As the master last sent them."""
         return self._lease.timers
 
+    async def first_welcome(self) -> None:
+        """Returns when a master has welcomed this run of the worker."""
+        await self._lease.opened.wait()
+
     def leave(self) -> None:
         """Says goodbye and ends `run`."""
         self._leaving.set()
@@ -111,7 +112,7 @@ class Session:
             try:
                 await self._visit(address)
             except CannotTrust as error:
-                if not self._lease.was_open:
+                if not self._lease.opened.is_set():
                     raise Refused(str(error)) from None
                 self._note_end(address, str(error))
             except (StreamBroken, MasterDoesNotRead) as error:

@@ -67,7 +67,7 @@ async def run_worker(settings: WorkerSettings) -> int:
         _log.info(
             "worker %s: FFmpeg %s, %s", identity.name, tools.version, ", ".join(tools.encoders)
         )
-        return await _serve(session, attempts, settings, identity)
+        return await _serve(session, attempts, roots, settings, identity)
 
 
 @asynccontextmanager
@@ -103,7 +103,11 @@ async def _load(roots: Roots) -> Load:
 
 
 async def _serve(
-    session: Session, attempts: Attempts, settings: WorkerSettings, identity: Identity
+    session: Session,
+    attempts: Attempts,
+    roots: Roots,
+    settings: WorkerSettings,
+    identity: Identity,
 ) -> int:
     stops = asyncio.Queue[signal.Signals]()
     loop = asyncio.get_running_loop()
@@ -115,15 +119,24 @@ async def _serve(
             if settings.stop_at_eof:
                 at_once = _twice(stops, signal.SIGTERM)
                 await stack.enter_async_context(at_end_of_input(at_once))
-            ending = tasks.create_task(_end(session, attempts, stops))
+            helpers = [
+                tasks.create_task(_end(session, attempts, stops)),
+                tasks.create_task(_tidy(session, roots)),
+            ]
             await session.run(settings.addresses)
-            ending.cancel()
+            for helper in helpers:
+                helper.cancel()
     except* Refused as group:
         refusal = group.exceptions[0]
     if refusal is None:
         return 0
     _log.error("worker %s ends, the master refuses it: %s", identity.name, refusal)
     return NOT_ALLOWED
+
+
+async def _tidy(session: Session, roots: Roots) -> None:
+    await session.first_welcome()
+    await in_thread(roots.remove_older_proofs)
 
 
 def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Callable[[], None]:
