@@ -41,6 +41,7 @@ from ffrtmp.pki.pem import is_there, read_certificate, read_key, same_key
 DEFAULT_CLUSTER: Final = "ffrtmp"
 DEFAULT_LIFETIME: Final = timedelta(days=365)
 AUTHORITY_LIFETIME: Final = timedelta(days=3652)
+_SHORTEST: Final = timedelta(days=1)
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
@@ -184,12 +185,15 @@ def _is_host(text: str) -> bool:
 
 def _end(authority: Authority, now: datetime, lifetime: timedelta) -> datetime:
     last = authority.certificate.not_valid_after_utc
-    if lifetime < timedelta(days=1) or now + lifetime > last:
-        left = (last - now).days
+    left = last - now
+    if left < _SHORTEST:
         raise PkiError(
-            f"a certificate of {lifetime.days} days is not possible: use 1 to {left} days, "
+            f"the CA in {authority.directory} ends on {last:%Y-%m-%d}: make a new one with "
+            "`ffrtmp certs init`, in another folder"
+        )
+    if not _SHORTEST <= lifetime <= left:
+        raise PkiError(
+            f"a certificate of {lifetime.days} days is not possible: use 1 to {left.days} days, "
             "what is left of the CA's own"
-            if left > 0
-            else f"the CA in {authority.directory} ended on {last:%Y-%m-%d}: make a new one"
         )
     return now + lifetime
