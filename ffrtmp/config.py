@@ -66,7 +66,10 @@ def _to_duration(_type: object, tokens: tuple[Token, ...]) -> timedelta:
     return parse_duration(tokens[0].value)
 
 
-Duration = Annotated[timedelta, Parameter(converter=_to_duration, n_tokens=1, accepts_keys=False)]
+Duration = Annotated[
+    timedelta,
+    Parameter(converter=_to_duration, n_tokens=1, accepts_keys=False, show_default=show_duration),
+]
 Names = Annotated[tuple[str, ...], Parameter(negative=())]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ffrtmp.cli.app import app, run
 from ffrtmp.cli.sources import sources
@@ -327,7 +328,7 @@ def test_the_table_for_the_documentation_has_every_option_with_its_help():
 
 
 def test_the_help_on_screen_is_the_help_in_the_table(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.setattr(app, "console", Console(width=500))
     for section, command in COMMANDS.items():
         run([*command, "--help"])
         shown = capsys.readouterr().out
