@@ -102,8 +102,8 @@ class Stream:
     async def say(self, *events: Event) -> None:
         await self.call.write(pb.ConnectRequest(events=[event_to_pb(each) for each in events]))
 
-    async def hello(self, *, slots: int = 1) -> Welcome:
-        await self.say(Hello(incarnation="i1", capabilities=CAPABLE, slots=slots))
+    async def hello(self, *, slots: int = 1, incarnation: str = "i1") -> Welcome:
+        await self.say(Hello(incarnation=incarnation, capabilities=CAPABLE, slots=slots))
         return await self.hear(Welcome)
 
     async def hear(self, kind: type[Command]):

@@ -180,6 +180,17 @@ async def test_cancelling_tells_the_worker_and_is_idempotent(run, stream, reques
         assert (await jobs.CancelJob(cancel)).job == cancelled
 
 
+@pytest.mark.parametrize(("after", "expected"), [(0, [1, 2]), (1, [2]), (2, []), (9, [])])
+async def test_watching_a_job_that_has_ended_ends(run, request_for, after, expected):
+    async with run() as master, master.dial("client-c") as client:
+        jobs = JobServiceStub(client)
+        job_id = (await jobs.SubmitJob(request_for())).job.job_id
+        await jobs.CancelJob(pb.CancelJobRequest(job_id=job_id))
+        watch = jobs.WatchJob(pb.WatchJobRequest(job_id=job_id, after_event_number=after))
+        async with asyncio.timeout(5):
+            assert [response.event.number async for response in watch] == expected
+
+
 # -- workers ------------------------------------------------------------------------------------
 
 
@@ -222,6 +233,43 @@ async def test_what_a_newer_worker_says_is_ignored_and_the_rest_is_heard(run, st
         await worker.call.write(worker_pb.ConnectRequest(events=[unknown]))
         await worker.say(Heartbeat(number=7, seen=0, slots=1))
         assert (await worker.hear(HeartbeatAck)).number == 7
+
+
+async def state_of(master, name: str) -> str:
+    async with master.dial("admin-a") as admin:
+        answer = await AdminServiceStub(admin).GetWorker(admin_pb.GetWorkerRequest(name=name))
+    return admin_pb.WorkerState.Name(answer.worker.state)
+
+
+async def test_a_worker_whose_connection_breaks_is_silent_and_may_come_back(run, stream):
+    async with run() as master:
+        async with master.dial("worker-w1") as wire:
+            assert (await stream(wire).hello()).epoch == 1
+            assert await state_of(master, "w1") == "WORKER_STATE_CONNECTED"
+        async with asyncio.timeout(5):
+            while await state_of(master, "w1") != "WORKER_STATE_SILENT":
+                pass
+        async with master.dial("worker-w1") as wire:
+            assert (await stream(wire).hello()).epoch == 2
+            assert await state_of(master, "w1") == "WORKER_STATE_CONNECTED"
+
+
+async def test_a_newer_stream_of_the_same_incarnation_ends_the_older(run, stream):
+    async with run() as master, master.dial("worker-w1") as one, master.dial("worker-w1") as two:
+        older, newer = stream(one), stream(two)
+        await older.hello()
+        await newer.hello()
+        code, details = await refusal(older.call.read())
+        assert (code, "superseded by 2" in details) == (grpc.StatusCode.ABORTED, True)
+        await newer.say(Heartbeat(number=1, seen=0, slots=1))
+        assert (await newer.hear(HeartbeatAck)).number == 1
+
+
+async def test_a_twin_is_refused_and_told_who_has_its_name(run, stream):
+    async with run() as master, master.dial("worker-w1") as one, master.dial("worker-w1") as two:
+        await stream(one).hello()
+        code, details = await refusal(stream(two).hello(incarnation="another"))
+        assert (code, "127.0.0.1" in details) == (grpc.StatusCode.ALREADY_EXISTS, True)
 
 
 async def test_goodbye_ends_the_stream_well(run, stream):

@@ -1,0 +1,96 @@
+"""The acceptance of the spine as a user would run it: `ffrtmp up`, jobs from another shell."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import processes_with, up, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def test_ten_jobs_are_done_by_two_workers(folders):
+    with up(*folders, "--workers", "2") as cluster:
+        source = {"testSource": {"width": 160, "height": 120, "duration": "1s"}}
+        video = {"speed": "SPEED_FASTEST"}
+        lines = [
+            json.dumps({"input": source, "outputs": [{"path": f"media:{n}.mp4", "video": video}]})
+            for n in range(10)
+        ]
+        ran = cluster.run("jobs", "submit", "--spec", "-", stdin="\n".join(lines))
+        ids = ran.out.split()
+        assert len(ids) == 10, ran.err
+        assert [cluster.run("jobs", "watch", job_id).code for job_id in ids] == [0] * 10
+        assert sorted(path.name for path in cluster.media.glob("[!.]*")) == sorted(
+            f"{n}.mp4" for n in range(10)
+        )
+        workers = {cluster.job(job_id)["job"]["worker"] for job_id in ids}
+        assert workers == {"w1", "w2"}
+        assert cluster.stop() == 0
+    assert nothing_remains(*folders)
+
+
+def test_a_cancelled_job_leaves_neither_ffmpeg_nor_file(folders):
+    with up(*folders) as cluster:
+        job_id = cluster.submit("test:1280x720@30:10m", "long.mp4")
+        wait_for(lambda: processes_with(f"{job_id}.1.part"))
+        assert cluster.run("jobs", "cancel", job_id).code == 0
+        wait_for(lambda: not processes_with(f"{job_id}.1.part"), seconds=3)
+        wait_for(
+            lambda: not list(cluster.media.glob("*long*")) + list(cluster.media.glob(".long*"))
+        )
+        assert cluster.run("jobs", "watch", job_id).code == 4
+
+
+def test_a_job_of_a_killed_worker_ends_on_the_other_one(folders):
+    with up(*folders, "--workers", "2") as cluster:
+        job_id = cluster.submit("test:640x360@30:20s", "out.mp4", "--speed", "slow")
+        first = wait_for(lambda: cluster.job(job_id)["job"].get("worker"))
+        wait_for(lambda: processes_with(f"{job_id}.1.part"))
+        for pid in processes_with(f"worker-{first} --stop-at-eof"):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not processes_with(f"{job_id}.1.part"), seconds=2)
+        assert cluster.run("jobs", "watch", job_id).code == 0
+        job = cluster.job(job_id)["job"]
+        assert (job["worker"] != first, job["charged"], job["attempts"]) == (True, 1, 2)
+        wait_for(lambda: not list(cluster.media.glob(".out*")))
+    assert nothing_remains(*folders)
+
+
+def test_ctrl_c_in_mid_job_leaves_nothing_and_the_next_up_finishes_it(folders):
+    with up(*folders) as cluster:
+        job_id = cluster.submit("test:640x360@30:10s", "out.mp4", "--speed", "slow")
+        wait_for(lambda: processes_with(f"{job_id}.1.part"))
+        assert cluster.stop() == 0
+        assert nothing_remains(*folders)
+    with up(*folders) as cluster:
+        assert cluster.run("jobs", "watch", job_id).code == 0
+        assert cluster.job(job_id)["job"].get("charged", 0) == 0
+
+
+def test_kill_9_of_up_takes_everything_with_it(folders):
+    with up(*folders, "--workers", "2") as cluster:
+        job_id = cluster.submit("test:1280x720@30:10m", "long.mp4")
+        wait_for(lambda: processes_with(f"{job_id}.1.part"))
+        cluster.process.kill()
+        cluster.process.wait()
+        wait_for(lambda: not processes_with(str(folders[0])))
+        assert not processes_with(job_id)
+
+
+def test_a_second_up_is_refused_by_name(folders):
+    with up(*folders) as cluster:
+        ran = cluster.run("up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+        assert ran.code == 2
+        assert "runs already, its master is 127.0.0.1:" in ran.err
+
+
+def nothing_remains(state: Path, media: Path) -> bool:
+    """No process, no staged file, no proof of a root, no record of a run."""
+    assert not processes_with(str(state))
+    assert not [path.name for path in media.iterdir() if path.name.startswith(".")]
+    assert not (state / "up" / "running.json").exists()
+    return True
