@@ -37,6 +37,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.SessionExpired: StatusCode.UNAVAILABLE,
         errors.StoreBusy: StatusCode.UNAVAILABLE,
         errors.StoreFailing: StatusCode.UNAVAILABLE,
+        errors.OutcomeUnknown: StatusCode.UNAVAILABLE,
     }
 )
 ERROR_TRAILER: Final = "ffrtmp-error-bin"

@@ -39,6 +39,7 @@ SAMPLES = [
     errors.SessionExpired("w1"),
     errors.StoreBusy(2.0),
     errors.StoreFailing("disk full"),
+    errors.OutcomeUnknown("reset by peer"),
 ]
 
 
