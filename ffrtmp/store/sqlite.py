@@ -80,8 +80,8 @@ class _Database:
     async def begin(self) -> AsyncIterator[Connection]:
         """Another process may hold the lock for as long as it likes; callers do not wait so."""
         try:
-            while not await self._try_begin():
-                await asyncio.sleep(RETRY_SECONDS)  # noqa: ASYNC110  # nothing tells us of the lock
+            while not await self._try_begin():  # noqa: ASYNC110  # nobody tells us
+                await asyncio.sleep(RETRY_SECONDS)
             yield _Connection(self._connection)
             await self._connection.execute("COMMIT")
         except sqlite3.Error as error:
