@@ -93,12 +93,14 @@ class Session:
         epoch = await self._parts.store.open_session(record)
         presence = self._attach(hello, epoch)
         verdicts = await self._resume(presence, hello.attempts)
+        await self._parts.warden.judge(self._worker)
         self._outbox.put(
             Welcome(
                 epoch=epoch,
                 timers=self._parts.timers,
                 reconnect_spread=self._parts.roster.reconnect_spread,
                 verdicts=verdicts,
+                draining=presence.standing.draining,
             )
         )
         presence.outbox = self._outbox
@@ -224,7 +226,10 @@ class Session:
             verdicts = await self._reconcile(self._presence, beat.attempts, seen=beat.seen)
         self._outbox.put(
             HeartbeatAck(
-                number=beat.number, remaining=self._parts.timers.lease_ttl, verdicts=verdicts
+                number=beat.number,
+                remaining=self._parts.timers.lease_ttl,
+                verdicts=verdicts,
+                draining=self._presence.standing.draining,
             )
         )
 

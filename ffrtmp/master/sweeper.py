@@ -47,6 +47,7 @@ class Sweeper:
         await self._return_orphans()
         await self._end_blocks()
         await self._take_back_offers()
+        await self._parts.warden.settle()
 
     async def _expire_sessions(self) -> None:
         renewals = await self._parts.store.renewals()

@@ -8,6 +8,7 @@ import msgspec
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store.base import WorkerRecord
 
@@ -79,6 +80,10 @@ def decode_requirements(text: str) -> Requirements:
 
 def decode_event(text: str) -> JobEvent:
     return msgspec.json.decode(text, type=JobEvent)
+
+
+def decode_standing(text: str) -> Standing:
+    return msgspec.json.decode(text, type=Standing)
 
 
 def job_to_row(job: Job) -> tuple[object, ...]:
@@ -157,6 +162,7 @@ def worker_from_row(row: Row) -> WorkerRecord:
         address=row["address"],
         alive=bool(row["alive"]),
         capabilities=msgspec.json.decode(row["capabilities"], type=Capabilities),
+        standing=decode_standing(row["standing"]),
     )
 
 
