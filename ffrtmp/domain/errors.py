@@ -80,8 +80,14 @@ class IdempotencyMismatch(AlreadyExists):
 
 
 class TargetTaken(AlreadyExists):
-    def __init__(self, target: str, job_id: str) -> None:
-        super().__init__(f"target {target} already belongs to job {job_id}, which has not ended")
+    def __init__(self, target: str, job_id: str, *, stopping: bool = False) -> None:
+        """`stopping`: the job has ended, its last attempt is not known to have."""
+        super().__init__(
+            f"target {target} is still held by job {job_id}: its last attempt is being stopped; "
+            "try again in a moment"
+            if stopping
+            else f"target {target} already belongs to job {job_id}, which has not ended"
+        )
 
 
 class NameTaken(AlreadyExists):

@@ -14,7 +14,10 @@ LOCK_JOBS = f"{JOBS_BY_ID} ORDER BY job_id FOR NO KEY UPDATE"
 RELEASE_TARGETS = "DELETE FROM targets WHERE job_id = ANY($1)"
 
 SUBMITTED = "SELECT key, digest, job_id FROM submissions WHERE submitter = $1 AND key = ANY($2)"
-TAKEN_TARGETS = "SELECT target, job_id FROM targets WHERE target = ANY($1)"
+TAKEN_TARGETS = (
+    "SELECT target, job_id, end_time IS NOT NULL AS ended FROM targets JOIN jobs USING (job_id)"
+    " WHERE target = ANY($1)"
+)
 INSERT_CLASS = (
     "INSERT INTO classes (job_class, requirements) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 )
@@ -22,7 +25,8 @@ INSERT_CLASS = (
 # plan can run it twice and lock more than it returns.
 CLAIMABLE = (
     f"WITH claimed AS MATERIALIZED (SELECT {_COLUMNS} FROM jobs WHERE state = 'queued'"
-    " AND job_class = $1 AND eligible_time <= $2 ORDER BY rank, job_id LIMIT $3"
+    " AND job_class = $1 AND blocked_by IS NULL AND eligible_time <= $2"
+    " ORDER BY rank, job_id LIMIT $3"
     f" FOR NO KEY UPDATE SKIP LOCKED) SELECT {_COLUMNS} FROM claimed ORDER BY rank, job_id"
 )
 SPECS = "SELECT job_id, spec FROM specs WHERE job_id = ANY($1)"
@@ -42,6 +46,12 @@ ORPHANS = (
     " AND sessions.incarnation = jobs.holder_incarnation AND sessions.alive = 1"
     " WHERE jobs.holder IS NOT NULL AND sessions.worker IS NULL LIMIT $1"
 )
+BLOCKED_BY = f"SELECT {_COLUMNS} FROM jobs WHERE blocked_by = $1 ORDER BY job_id"
+STALE_BLOCKS = (
+    f"SELECT {_JOB} FROM jobs LEFT JOIN sessions ON sessions.worker = jobs.blocked_by"
+    " AND sessions.incarnation = jobs.blocked_incarnation AND sessions.alive = 1"
+    " WHERE jobs.blocked_by IS NOT NULL AND sessions.worker IS NULL LIMIT $1"
+)
 OFFERED_BEFORE = (
     f"SELECT {_COLUMNS} FROM jobs WHERE holder IS NOT NULL AND state = 'leased'"
     " AND changed_time < $1 LIMIT $2"
@@ -59,8 +69,10 @@ CLOSE_SESSION = (
 )
 REPORT = "UPDATE sessions SET capabilities = $1 WHERE worker = $2 AND epoch = $3"
 LIVE_SESSIONS = "SELECT worker, epoch FROM sessions WHERE alive = 1"
-_WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities FROM sessions"
+_WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities, standing FROM sessions"
 WORKERS = f"{_WORKER} WHERE worker > $1 ORDER BY worker LIMIT $2"
 WORKER = f"{_WORKER} WHERE worker = $1"
+STANDING = "SELECT standing FROM sessions WHERE worker = $1"
+SET_STANDING = "UPDATE sessions SET standing = $1 WHERE worker = $2"
 
 CHECK = "UPDATE checks SET count = count + 1"

@@ -12,6 +12,7 @@ from ffrtmp.domain.errors import JobNotFound, WorkerNotFound
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import TERMINAL_STATES, Job, JobState
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
 from ffrtmp.store.base import (
@@ -31,6 +32,7 @@ from ffrtmp.store.codec import (
     decode_event,
     decode_requirements,
     decode_spec,
+    decode_standing,
     encode,
     job_from_row,
     to_micros,
@@ -145,6 +147,12 @@ class SqlStore:
     async def orphans(self, limit: int) -> list[Job]:
         return [job_from_row(row) for row in await self._hot.fetch(queries.ORPHANS, limit)]
 
+    async def blocked_by(self, worker: str) -> list[Job]:
+        return [job_from_row(row) for row in await self._hot.fetch(queries.BLOCKED_BY, worker)]
+
+    async def stale_blocks(self, limit: int) -> list[Job]:
+        return [job_from_row(row) for row in await self._hot.fetch(queries.STALE_BLOCKS, limit)]
+
     async def offered_before(self, moment: datetime, limit: int) -> list[Job]:
         rows = await self._hot.fetch(queries.OFFERED_BEFORE, to_micros(moment), limit)
         return [job_from_row(row) for row in rows]
@@ -195,6 +203,19 @@ class SqlStore:
         if not rows:
             raise WorkerNotFound(name)
         return worker_from_row(rows[0])
+
+    async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
+        async def apply(tx: Transaction) -> tuple[Standing, Standing]:
+            rows = await tx.fetch(queries.STANDING, name)
+            if not rows:
+                raise WorkerNotFound(name)
+            before = decode_standing(rows[0]["standing"])
+            after = rule(before)
+            if after != before:
+                await tx.fetch(queries.SET_STANDING, encode(after), name)
+            return before, after
+
+        return await self._hot.writer.do(apply, Ahead(workers=frozenset({name})))
 
     async def check(self) -> None:
         async def apply(tx: Transaction) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ffrtmp.domain.errors import IdempotencyMismatch, TargetTaken
 from ffrtmp.domain.job import Job
 from ffrtmp.store.base import NewJob
-from ffrtmp.store.transaction import Transaction
+from ffrtmp.store.transaction import Owner, Transaction
 
 
 def submit(tx: Transaction, jobs: Sequence[NewJob]) -> list[Job]:
@@ -36,9 +36,10 @@ def _fresh(tx: Transaction, jobs: Sequence[NewJob]) -> list[NewJob]:
 
 
 def _refuse_taken_targets(tx: Transaction, fresh: Sequence[NewJob]) -> None:
-    owners: dict[str, str] = {}
+    owners: dict[str, Owner] = {}
     for new in fresh:
+        self = Owner(new.job.job_id, ended=False)
         for target in map(str, new.spec.targets):
-            owner = tx.owners.get(target) or owners.setdefault(target, new.job.job_id)
-            if owner != new.job.job_id:
-                raise TargetTaken(target, owner)
+            owner = tx.owners.get(target) or owners.setdefault(target, self)
+            if owner != self:
+                raise TargetTaken(target, owner.job_id, stopping=owner.ended)

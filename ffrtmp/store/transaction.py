@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
-from ffrtmp.domain.job import TERMINAL_STATES, Job
+from ffrtmp.domain.job import Job
 from ffrtmp.store import queries
 from ffrtmp.store.base import Change, Moved, NewJob, Outcome, SessionKey
 from ffrtmp.store.codec import JOB_COLUMNS, Row, encode, job_from_row, job_to_row
@@ -29,6 +29,14 @@ class Submission:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The job that has a target. `ended`: it has ended, and its FFmpeg may still write."""
+
+    job_id: str
+    ended: bool
+
+
 class Transaction:
     """Awaits the database a few times a group, never once a row."""
 
@@ -36,8 +44,8 @@ class Transaction:
         self.connection = connection
         self.submissions: dict[tuple[str, str], Submission] = {}
         """By submitter and key."""
-        self.owners: dict[str, str] = {}
-        """The job of each taken target."""
+        self.owners: dict[str, Owner] = {}
+        """Of each taken target."""
         self._epochs: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
         self._moved: list[Job] = []
@@ -70,7 +78,7 @@ class Transaction:
                 self.submissions[submitter, row["key"]] = known
         targets = {str(target) for each in new for target in each.spec.targets}
         rows = await self.fetch(queries.TAKEN_TARGETS, targets)
-        self.owners = {row["target"]: row["job_id"] for row in rows}
+        self.owners = {row["target"]: Owner(row["job_id"], bool(row["ended"])) for row in rows}
         known_ids = {known.job_id for known in self.submissions.values()}
         if known_ids:
             rows = await self.fetch(queries.JOBS_BY_ID, known_ids)
@@ -116,7 +124,7 @@ class Transaction:
         self._added.append(new)
         self._jobs[new.job.job_id] = new.job
         self.submissions[new.job.actor, new.key] = Submission(new.digest, new.job.job_id)
-        self.owners |= {str(target): new.job.job_id for target in new.spec.targets}
+        self.owners |= dict.fromkeys(map(str, new.spec.targets), Owner(new.job.job_id, ended=False))
 
     async def flush(self) -> None:
         """Writes what was added and applied: before a query that must see it, and at the end."""
@@ -155,9 +163,9 @@ class Transaction:
         rows = [job_to_row(job) for job in newest.values()]
         await self.connection.update("jobs", JOB_COLUMNS, rows)
         await self._append_events(moved)
-        ended = [job.job_id for job in newest.values() if job.state in TERMINAL_STATES]
-        if ended:
-            await self.fetch(queries.RELEASE_TARGETS, ended)
+        freed = [job.job_id for job in newest.values() if job.frees_targets]
+        if freed:
+            await self.fetch(queries.RELEASE_TARGETS, freed)
 
     async def _append_events(self, jobs: Sequence[Job]) -> None:
         rows = [(job.job_id, job.version, encode(event_of(job))) for job in jobs]

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from ffrtmp.domain.facts import (
     ClaimTook,
+    DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
@@ -16,6 +17,7 @@ from ffrtmp.domain.facts import (
     SessionOpened,
     StoreFailed,
     StreamRefused,
+    WorkerQuarantined,
 )
 from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
 
@@ -85,6 +87,9 @@ class Metrics:
             buckets=SECONDS,
         )
         self._streams = Counter("ffrtmp_streams", "Streams.", ["what"], registry=registry)
+        self._quarantines = Counter(
+            "ffrtmp_quarantines", "Workers put into quarantine.", registry=registry
+        )
         self._ignored = Counter(
             "ffrtmp_unknown_messages", "Members of the envelope not known here.", registry=registry
         )
@@ -109,6 +114,10 @@ class Metrics:
                 self._streams.labels("closed").inc()
             case StreamRefused():
                 self._streams.labels("refused").inc()
+            case WorkerQuarantined():
+                self._quarantines.inc()
+            case DrainChanged():
+                pass
             case EnvelopeUnknown(_, number):
                 self._ignored.inc(number)
             case StoreFailed(where, _):

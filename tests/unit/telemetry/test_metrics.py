@@ -31,6 +31,7 @@ NAMES = {
     "ffrtmp_event_loop_lag_seconds",
     "ffrtmp_heartbeat_age_seconds",
     "ffrtmp_job_moves",
+    "ffrtmp_quarantines",
     "ffrtmp_queue_wait_seconds",
     "ffrtmp_run_seconds",
     "ffrtmp_slots",
