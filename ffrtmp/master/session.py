@@ -6,6 +6,7 @@ the worker says of its attempts, as one change; then hold its list against the s
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from ffrtmp.domain import job as rules
@@ -34,6 +35,7 @@ from ffrtmp.domain.session import AttemptKey, AttemptReport, Verdict, reconcile
 from ffrtmp.master.answers import outcome_of, step_of
 from ffrtmp.master.outbox import Outbox, Send
 from ffrtmp.master.parts import Parts
+from ffrtmp.master.pulse import Pulse
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.base import Change, Outcome, SessionKey, WorkerRecord
 
@@ -54,15 +56,18 @@ class Session:
         """Serves the stream until the worker hangs up, is superseded or breaks the rules."""
         hello, rest = await self._first(events)
         async with self._parts.hellos:
+            opened_at = self._parts.boot()
             self._presence = await self._open(hello)
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._outbox.write_to(send))
+                self._pulse = Pulse(self._parts, self._session, tasks, renewed_at=opened_at)
                 await self._take(rest)
                 async for batch in events:
                     await self._take(batch)
                     if self._said_goodbye:
                         break
+                self._pulse.stop()
                 writer.cancel()
             await self._outbox.flush(send)
         finally:
@@ -164,7 +169,8 @@ class Session:
     async def _take(self, batch: Sequence[Event]) -> None:
         beats = [event for event in batch if isinstance(event, Heartbeat)]
         if beats:
-            await self._renew(beats[-1])
+            await self._pulse.beat()
+            self._note_beat(beats[-1])
         await self._commit([e for e in batch if isinstance(e, OfferReply | Result)])
         for event in batch:
             await self._note(event)
@@ -208,8 +214,7 @@ class Session:
 
     # -- heartbeat --------------------------------------------------------------------------
 
-    async def _renew(self, beat: Heartbeat) -> None:
-        await self._parts.store.renew([self._session])
+    def _note_beat(self, beat: Heartbeat) -> None:
         presence = self._presence
         presence.heartbeat_at = self._parts.now()
         presence.beat = self._parts.boot()
@@ -223,13 +228,16 @@ class Session:
     async def _answer(self, beat: Heartbeat) -> None:
         verdicts: tuple[Verdict, ...] = ()
         if not self._agrees(beat):
-            verdicts = await self._reconcile(self._presence, beat.attempts, seen=beat.seen)
-        self._outbox.put(
-            HeartbeatAck(
-                number=beat.number,
-                remaining=self._parts.timers.lease_ttl,
-                verdicts=verdicts,
-                draining=self._presence.standing.draining,
+            with suppress(Unavailable):  # the next heartbeat is held against the store again
+                verdicts = await self._reconcile(self._presence, beat.attempts, seen=beat.seen)
+        self._pulse.answer(
+            lambda remaining: self._outbox.put(
+                HeartbeatAck(
+                    number=beat.number,
+                    remaining=remaining,
+                    verdicts=verdicts,
+                    draining=self._presence.standing.draining,
+                )
             )
         )
 
