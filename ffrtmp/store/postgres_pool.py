@@ -14,6 +14,7 @@ from ffrtmp.store.base import PoolUse
 from ffrtmp.store.connection import Connection
 from ffrtmp.store.errors import Conflict
 
+MOST_WAITING = 1024
 CONNECT_SECONDS = 2.0
 STATEMENT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
@@ -150,6 +151,9 @@ class Pool:
             await self._pool.release(connection)
 
     async def _acquire(self, patience: float | None) -> Any:
+        if patience is not None and self._waiting >= MOST_WAITING:
+            self._refused += 1
+            raise StoreBusy(0)
         self._waiting += 1
         waiting = asyncio.timeout(patience)
         try:
