@@ -402,8 +402,13 @@ class OfferReply(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
+    PASSING_FIELD_NUMBER: _builtins.int
     rejection: _builtins.str
     """Why not, in a sentence; empty: accepted."""
+    passing: _builtins.bool
+    """The reason will pass (no free slot, draining): this worker may be asked again for this job.
+    Else not before what it reports of itself has changed.
+    """
     @_builtins.property
     def key(self) -> Global___AttemptKey: ...
     def __init__(
@@ -411,10 +416,11 @@ class OfferReply(_message.Message):
         *,
         key: Global___AttemptKey | None = ...,
         rejection: _builtins.str = ...,
+        passing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "rejection", b"rejection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "passing", b"passing", "rejection", b"rejection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -625,7 +631,7 @@ Global___Timers: _TypeAlias = Timers  # noqa: Y015
 
 @_typing.final
 class HeartbeatAck(_message.Message):
-    """The renewal is committed."""
+    """The renewal is committed; or it takes longer than a second, and less of the lease is left."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
