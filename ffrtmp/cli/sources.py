@@ -31,13 +31,11 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
 class _Variables(Env):
     """Of settings only: what to do with one file is said on the command line alone."""
 
-    def __call__(
-        self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection
-    ) -> None:
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         known = {_flag(name) for name in _options()}
-        super().__call__(
-            app, commands, ArgumentCollection(each for each in arguments if each.name in known)
-        )
+        settings = ArgumentCollection()  # type: ignore[no-untyped-call]
+        settings.extend(each for each in arguments if each.name in known)
+        super().__call__(app, commands, settings)
 
 
 def _options() -> set[str]:
