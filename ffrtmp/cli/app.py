@@ -38,6 +38,7 @@ app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch and c
 app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
+app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
 app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
 
