@@ -31,6 +31,7 @@ from ffrtmp.worker.worker import drain_when_told
 _log = logging.getLogger("ffrtmp.sim")
 
 NONCE = "simulated"
+STARTS_A_SECOND = 100  # one process makes all the TLS handshakes of its fleet
 CODECS = frozenset(
     codec.value
     for codec in (*VideoCodec, *AudioCodec)
@@ -93,7 +94,8 @@ def make_identities(ca: Path, count: int) -> list[Identity]:
 
 async def run_member(member: Member, stops: Stops) -> None:
     """One worker, from its journal to its goodbye. Cancelled, it is gone without a word."""
-    settings = member.settings
+    settings, chance = member.settings, random.random
+    await asyncio.sleep(chance() * settings.workers / STARTS_A_SECOND)
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(member.folder / "journal"))
         runner = SimRunner(member.identity.name, member.ledger, pace=settings.pace)
@@ -109,7 +111,7 @@ async def run_member(member: Member, stops: Stops) -> None:
             attempts,
             dialler(member.identity),
             boot=boot_seconds,
-            chance=random.random,
+            chance=chance,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         ending = tasks.create_task(drain_when_told(session, attempts, stops))

@@ -237,10 +237,11 @@ async def quiet(jobs: int, workers: int, arguments: list[str]) -> None:
 async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
     print(f"method: {workers} idle workers, default heartbeat, {seconds} s")
     with bench(arguments) as (made, stack):
-        empty = made.master_rss()
+        empty, idle = made.master_rss(), made.master_cpu()
         made.start_fleet(stack, workers, slots=1, pace=0)
         async with Client.open(made.address, made.certs / "admin-a") as client:
             took = await connected(client, workers)
+            each_hello = (made.master_cpu() - idle) / workers
             await asyncio.sleep(5)
             cpu, began = made.master_cpu(), time.perf_counter()
             await asyncio.sleep(seconds)
@@ -248,7 +249,7 @@ async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
             kept = [worker.state async for worker in client.workers()].count(WORKER_STATE_CONNECTED)
         each = (made.master_rss() - empty) / workers / 1024
     print(
-        f"all connected after {took:.1f} s, {kept} still are; "
+        f"all connected after {took:.1f} s, {1000 * each_hello:.1f} ms CPU each, {kept} still are; "
         f"master {share:.2f} cores, {each:.0f} KiB a worker"
     )
 
