@@ -1,0 +1,33 @@
+"""Moves of a job that once went wrong, one sentence each; the whole is in test_job_machine.py."""
+
+from datetime import UTC, datetime
+
+from ffrtmp.domain import job as jobs
+from ffrtmp.domain.event import event_of
+from ffrtmp.domain.job import Failure, Holder, Job
+from ffrtmp.domain.retry import Reason
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST, SECOND = Holder("w1", "a"), Holder("w2", "a")
+
+
+def queued() -> Job:
+    return jobs.new_job(job_id="01J", job_class="c", rank=1, now=NOW, actor="client/a")
+
+
+def running(job: Job, holder: Holder) -> Job:
+    job = jobs.grant(job, holder=holder, now=NOW)
+    return jobs.accept(job, holder=holder, fence=job.fence, now=NOW)
+
+
+def lost(job: Job) -> Job:
+    return jobs.lose(job, holder=job.holder, fence=job.fence, why="gone", chance=0.0, now=NOW)
+
+
+def test_an_offer_lost_with_its_worker_is_told_with_its_own_reason_not_an_earlier_one():
+    failure = Failure(reason=Reason.STOPPED, message="drained")
+    job = jobs.fail(
+        running(queued(), FIRST), holder=FIRST, fence=1, failure=failure, chance=0.0, now=NOW
+    )
+    event = event_of(lost(jobs.grant(job, holder=SECOND, now=NOW)))
+    assert (event.reason, event.detail, event.charged) == (Reason.WORKER_LOST, "gone", 0)
