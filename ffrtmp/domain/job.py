@@ -247,7 +247,7 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     """PUBLISHING to SUCCEEDED: the files lie under their final names."""
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
-    if job.state is JobState.QUEUED and job.manifest is not None:
+    if job.state is not JobState.PUBLISHING and job.manifest is not None:
         _require_late(job, holder, fence)
     else:
         _require_live(job, holder, fence, "publish", frozenset({JobState.PUBLISHING}))

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from ffrtmp.domain import job as jobs
+from ffrtmp.domain.errors import NewerGrant
 from ffrtmp.domain.event import event_of
-from ffrtmp.domain.job import Failure, Holder, Job
+from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.retry import Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,3 +34,11 @@ def test_an_offer_lost_with_its_worker_is_told_with_its_own_reason_not_an_earlie
     )
     event = event_of(lost(jobs.grant(job, holder=SECOND, now=NOW)))
     assert (event.reason, event.detail, event.charged) == (Reason.WORKER_LOST, "gone", 0)
+
+
+def test_word_of_a_finished_publish_waits_while_the_job_is_on_offer_to_another():
+    staged = Manifest((FileRecord("m:out.mp4", 3, "ab" * 32),), 1)
+    job = jobs.stage(running(queued(), FIRST), holder=FIRST, fence=1, manifest=staged, now=NOW)
+    offered = jobs.grant(lost(job), holder=SECOND, now=NOW)
+    with pytest.raises(NewerGrant):
+        jobs.publish(offered, holder=FIRST, fence=1, now=NOW)
