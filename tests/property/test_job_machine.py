@@ -342,6 +342,7 @@ class JobMachine(RuleBasedStateMachine):
     @initialize()
     def submit(self) -> None:
         self.model = Model()
+        self.message = None
         self.job = jobs.new_job(job_id="01J", job_class="c", rank=1, now=START, actor="client/a")
         self.events = [event_of(self.job)]
 
@@ -439,43 +440,39 @@ class JobMachine(RuleBasedStateMachine):
     def adopt(self, sender) -> None:
         self._say("adopt", sender)
 
-    def _say(self, verb: str, sender: Sender, **details: object) -> None:
-        who, fence = self.named(sender)
-        answer = getattr(self.model, verb)(who, fence)
-        act = getattr(jobs, verb)
-        self.expect(answer, act, holder=Holder(*who), fence=fence, now=self.now, **details)
-
     @rule(sender=senders, files=contents)
     def stage(self, sender, files) -> None:
-        who, fence = self.named(sender)
-        self.expect(
-            self.model.stage(who, fence, files),
-            jobs.stage,
-            holder=Holder(*who),
-            fence=fence,
-            manifest=manifest_of(files, fence),
-            now=self.now,
-        )
+        _, fence = self.named(sender)
+        self._say("stage", sender, files, manifest=manifest_of(files, fence))
 
     @rule(sender=senders, reason=reasons, message=words, chance=chances)
     def fail(self, sender, reason, message, chance) -> None:
-        who, fence = self.named(sender)
-        self.expect(
-            self.model.fail(who, fence, (reason, message), chance),
-            jobs.fail,
-            holder=Holder(*who),
-            fence=fence,
-            failure=Failure(reason=Reason(reason), message=message),
-            chance=chance,
-            now=self.now,
-        )
+        failure = Failure(reason=Reason(reason), message=message)
+        self._say("fail", sender, (reason, message), chance, failure=failure, chance=chance)
 
     @rule(incarnation=st.sampled_from(["a", "b"]), sender=senders)
     def inherit(self, incarnation, sender) -> None:
         (worker, _), fence = self.named(sender)
-        heir = (worker, incarnation)
-        answer = self.model.inherit(heir, fence)
-        self.expect(answer, jobs.inherit, heir=Holder(*heir), fence=fence, now=self.now)
+        self._hear("inherit", (worker, incarnation), fence)
+
+    @precondition(lambda self: self.message)
+    @rule()
+    def hear_the_same_again(self) -> None:
+        verb, who, fence, told, details = self.message
+        self._hear(verb, who, fence, *told, **details)
+
+    def _say(self, verb: str, sender: Sender, *told: object, **details: object) -> None:
+        self._hear(verb, *self.named(sender), *told, **details)
+
+    def _hear(
+        self, verb: str, who: tuple[str, str], fence: int, *told: object, **details: object
+    ) -> None:
+        """Tells the model and the subject the same, each in its own words."""
+        self.message = verb, who, fence, told, details
+        answer = getattr(self.model, verb)(who, fence, *told)
+        role = "heir" if verb == "inherit" else "holder"
+        arguments = {role: Holder(*who), "fence": fence, "now": self.now, **details}
+        self.expect(answer, getattr(jobs, verb), **arguments)
 
     # -- what random steps seldom reach -------------------------------------------------------
 
@@ -493,6 +490,7 @@ class JobMachine(RuleBasedStateMachine):
             if self.model.state == "queued":
                 self.run(who)
                 self.fail(ITSELF, reason, message, chance)
+                self.hear_the_same_again()
 
     @precondition(lambda self: self.model.state == "queued")
     @rule(who=whos, other=whos, files=contents, retaken=st.booleans(), thawed=st.booleans())

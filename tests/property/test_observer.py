@@ -1,8 +1,9 @@
 """When a session may be expired: by the reader's own unbroken observation and by nothing else.
 
 The model keeps every reading ever made and, at each, looks back: since when does this session show
-this number, in readings none of which came late or failed? Times lie on the boundaries. What was there
-before the reader's first reading, or before an interruption, is given until the grace is over.
+this number, in readings none of which came late or failed? Times lie on the boundaries. What was
+there before the reader's first reading, or before an interruption, has at least until the grace
+is over.
 """
 
 from dataclasses import dataclass, field

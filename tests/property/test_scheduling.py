@@ -64,7 +64,7 @@ def wanted_by(waiting: Job, rooms: list[Room]) -> list[Room]:
     """The rooms a job would go to, full ones included: not the avoided one, if another is fit."""
     fit = [room for room in rooms if fits(room, waiting)]
     others = [room for room in fit if room.holder.worker != waiting.avoid]
-    return others if others else fit
+    return others or fit
 
 
 @given(jobs=queues(), rooms=fleets(), seed=st.integers(0, 99))
