@@ -1,13 +1,23 @@
 """Moves of a job that once went wrong, one sentence each; the whole is in test_job_machine.py."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from ffrtmp.domain import job as jobs
-from ffrtmp.domain.errors import NewerGrant
+from ffrtmp.domain.errors import IllegalTransition, NewerGrant
 from ffrtmp.domain.event import event_of
-from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
+from ffrtmp.domain.job import (
+    TERMINAL_STATES,
+    Cause,
+    Failure,
+    FileRecord,
+    Holder,
+    Job,
+    JobState,
+    Manifest,
+)
 from ffrtmp.domain.retry import Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,3 +52,16 @@ def test_word_of_a_finished_publish_waits_while_the_job_is_on_offer_to_another()
     offered = jobs.grant(lost(job), holder=SECOND, now=NOW)
     with pytest.raises(NewerGrant):
         jobs.publish(offered, holder=FIRST, fence=1, now=NOW)
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
+def test_no_rule_could_move_an_ended_job_even_by_mistake(state):
+    """The table is asked at every move, whatever the rule checked before."""
+    ended = replace(queued(), state=state)
+    for following in JobState:
+        with pytest.raises(IllegalTransition):
+            jobs._move(ended, following, Cause.GRANTED, actor="master", now=NOW)
+
+
+def test_terminal_states_are_those_that_nothing_follows():
+    assert {"succeeded", "failed", "cancelled"} == TERMINAL_STATES
