@@ -266,7 +266,7 @@ class WorkerCapabilities(_message.Message):
     ffmpeg_version: _builtins.str
     """Of FFmpeg."""
     cpu_count: _builtins.int
-    """Cores that the worker may use."""
+    """Logical cores of its machine."""
     memory: _builtins.int
     """In bytes."""
     @_builtins.property
