@@ -247,7 +247,7 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     """PUBLISHING to SUCCEEDED: the files lie under their final names."""
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
-    if job.state is JobState.QUEUED and job.manifest is not None:
+    if job.state is not JobState.PUBLISHING and job.manifest is not None:
         _require_late(job, holder, fence)
     else:
         _require_live(job, holder, fence, "publish", frozenset({JobState.PUBLISHING}))
@@ -292,9 +292,10 @@ def lose(job: Job, *, holder: Holder, fence: int, why: str, chance: float, now: 
     A job in PUBLISHING keeps its manifest: its next offer says *publish only*.
     """
     _require_live(job, holder, fence, "lose", HELD_STATES)
-    if job.state is not JobState.RUNNING:
-        return _release(job, Cause.LOST, actor="master", now=now, detail=why)
     failure = Failure(reason=Reason.WORKER_LOST, message=why)
+    if job.state is not JobState.RUNNING:
+        lost = replace(job, failure=failure)  # else its event would name an earlier one's reason
+        return _release(lost, Cause.LOST, actor="master", now=now, detail=why)
     return _give_up(job, Cause.LOST, failure, actor="master", chance=chance, now=now)
 
 
