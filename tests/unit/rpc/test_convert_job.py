@@ -50,8 +50,9 @@ MASTERS_OWN = {"WorkerState"}  # master/views.py says it; master/packing.py conv
 
 def test_a_job_is_shown_with_all_there_is_to_know():
     shown = job_to_pb(JOB, SPEC)
+    waiting = {"blocked_by", "unschedulable_reason"}
     assert {field.name for field, _ in shown.ListFields()} == {
-        field.name for field in job_pb2.Job.DESCRIPTOR.fields
+        field.name for field in job_pb2.Job.DESCRIPTOR.fields if field.name not in waiting
     }
     assert shown.job_id == "01J"
     assert shown.spec == spec_to_pb(SPEC)
@@ -64,6 +65,20 @@ def test_a_job_is_shown_with_all_there_is_to_know():
     assert from_timestamp(shown.end_time, "") == NOW + timedelta(seconds=3)
     assert failure_from_pb(shown.failure) == JOB.failure
     assert [(f.path, f.size, f.sha256) for f in shown.files] == [("m:o.mp4", 5, "ab" * 32)]
+
+
+def test_a_job_that_waits_says_for_whom_or_why():
+    waiting = replace(
+        JOB,
+        state=JobState.QUEUED,
+        blocked_by=Holder("w2", "i"),
+        rejects=20,
+        detail="no room anywhere",
+    )
+    shown = job_to_pb(waiting, SPEC)
+    assert (shown.blocked_by, shown.unschedulable_reason) == ("w2", "no room anywhere")
+    eager = job_to_pb(replace(waiting, rejects=19, blocked_by=None), SPEC)
+    assert (eager.blocked_by, eager.unschedulable_reason) == ("", "")
 
 
 def test_what_a_job_does_not_have_is_absent():
@@ -106,6 +121,7 @@ def test_an_event_is_shown_with_all_there_is_to_know():
         reason=Reason.TRANSPORT,
         detail="it broke",
         charged=2,
+        blocked_by="w2",
         eligible_at=NOW + timedelta(seconds=5),
     )
     shown = event_to_pb(event)
@@ -116,6 +132,7 @@ def test_an_event_is_shown_with_all_there_is_to_know():
     assert (shown.cause, shown.state) == (job_pb2.JOB_CAUSE_FAILED, job_pb2.JOB_STATE_QUEUED)
     assert (shown.fence, shown.charged, shown.detail) == (4, 2, "it broke")
     assert shown.reason == job_pb2.FAILURE_REASON_TRANSPORT
+    assert shown.blocked_by == "w2"
     assert from_timestamp(shown.event_time, "") == NOW
     assert from_timestamp(shown.eligible_time, "") == NOW + timedelta(seconds=5)
     plain = event_to_pb(replace(event, reason=None, eligible_at=None))
