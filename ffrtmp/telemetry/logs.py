@@ -5,12 +5,15 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from ffrtmp.domain.event import event_of
 from ffrtmp.domain.facts import (
+    AttemptDisowned,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
@@ -52,7 +55,7 @@ def set_up(log_format: str) -> None:
     root.propagate = False
 
 
-def write(fact: Fact) -> None:
+def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
     match fact:
         case JobMoved(before, after):
             _write_move(before, after)
@@ -72,6 +75,14 @@ def write(fact: Fact) -> None:
                 ", ".join(jobs),
                 extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
             )
+        case MassLossBegan(lost, fleet):
+            _log.error(
+                "%d of %d workers lost at once: nobody is charged, their jobs return slowly",
+                lost,
+                fleet,
+            )
+        case AttemptDisowned(worker, job_id, fence, what):
+            _log.warning("worker %s speaks of attempt %s/%d: %s", worker, job_id, fence, what)
         case EnvelopeUnknown(peer, count):
             _log.warning("%s said %d things that this build does not know", peer, count)
         case StoreFailed(where, why):
@@ -85,22 +96,26 @@ def _write_move(before: Job | None, after: Job) -> None:
         return
     retried = after.state is JobState.QUEUED
     delay = max(0.0, (after.eligible_at - after.changed_at).total_seconds()) if retried else None
+    event = event_of(after)
     facts = {
         "job_id": after.job_id,
         "fence": after.fence,
+        "actor": after.actor,
         "cause": after.cause.value,
-        "reason": after.failure.reason.value if after.failure else None,
+        "reason": event.reason.value if event.reason else None,
         "decision": "retry" if retried else "give up",
         "delay_seconds": delay,
+        "next_time": after.eligible_at.isoformat() if retried else None,
         "charged": after.charged,
         "charged_now": after.charged > before.charged,
         "worker": after.last_holder.worker if after.last_holder else "",
     }
     _log.info(
-        "job %s attempt %d %s (%s): %s, charged %d: %s",
+        "job %s attempt %d %s by %s (%s): %s, charged %d: %s",
         after.job_id,
         after.fence,
         after.cause,
+        after.actor,
         facts["reason"] or "no failure",
         f"retried in {delay:g} s" if retried else "given up",
         after.charged,
