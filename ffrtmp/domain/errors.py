@@ -80,6 +80,8 @@ class IdempotencyMismatch(AlreadyExists):
 
 class TargetTaken(AlreadyExists):
     def __init__(self, target: str, job_id: str) -> None:
+        if "://" in target:  # a live target: the hash of its key is nobody's business
+            target = target.rpartition("#")[0]
         super().__init__(f"target {target} already belongs to job {job_id}, which has not ended")
 
 
