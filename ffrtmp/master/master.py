@@ -12,7 +12,7 @@ from ffrtmp.domain.facts import Fact, JobMoved
 from ffrtmp.domain.job import TERMINAL_STATES
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.scheduling import rank
-from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
@@ -51,6 +51,7 @@ class Master:
             jobs=jobs,
             roster=Roster(),
             watchers=Watchers(),
+            blocks=BlockObserver(timers.lease_ttl),
             timers=timers,
             now=clocks[0],
             boot=clocks[1],
@@ -124,6 +125,8 @@ class Master:
             rank=rank(submit_at=now, queue=spec.queue, priority=spec.priority),
             now=now,
             actor=actor,
+            exclusive=spec.exclusive,
+            restarts=spec.restarts,
         )
         return NewJob(
             job=job,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ffrtmp.domain.facts import Fact
+from ffrtmp.domain.session import BlockObserver
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.roster import Roster
@@ -26,6 +27,7 @@ class Parts:
     jobs: Jobs
     roster: Roster
     watchers: Watchers
+    blocks: BlockObserver
     timers: Timers
     now: Callable[[], datetime]
     boot: Callable[[], float]

@@ -102,7 +102,7 @@ class JobStore(Protocol):
         """Adds all, or none and raises IdempotencyMismatch or TargetTaken.
 
         A job whose submitter, key and digest are known is returned as it is now; its targets are
-        not checked again.
+        not checked again. A target is free again once its job `frees_targets`.
         """
         ...
 
@@ -139,7 +139,7 @@ class JobStore(Protocol):
     ) -> list[tuple[Moved, JobSpec]]:
         """Reads the best-ranked eligible queued jobs of each class, at most its number of them,
         applies the changes that `choose` returns for them and commits. A change whose rule or
-        session is refused is left out."""
+        session is refused is left out. A blocked job is not read."""
         ...
 
     async def classes(self) -> dict[str, Requirements]:
@@ -154,6 +154,14 @@ class LeaseStore(Protocol):
 
     async def orphans(self, limit: int) -> list[Job]:
         """Held jobs whose holder (worker and incarnation) has no live session."""
+        ...
+
+    async def blocked_by(self, worker: str) -> list[Job]:
+        """Every job blocked by this worker, whatever its incarnation; some of them have ended."""
+        ...
+
+    async def stale_blocks(self, limit: int) -> list[Job]:
+        """Blocked jobs whose blocker (worker and incarnation) has no live session."""
         ...
 
     async def offered_before(self, moment: datetime, limit: int) -> list[Job]:

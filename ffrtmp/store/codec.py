@@ -49,6 +49,11 @@ JOB_COLUMNS = (
     "manifest",
     "failure",
     "detail",
+    "exclusive",
+    "restarts",
+    "blocked_by",
+    "blocked_incarnation",
+    "charged_on",
 )
 
 
@@ -104,6 +109,11 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         encode(job.manifest) if job.manifest else None,
         encode(job.failure) if job.failure else None,
         job.detail,
+        int(job.exclusive),
+        job.restarts,
+        job.blocked_by.worker if job.blocked_by else None,
+        job.blocked_by.incarnation if job.blocked_by else None,
+        ",".join(job.charged_on),
     )
 
 
@@ -132,6 +142,10 @@ def job_from_row(row: Row) -> Job:
         manifest=_maybe(row["manifest"], Manifest),
         failure=_maybe(row["failure"], Failure),
         detail=row["detail"],
+        exclusive=bool(row["exclusive"]),
+        restarts=row["restarts"],
+        blocked_by=_holder(row["blocked_by"], row["blocked_incarnation"]),
+        charged_on=tuple(row["charged_on"].split(",")) if row["charged_on"] else (),
     )
 
 

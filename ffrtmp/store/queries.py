@@ -22,11 +22,12 @@ SUBMITTED = (
     " WHERE submitter = ? AND key IN (SELECT value FROM json_each(?))"
 )
 TAKEN_TARGETS = (
-    "SELECT target, job_id FROM targets WHERE target IN (SELECT value FROM json_each(?))"
+    "SELECT target, job_id, end_time IS NOT NULL AS ended FROM targets JOIN jobs USING (job_id)"
+    " WHERE target IN (SELECT value FROM json_each(?))"
 )
 CLAIMABLE = (
     f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' AND job_class = ?"
-    " AND eligible_time <= ? ORDER BY rank, job_id LIMIT ?"
+    " AND blocked_by IS NULL AND eligible_time <= ? ORDER BY rank, job_id LIMIT ?"
 )
 SPECS = "SELECT job_id, spec FROM specs WHERE job_id IN (SELECT value FROM json_each(?))"
 
@@ -45,6 +46,12 @@ ORPHANS = (
     f"SELECT {_JOB} FROM jobs LEFT JOIN sessions ON sessions.worker = jobs.holder"
     " AND sessions.incarnation = jobs.holder_incarnation AND sessions.alive = 1"
     " WHERE jobs.holder IS NOT NULL AND sessions.worker IS NULL LIMIT ?"
+)
+BLOCKED_BY = f"SELECT {_COLUMNS} FROM jobs WHERE blocked_by = ? ORDER BY job_id"
+STALE_BLOCKS = (
+    f"SELECT {_JOB} FROM jobs LEFT JOIN sessions ON sessions.worker = jobs.blocked_by"
+    " AND sessions.incarnation = jobs.blocked_incarnation AND sessions.alive = 1"
+    " WHERE jobs.blocked_by IS NOT NULL AND sessions.worker IS NULL LIMIT ?"
 )
 OFFERED_BEFORE = (
     f"SELECT {_COLUMNS} FROM jobs WHERE holder IS NOT NULL AND state = 'leased'"

@@ -192,6 +192,12 @@ class SqliteStore:
     async def orphans(self, limit: int) -> list[Job]:
         return [job_from_row(row) for row in await self._read(queries.ORPHANS, [limit])]
 
+    async def blocked_by(self, worker: str) -> list[Job]:
+        return [job_from_row(row) for row in await self._read(queries.BLOCKED_BY, [worker])]
+
+    async def stale_blocks(self, limit: int) -> list[Job]:
+        return [job_from_row(row) for row in await self._read(queries.STALE_BLOCKS, [limit])]
+
     async def offered_before(self, moment: datetime, limit: int) -> list[Job]:
         rows = await self._read(queries.OFFERED_BEFORE, [to_micros(moment), limit])
         return [job_from_row(row) for row in rows]
