@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from ffrtmp.domain.spec import (
 )
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.worker.process import ON_LIVE_END, Deadline
-from ffrtmp.worker.push import START_SECONDS, STALL_SECONDS
+from ffrtmp.worker.push import STALL_SECONDS, START_SECONDS
 from ffrtmp.worker.runner import AttemptFailed
 from tests.integration.test_runner import KEY, Site, media, running
 from tests.receivers import PACKETS, free_port, gate, srt_receiver, tcp_server
@@ -39,6 +40,11 @@ def pushing() -> list[psutil.Process]:
     """Our FFmpegs; the receivers' are children of this process too."""
     lines = ((each, Path(f"/proc/{each.pid}/cmdline")) for each in running())
     return [each for each, line in lines if b"-progress" in line.read_bytes()]
+
+
+def told(figure: str) -> None:
+    """For people, with `pytest -s`; no test depends on how fast this machine is."""
+    sys.stdout.write(f"{figure}\n")
 
 
 def push(url: str, source: Input | None = None, seconds: int = SECONDS, **settings: object):
@@ -159,14 +165,14 @@ async def test_srt_is_pushed_with_its_passphrase(site: Site, tmp_path: Path) -> 
 async def test_a_server_that_refuses_is_noticed_at_once(site: Site) -> None:
     spec = push(f"rtmp://127.0.0.1:{free_port()}/live/{SECRET}?token={SECRET}x")
     took = await fails(site, spec, Reason.FFMPEG_FAILED, "Connection refused")
-    print(f"refused: {took:.1f} s")
+    told(f"refused: {took:.1f} s")
 
 
 async def test_a_silent_server_is_noticed(site: Site) -> None:
     with tcp_server(lambda _: None) as port:
         spec = push(f"rtmp://127.0.0.1:{port}/live/{SECRET}")
         took = await fails(site, spec, Reason.FFMPEG_FAILED, "Cannot read RTMP handshake response")
-    print(f"silent: {took:.1f} s, bound 5 s")
+    told(f"silent: {took:.1f} s, bound 5 s")
     assert took < START_SECONDS
 
 
@@ -182,7 +188,7 @@ async def test_a_server_that_hangs_up_is_noticed(site: Site, tmp_path: Path) -> 
             began = time.monotonic()
             server.hang_up()
         failure = task.result().failure
-    print(f"hung up: {time.monotonic() - began:.1f} s")
+    told(f"hung up: {time.monotonic() - began:.1f} s")
     assert failure.reason is Reason.FFMPEG_FAILED
     assert SECRET not in repr(failure)
 
@@ -194,7 +200,7 @@ async def test_a_server_that_stops_reading_is_a_stall(site: Site, tmp_path: Path
             server.stop_reading()
         took = time.monotonic() - began
         failure = task.result().failure
-    print(f"stopped reading: {took:.1f} s, of which {STALL_SECONDS:g} s stand still")
+    told(f"stopped reading: {took:.1f} s, of which {STALL_SECONDS:g} s stand still")
     assert failure.reason is Reason.STALLED
     assert "no media progress for 10 s" in failure.message
     assert SECRET not in repr(failure)
@@ -204,7 +210,7 @@ async def test_a_server_that_stops_reading_is_a_stall(site: Site, tmp_path: Path
 async def test_an_srt_server_that_is_not_there_is_noticed(site: Site) -> None:
     spec = push(f"srt://127.0.0.1:{free_port()}?streamid={SECRET}")
     took = await fails(site, spec, Reason.FFMPEG_FAILED, "Input/output error")
-    print(f"srt, nobody there: {took:.1f} s")
+    told(f"srt, nobody there: {took:.1f} s")
     assert took < START_SECONDS
 
 
@@ -217,7 +223,7 @@ async def test_an_srt_server_that_dies_is_noticed(
             began = time.monotonic()
             process.send_signal(number)
         failure = task.result().failure
-    print(f"srt, {number.name}: {time.monotonic() - began:.1f} s")
+    told(f"srt, {number.name}: {time.monotonic() - began:.1f} s")
     assert failure.reason is Reason.FFMPEG_FAILED
 
 
