@@ -176,6 +176,10 @@ class Observer:
             name for name, renewal in renewals.items() if self._expired(name, renewal, at, patience)
         ]
 
+    def silent(self, at: float, longer_than: float) -> int:
+        """How many sessions have not renewed for that long, as of the last reading."""
+        return sum(at - seen.since > longer_than for seen in self._seen.values())
+
     def begin_anew(self) -> None:
         """A reading failed or came late: nothing seen before counts."""
         self._seen = {}

@@ -10,6 +10,7 @@ from ffrtmp.domain.session import BlockObserver
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.roster import Roster
+from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import Store
 
@@ -28,6 +29,7 @@ class Parts:
     roster: Roster
     watchers: Watchers
     blocks: BlockObserver
+    warden: Warden
     timers: Timers
     now: Callable[[], datetime]
     boot: Callable[[], float]

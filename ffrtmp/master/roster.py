@@ -12,6 +12,7 @@ from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
 from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
+from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Load, Requirements, misfit, refused_roots
 from ffrtmp.master.outbox import Outbox
 from ffrtmp.store.base import SessionKey
@@ -47,6 +48,7 @@ class Presence:
     beat: float
     slots: int = 0
     load: Load = field(default_factory=Load)
+    standing: Standing = field(default_factory=Standing)
     listed: dict[AttemptKey, AttemptReport] = field(default_factory=dict)
     held: dict[str, Job] = field(default_factory=dict)
     offers: dict[AttemptKey, SentOffer] = field(default_factory=dict)
@@ -61,6 +63,11 @@ class Presence:
         """Slots without an attempt that the worker lists or the store says it holds."""
         held = {AttemptKey(job.job_id, job.fence) for job in self.held.values()}
         return max(0, self.slots - len(held | self.listed.keys()))
+
+    def takes_work(self, now: datetime) -> bool:
+        stands = self.standing
+        able = self.outbox is not None and self.slots > 0
+        return able and not stands.draining and not stands.is_quarantined(now)
 
     def has_not_seen(self, job: Job, seen: int) -> bool:
         """Whether the grant of this job was offered behind command `seen`, or is just being."""
@@ -150,8 +157,9 @@ class Roster:
     def refused_roots(self, worker: str) -> Mapping[str, str]:
         return self._refused.get(worker, {})
 
-    def rooms(self) -> list[Room]:
-        """Every connected worker, busy ones too, as the scheduling rule wants to see it."""
+    def rooms(self, now: datetime) -> list[Room]:
+        """Every connected worker that takes work, busy ones too, as the scheduling rule wants to
+        see it."""
         return [
             Room(
                 holder=presence.holder,
@@ -160,7 +168,7 @@ class Roster:
                 excluded=frozenset(presence.excluded),
             )
             for presence in self._present.values()
-            if presence.outbox is not None and presence.slots > 0
+            if presence.takes_work(now)
         ]
 
     def _may_run(self, presence: Presence, job_class: str) -> bool:

@@ -67,8 +67,10 @@ OPEN_SESSION = (
 )
 CLOSE_SESSION = "UPDATE sessions SET alive = 0 WHERE worker = ? AND epoch = ?"
 REPORT = "UPDATE sessions SET capabilities = ? WHERE worker = ? AND epoch = ?"
-_WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities FROM sessions"
+_WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities, standing FROM sessions"
 WORKERS = f"{_WORKER} WHERE worker > ? ORDER BY worker LIMIT ?"
 WORKER = f"{_WORKER} WHERE worker = ?"
+STANDING = "SELECT standing FROM sessions WHERE worker = ?"
+SET_STANDING = "UPDATE sessions SET standing = ? WHERE worker = ?"
 
 CHECK = "UPDATE checks SET count = count + 1"

@@ -88,6 +88,7 @@ class Attempts:
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
+        self.told_to_drain = False
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
         self.hurry: Callable[[], None] = lambda: None
@@ -120,7 +121,7 @@ class Attempts:
 
     @property
     def slots(self) -> int:
-        return 0 if self.draining else self._slots
+        return 0 if self.draining or self.told_to_drain else self._slots
 
     @property
     def reports(self) -> tuple[AttemptReport, ...]:
@@ -158,11 +159,12 @@ class Attempts:
         if offer.key in self._held:
             self.say(OfferReply(offer.key))
             return
-        if self.draining:
-            self.say(OfferReply(offer.key, "the worker drains"))
+        if self.slots == 0:
+            self.say(OfferReply(offer.key, "the worker drains", passing=True))
             return
         if len(self._held) >= self._slots:
-            self.say(OfferReply(offer.key, f"all {self._slots} slots are taken"))
+            why = f"all {self._slots} slots are taken"
+            self.say(OfferReply(offer.key, why, passing=True))
             return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
