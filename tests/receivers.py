@@ -83,6 +83,11 @@ class Gate:
     def on_air(self) -> bool:
         return bool(self.publishers) and self.publishers[-1].ended is None
 
+    def receives(self) -> bool:
+        """Media from the newest publisher."""
+        log = self.folder / f"receiver-{len(self.publishers):03}.log"
+        return self.on_air() and log.exists() and "Stream #0:0" in log.read_text(errors="replace")
+
     def overlaps(self) -> list[tuple[Publisher, Publisher]]:
         pairs = zip(self.publishers, self.publishers[1:], strict=False)
         return [(a, b) for a, b in pairs if a.ended is None or b.began < a.ended]

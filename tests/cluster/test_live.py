@@ -142,7 +142,7 @@ def on_air(live: Live, server: Gate, *options: str) -> Iterator[str]:
     """A job whose push is received; it is cancelled afterwards, and everybody lives again."""
     job_id = live.submit(ENDLESS, server.url, *options)
     try:
-        wait_for(lambda: server.on_air() and "Stream #0:0" in server.log)
+        wait_for(server.receives)
         yield job_id
     finally:
         live.ask("jobs", "cancel", job_id)
@@ -152,7 +152,7 @@ def on_air(live: Live, server: Gate, *options: str) -> Iterator[str]:
 
 def back_on_air(server: Gate, publishers: int) -> float:
     """Waits for the next publisher; returns the pause on the air."""
-    wait_for(lambda: len(server.publishers) == publishers and server.on_air(), 60)
+    wait_for(lambda: len(server.publishers) == publishers and server.receives(), 60)
     before, after = server.publishers[-2:]
     assert before.ended is not None
     return after.began - before.ended
@@ -272,8 +272,7 @@ def test_a_server_that_hangs_up_ends_the_job_unless_restarts_are_allowed(
     live: Live, server: Gate
 ) -> None:
     job_id = live.submit(ENDLESS, server.url)
-    wait_for(server.on_air)
-    wait_for(lambda: "Stream #0:0" in server.log)
+    wait_for(server.receives)
     server.hang_up()
     wait_for(lambda: live.state(job_id) == "failed")
     assert live.job(job_id)["failure"]["reason"] == "FAILURE_REASON_FFMPEG_FAILED"
