@@ -311,11 +311,11 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
     refund: dict[str, Any] = {}
-    if job.state is JobState.QUEUED and (job.exclusive or job.manifest is not None):
+    before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
+    if job.state is not before and (job.exclusive or job.manifest is not None):
         _require_late(job, holder, fence)
         refund = _refund(job)
     else:
-        before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
         _require_live(job, holder, fence, "publish", frozenset({before}))
     return _move(
         job,
@@ -371,9 +371,10 @@ def lose(
     """
     _require_live(job, holder, fence, "lose", HELD_STATES)
     blocker = None if dead else _blocker(job)
-    if job.state is not JobState.RUNNING or not charged:
-        return _release(job, Cause.LOST, actor="master", now=now, detail=why, blocked_by=blocker)
     failure = Failure(reason=Reason.WORKER_LOST, message=why)
+    if job.state is not JobState.RUNNING or not charged:
+        lost = replace(job, failure=failure)  # else its event would name an earlier one's reason
+        return _release(lost, Cause.LOST, actor="master", now=now, detail=why, blocked_by=blocker)
     return _give_up(
         job, Cause.LOST, failure, actor="master", chance=chance, now=now, blocked_by=blocker
     )

@@ -254,7 +254,9 @@ def _ack_to_pb(ack: HeartbeatAck) -> pb.HeartbeatAck:
 
 
 def command_from_pb(message: pb.MasterCommand) -> Numbered | None:
-    """Raises InvalidSpec for an offer whose spec this build does not understand."""
+    """Raises InvalidSpec for an offer whose spec this build does not understand, ProtocolViolation
+    for timers that cannot work.
+    """
     command = _command_from_pb(message)
     return Numbered(message.number, command) if command is not None else None
 
@@ -280,21 +282,27 @@ def _command_from_pb(message: pb.MasterCommand) -> Command | None:
 
 
 def _welcome_from_pb(welcome: pb.Welcome) -> Welcome:
-    timers = welcome.timers
-    interval = from_duration(timers.heartbeat_interval_duration, "heartbeat_interval")
     return Welcome(
         epoch=welcome.epoch,
-        timers=Timers(
+        timers=_timers_from_pb(welcome.timers),
+        reconnect_spread=from_duration(welcome.reconnect_spread_duration, "reconnect_spread"),
+        verdicts=_verdicts_from_pb(welcome.verdicts),
+        draining=welcome.draining,
+    )
+
+
+def _timers_from_pb(timers: pb.Timers) -> Timers:
+    interval = from_duration(timers.heartbeat_interval_duration, "heartbeat_interval")
+    try:
+        return Timers(
             heartbeat_interval=interval,
             missed_heartbeats=timers.missed_heartbeats,
             offer_ttl=from_duration(timers.offer_timeout, "offer_timeout"),
             progress_interval=from_duration(timers.progress_interval_duration, "progress"),
             drain_timeout=from_duration(timers.drain_timeout, "drain_timeout"),
-        ),
-        reconnect_spread=from_duration(welcome.reconnect_spread_duration, "reconnect_spread"),
-        verdicts=_verdicts_from_pb(welcome.verdicts),
-        draining=welcome.draining,
-    )
+        )
+    except ValueError as error:
+        raise ProtocolViolation(f"the master's timers cannot work: {error}") from None
 
 
 def _ack_from_pb(ack: pb.HeartbeatAck) -> HeartbeatAck:

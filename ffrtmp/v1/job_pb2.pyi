@@ -721,6 +721,7 @@ class FrameRate(_message.Message):
     NUMERATOR_FIELD_NUMBER: _builtins.int
     DENOMINATOR_FIELD_NUMBER: _builtins.int
     numerator: _builtins.int
+    """Required."""
     denominator: _builtins.int
     """Default: 1."""
     def __init__(
@@ -888,7 +889,9 @@ class AttemptProgress(_message.Message):
     SPEED_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
+    """Which try: the number of its grant."""
     phase: Global___AttemptPhase.ValueType
     frames: _builtins.int
     """Frames encoded so far."""
@@ -946,6 +949,7 @@ class JobEvent(_message.Message):
     ELIGIBLE_TIME_FIELD_NUMBER: _builtins.int
     BLOCKED_BY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
+    """Place in the job's history, from 1."""
     actor: _builtins.str
     """Who: `client/NAME`, `admin/NAME`, `worker/NAME` or `master`."""
     cause: Global___JobCause.ValueType
@@ -953,6 +957,7 @@ class JobEvent(_message.Message):
     state: Global___JobState.ValueType
     """The state after it."""
     fence: _builtins.int
+    """Number of the job's current grant after it; 0 before the first."""
     worker: _builtins.str
     """The worker concerned; empty where none is."""
     reason: Global___FailureReason.ValueType
@@ -964,7 +969,9 @@ class JobEvent(_message.Message):
     blocked_by: _builtins.str
     """As in `Job`, after it."""
     @_builtins.property
-    def event_time(self) -> _timestamp_pb2.Timestamp: ...
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided, by the master's clock; for people, not for order."""
+
     @_builtins.property
     def eligible_time(self) -> _timestamp_pb2.Timestamp:
         """Not offered before this time; set where the job waits to be retried."""

@@ -267,6 +267,7 @@ class AttemptKey(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
     """Rises with every grant of the job."""
     def __init__(
@@ -604,14 +605,23 @@ class Timers(_message.Message):
     PROGRESS_INTERVAL_DURATION_FIELD_NUMBER: _builtins.int
     DRAIN_TIMEOUT_FIELD_NUMBER: _builtins.int
     missed_heartbeats: _builtins.int
+    """After so many intervals without one the lease is over."""
     @_builtins.property
-    def heartbeat_interval_duration(self) -> _duration_pb2.Duration: ...
+    def heartbeat_interval_duration(self) -> _duration_pb2.Duration:
+        """How often the worker sends a heartbeat."""
+
     @_builtins.property
-    def offer_timeout(self) -> _duration_pb2.Duration: ...
+    def offer_timeout(self) -> _duration_pb2.Duration:
+        """How long the worker may take to answer an offer."""
+
     @_builtins.property
-    def progress_interval_duration(self) -> _duration_pb2.Duration: ...
+    def progress_interval_duration(self) -> _duration_pb2.Duration:
+        """How often the worker reports progress, at most."""
+
     @_builtins.property
-    def drain_timeout(self) -> _duration_pb2.Duration: ...
+    def drain_timeout(self) -> _duration_pb2.Duration:
+        """How long a draining worker lets its attempts run on."""
+
     def __init__(
         self,
         *,
