@@ -56,13 +56,14 @@ class Gate:
     publishers: list[Publisher] = field(default_factory=list)
     _receivers: list[subprocess.Popen] = field(default_factory=list)
     _sockets: list[socket.socket] = field(default_factory=list)
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._flows = threading.Event()
         self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread(self._accept)
 
     @property
     def url(self) -> str:
@@ -102,12 +103,24 @@ class Gate:
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._listener.close()
+        """Nothing of it is left: no thread, no socket, no process."""
         self._flows.set()
-        self.hang_up()
+        with suppressed():
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for a client
+        self._threads[0].join()
         for process in self._receivers:
             process.kill()
             process.wait()
+        self.hang_up()
+        for thread in self._threads[1:]:
+            thread.join()
+        for each in (self._listener, *self._sockets):
+            each.close()
+
+    def _thread(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -124,7 +137,7 @@ class Gate:
             server = socket.create_connection(("127.0.0.1", port))
             self._sockets += [client, server]
             for a, b, end in ((client, server, publisher), (server, client, None)):
-                threading.Thread(target=self._relay, args=(a, b, end), daemon=True).start()
+                self._thread(self._relay, a, b, end)
 
     def _relay(self, a: socket.socket, b: socket.socket, publisher: Publisher | None) -> None:
         with suppressed():
@@ -171,12 +184,14 @@ def tcp_server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
                 held.append(listener.accept()[0])
                 serve(held[-1])
 
-    threading.Thread(target=accept, daemon=True).start()
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
     try:
         yield listener.getsockname()[1]
     finally:
-        listener.close()
-        for each in held:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for each in (listener, *held):
             each.close()
 
 

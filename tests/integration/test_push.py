@@ -26,10 +26,11 @@ from ffrtmp.domain.spec import (
     VideoSettings,
 )
 from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.worker.hardware import probe_tools
 from ffrtmp.worker.process import ON_LIVE_END, Deadline
 from ffrtmp.worker.push import STALL_SECONDS, START_SECONDS
-from ffrtmp.worker.runner import AttemptFailed
-from tests.integration.test_runner import KEY, Site, media, running
+from ffrtmp.worker.runner import AttemptFailed, Runner
+from tests.integration.test_runner import KEY, Site, media, running, tools
 from tests.receivers import PACKETS, free_port, gate, srt_receiver, tcp_server
 
 SECRET = "s3cret-Key_42"
@@ -273,3 +274,13 @@ async def test_the_jobs_time_out_ends_a_push(site: Site, tmp_path: Path) -> None
     with gate(tmp_path) as server:
         spec = push(server.url, seconds=60, timeout=timedelta(seconds=2))
         await fails(site, spec, Reason.TIMED_OUT, "time-out of 0:00:02 is over")
+
+
+def test_an_ffmpeg_without_the_protocol_is_an_objection(site: Site) -> None:
+    poor = Runner(roots=site.roots, tools=replace(tools(), protocols=frozenset({"rtmp"})))
+    assert poor.objection(push("rtmp://h/app/key")) == ""
+    assert poor.objection(push("srt://h:1")) == "the FFmpeg of this worker was built without srt"
+
+
+async def test_the_wheels_ffmpeg_speaks_every_protocol(tmp_path: Path) -> None:
+    assert (await probe_tools("", tmp_path)).protocols == {"rtmp", "rtmps", "srt"}
