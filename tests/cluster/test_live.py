@@ -225,7 +225,7 @@ def test_m2_a_dead_master_takes_the_push_off_the_air_and_brings_it_back(
             f"{BEAT_SECONDS}s",
         ]
         certs = ["--certs", str(live.certs / "master-m1")]
-        live.start("master", "master", *certs, *again, "--database", str(live.folder / "m.db"))
+        live.start("master", "master", *certs, *again, "--store", str(live.folder / "m.db"))
         back_on_air(server, 2)
         job = live.job(job_id)
         assert job.get("charged", 0) == 0

@@ -197,6 +197,12 @@ async def test_a_silent_server_is_noticed(site: Site) -> None:
     assert took < START_SECONDS
 
 
+async def test_a_server_of_another_kind_is_noticed(site: Site) -> None:
+    with tcp_server(lambda connection: connection.sendall(b"HTTP/1.0 400 Bad\r\n" * 999)) as port:
+        spec = push(f"rtmp://127.0.0.1:{port}/live/{SECRET}")
+        await fails(site, spec, Reason.FFMPEG_FAILED, r"FFmpeg failed|Error opening output")
+
+
 async def test_a_server_that_closes_at_once_is_noticed(site: Site) -> None:
     with tcp_server(lambda connection: connection.close()) as port:
         spec = push(f"rtmp://127.0.0.1:{port}/live/{SECRET}")
