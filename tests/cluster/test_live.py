@@ -124,7 +124,7 @@ def start_master(cluster: Live) -> None:
     options = [
         "--heartbeat-interval",
         f"{BEAT_SECONDS}s",
-        "--database",
+        "--store",
         str(cluster.folder / "m.db"),
     ]
     cluster.start("master", "master", *certs, *addresses, *options)
