@@ -203,6 +203,18 @@ async def test_a_server_of_another_kind_is_noticed(site: Site) -> None:
         await fails(site, spec, Reason.FFMPEG_FAILED, r"FFmpeg failed|Error opening output")
 
 
+async def test_a_push_that_never_begins_is_a_stall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "ffmpeg-that-waits"
+    script.write_text("#!/bin/sh\nexec sleep 100\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("ffrtmp.worker.push.START_SECONDS", 0.3)
+    site = Site(tmp_path / "root", str(script))
+    says = r"nothing was sent in the first 0\.3 s: rtmp://h/live/\*\*\* takes no more"
+    await fails(site, push(f"rtmp://h/live/{SECRET}"), Reason.STALLED, says)
+
+
 async def test_a_server_that_closes_at_once_is_noticed(site: Site) -> None:
     with tcp_server(lambda connection: connection.close()) as port:
         spec = push(f"rtmp://127.0.0.1:{port}/live/{SECRET}")
