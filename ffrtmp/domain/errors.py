@@ -22,9 +22,10 @@ DomainError
     ProtocolViolation           the peer broke the rules of the stream
     WorkerDoesNotRead           its stream is closed; it may dial again
     SessionExpired              its lease ran out; it may dial again
-    Unavailable                 cannot be done now; nothing was changed; try again
-        StoreBusy               another process holds its lock
-        StoreFailing            the disk is full or broken
+    Unavailable                 cannot be done now; to try again is safe
+        StoreBusy               no connection or lock was free in time
+        StoreFailing            the disk is full or broken, the database is away
+        OutcomeUnknown          the connection broke during the commit
 """
 
 
@@ -79,8 +80,14 @@ class IdempotencyMismatch(AlreadyExists):
 
 
 class TargetTaken(AlreadyExists):
-    def __init__(self, target: str, job_id: str) -> None:
-        super().__init__(f"target {target} already belongs to job {job_id}, which has not ended")
+    def __init__(self, target: str, job_id: str, *, stopping: bool = False) -> None:
+        """`stopping`: the job has ended, its last attempt is not known to have."""
+        super().__init__(
+            f"target {target} is still held by job {job_id}: its last attempt is being stopped; "
+            "try again in a moment"
+            if stopping
+            else f"target {target} already belongs to job {job_id}, which has not ended"
+        )
 
 
 class NameTaken(AlreadyExists):
@@ -159,3 +166,11 @@ class StoreBusy(Unavailable):
 class StoreFailing(Unavailable):
     def __init__(self, why: str) -> None:
         super().__init__(f"the store cannot write: {why}; nothing was changed, try again")
+
+
+class OutcomeUnknown(Unavailable):
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the connection to the store broke during a commit: {why}; it may have been done, "
+            "and is not done twice when tried again"
+        )

@@ -1,6 +1,7 @@
 """What happened, as values. The parts report facts; telemetry counts and writes them down."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from ffrtmp.domain.job import Job
 
@@ -34,6 +35,24 @@ class StreamRefused:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainChanged:
+    """An operator asked for it."""
+
+    worker: str
+    draining: bool
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerQuarantined:
+    """It lost too much: no offers until then. `jobs`: what it lost lately."""
+
+    worker: str
+    until: datetime
+    jobs: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimTook:
     """One pass of the dispatcher: how long, and how many jobs it granted."""
@@ -63,6 +82,8 @@ Fact = (
     | SessionOpened
     | SessionClosed
     | StreamRefused
+    | DrainChanged
+    | WorkerQuarantined
     | ClaimTook
     | EnvelopeUnknown
     | StoreFailed

@@ -105,12 +105,13 @@ Event = Hello | Heartbeat | CapabilitiesChanged | OfferReply | ProgressReport | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """`epoch` numbers this stream among the worker's streams."""
+    """`epoch` numbers this stream among the worker's streams. `draining`: an operator wants it."""
 
     epoch: int
     timers: Timers
     reconnect_spread: timedelta
     verdicts: tuple[Verdict, ...] = ()
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,7 @@ class HeartbeatAck:
     number: int
     remaining: timedelta
     verdicts: tuple[Verdict, ...] = ()
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

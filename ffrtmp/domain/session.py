@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, Cause, Holder, Job, JobState
 
 
 class Phase(StrEnum):
@@ -55,12 +55,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """`verdicts` for the worker; `accepted`, `adopted` and `lost` for the store."""
+    """`verdicts` for the worker, the rest for the store. `gone`: the blocked attempts of the worker
+    whose FFmpeg has ended."""
 
     verdicts: tuple[Verdict, ...]
     accepted: tuple[AttemptKey, ...]
     adopted: tuple[AttemptKey, ...]
     lost: tuple[AttemptKey, ...]
+    gone: tuple[AttemptKey, ...]
 
 
 def reconcile(
@@ -72,18 +74,18 @@ def reconcile(
 ) -> Reconciliation:
     """Compares what a worker lists with what the store knows.
 
-    `jobs` holds every job the worker holds in the store and every listed one that exists. `unseen`
-    are grants offered after the last command the worker says it has received: their absence means
-    nothing yet. Absence of any other held attempt means that the worker does not have it. A listed
-    attempt was accepted, even where the word of it was lost.
+    `jobs` holds every job that the worker holds or blocks in the store, and every listed one that
+    exists. `unseen` are grants offered after the last command the worker says it has received:
+    their absence means nothing yet. Absence of any other held or blocked attempt means that the
+    worker does not have it. A listed attempt was accepted, even where the word of it was lost.
     """
     verdicts = [Verdict(report.key, _judge(holder, report, jobs)) for report in listed]
     present = {report.key for report in listed}
-    held = [
-        AttemptKey(job.job_id, job.fence)
+    absent = {
+        key: job
         for job in jobs.values()
-        if job.state in HELD_STATES and job.holder == holder
-    ]
+        if (key := AttemptKey(job.job_id, job.fence)) not in present and key not in unseen
+    }
     return Reconciliation(
         verdicts=tuple(verdicts),
         accepted=tuple(
@@ -92,7 +94,14 @@ def reconcile(
             if v.kind is VerdictKind.KEEP and _is_offered(jobs[v.key.job_id], v.key)
         ),
         adopted=tuple(v.key for v in verdicts if v.kind is VerdictKind.ADOPT),
-        lost=tuple(sorted(key for key in held if key not in present and key not in unseen)),
+        lost=tuple(
+            sorted(
+                key
+                for key, job in absent.items()
+                if job.state in HELD_STATES and job.holder == holder
+            )
+        ),
+        gone=tuple(sorted(key for key, job in absent.items() if job.blocked_by == holder)),
     )
 
 
@@ -107,10 +116,17 @@ def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> Ve
     if job.state in HELD_STATES:
         return VerdictKind.KEEP
     if job.state is JobState.QUEUED:
-        return VerdictKind.KEEP if report.journalled else VerdictKind.ADOPT
+        return _judge_late(report, job)
     if job.state is JobState.SUCCEEDED:
         return VerdictKind.RESULT_KNOWN
     return VerdictKind.STOP
+
+
+def _judge_late(report: AttemptReport, job: Job) -> VerdictKind:
+    """A result may still come. What runs on an offer that was taken back is being stopped."""
+    if report.journalled:
+        return VerdictKind.KEEP
+    return VerdictKind.STOP if job.cause is Cause.UNANSWERED else VerdictKind.ADOPT
 
 
 def _superseded(report: AttemptReport, job: Job | None) -> VerdictKind:
@@ -171,3 +187,25 @@ class Observer:
             self._seen[name] = _Observation(renewal, at, patience)
             return False
         return at - seen.since >= seen.patience
+
+
+class BlockObserver:
+    """Decides when the lease of a holder without a live session has surely run out.
+
+    Nobody renews a session that is not alive; so a full `lease_ttl` on the reader's own
+    CLOCK_BOOTTIME is enough, however often it was read in between.
+    """
+
+    def __init__(self, lease_ttl: timedelta) -> None:
+        self._lease_ttl = lease_ttl.total_seconds()
+        self._since: dict[Holder, float] = {}
+
+    def observe(self, holders: Collection[Holder], at: float) -> set[Holder]:
+        """Takes one reading of the holders that block a job and have no live session; returns those
+        whose FFmpeg has been killed by now. `at` as in `Observer.observe`."""
+        self._since = {holder: self._since.get(holder, at) for holder in holders}
+        return {holder for holder, since in self._since.items() if at - since >= self._lease_ttl}
+
+    def forget(self, holder: Holder) -> None:
+        """It came back: it has a new lease."""
+        self._since.pop(holder, None)

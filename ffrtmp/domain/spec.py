@@ -196,6 +196,11 @@ class JobSpec:
         return tuple(output.path for output in self.outputs)
 
     @property
+    def exclusive(self) -> bool:
+        """Whether a target takes one writer at a time, so that nothing can be staged."""
+        return False
+
+    @property
     def roots(self) -> frozenset[str]:
         """Every root a worker must have to do this job."""
         source = [self.input.path] if self.input.path else []

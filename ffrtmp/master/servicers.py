@@ -91,6 +91,18 @@ class AdminServicer(AdminServiceServicer):
             worker=pack_worker(await self._master.worker(request.name))
         )
 
+    async def DrainWorker(
+        self, request: admin_pb.DrainWorkerRequest, context: Context
+    ) -> admin_pb.DrainWorkerResponse:
+        view = await self._master.drain(request.name, actor=peer_of(context).actor)
+        return admin_pb.DrainWorkerResponse(worker=pack_worker(view))
+
+    async def ResumeWorker(
+        self, request: admin_pb.ResumeWorkerRequest, context: Context
+    ) -> admin_pb.ResumeWorkerResponse:
+        view = await self._master.resume(request.name, actor=peer_of(context).actor)
+        return admin_pb.ResumeWorkerResponse(worker=pack_worker(view))
+
 
 class WorkerServicer(WorkerServiceServicer):
     def __init__(self, master: Master, observe: Callable[[Fact], None]) -> None:

@@ -39,6 +39,8 @@ from ffrtmp.store.base import Change, Outcome, SessionKey, WorkerRecord
 
 Events = AsyncIterator[Sequence[Event]]
 
+MIRROR_TRIES = 3
+
 
 class Session:
     def __init__(self, parts: Parts, *, worker: str, address: str) -> None:
@@ -91,12 +93,14 @@ class Session:
         epoch = await self._parts.store.open_session(record)
         presence = self._attach(hello, epoch)
         verdicts = await self._resume(presence, hello.attempts)
+        await self._parts.warden.judge(self._worker)
         self._outbox.put(
             Welcome(
                 epoch=epoch,
                 timers=self._parts.timers,
                 reconnect_spread=self._parts.roster.reconnect_spread,
                 verdicts=verdicts,
+                draining=presence.standing.draining,
             )
         )
         presence.outbox = self._outbox
@@ -133,6 +137,7 @@ class Session:
             excluded=set(former.excluded) if former else set(),
         )
         self._parts.roster.attach(presence)
+        self._parts.blocks.forget(presence.holder)
         return presence
 
     async def _resume(
@@ -152,7 +157,7 @@ class Session:
         held = await self._parts.store.held_by(self._worker)
         old = [job for job in held if job.holder != presence.holder]
         await self._lose(old, "its worker came back as a new incarnation")
-        return await self._reconcile(presence, listed, unseen=())
+        return await self._reconcile(presence, listed, seen=None)
 
     # -- events -----------------------------------------------------------------------------
 
@@ -193,8 +198,12 @@ class Session:
         self._said_goodbye = True
         await self._parts.store.close_session(self._session)
         self._parts.roster.remove(self._session)
+        holder, why = self._presence.holder, "its worker said goodbye"
         held = await self._parts.store.held_by(self._worker)
-        await self._lose(held, "its worker said goodbye")
+        await self._lose([job for job in held if job.holder == holder], why, dead=True)
+        await self._lose([job for job in held if job.holder != holder], why)
+        blocked = await self._parts.store.blocked_by(self._worker)
+        await self._unblock([job for job in blocked if job.blocked_by == holder], why)
         self._parts.observe(SessionClosed(self._worker, self._session.epoch, "goodbye"))
 
     # -- heartbeat --------------------------------------------------------------------------
@@ -212,34 +221,45 @@ class Session:
             self._parts.wake()
 
     async def _answer(self, beat: Heartbeat) -> None:
-        presence = self._presence
-        unseen = {key for key, offer in presence.offers.items() if offer.number > beat.seen}
         verdicts: tuple[Verdict, ...] = ()
-        if not self._agrees(beat, unseen):
-            verdicts = await self._reconcile(presence, beat.attempts, unseen=unseen)
+        if not self._agrees(beat):
+            verdicts = await self._reconcile(self._presence, beat.attempts, seen=beat.seen)
         self._outbox.put(
             HeartbeatAck(
-                number=beat.number, remaining=self._parts.timers.lease_ttl, verdicts=verdicts
+                number=beat.number,
+                remaining=self._parts.timers.lease_ttl,
+                verdicts=verdicts,
+                draining=self._presence.standing.draining,
             )
         )
 
-    def _agrees(self, beat: Heartbeat, unseen: Collection[AttemptKey]) -> bool:
+    def _agrees(self, beat: Heartbeat) -> bool:
         """Whether the mirror and the list name the same attempts: then the store is not asked."""
-        held = {AttemptKey(job.job_id, job.fence): job for job in self._presence.held.values()}
+        presence = self._presence
+        held = {AttemptKey(job.job_id, job.fence): job for job in presence.held.values()}
         listed = {report.key for report in beat.attempts}
         waits = any(held[key].state is JobState.LEASED for key in listed & held.keys())
-        return not waits and listed == held.keys() - set(unseen)
+        unseen = {key for key, job in held.items() if presence.has_not_seen(job, beat.seen)}
+        return not waits and not presence.blocks and listed == held.keys() - unseen
 
     async def _reconcile(
         self,
         presence: Presence,
         listed: Collection[AttemptReport],
         *,
-        unseen: Collection[AttemptKey],
+        seen: int | None,
     ) -> tuple[Verdict, ...]:
-        """Puts right what differs, on state read after the list arrived."""
-        jobs = await self._parts.store.get_many({report.key.job_id for report in listed})
-        jobs |= {job.job_id: job for job in await self._parts.store.held_by(self._worker)}
+        """Puts right what differs, on state read after the list arrived. `seen` is None in hello:
+        what was offered on an earlier stream was received by now or never will be."""
+        store = self._parts.store
+        jobs = await store.get_many({report.key.job_id for report in listed})
+        jobs |= {job.job_id: job for job in await store.held_by(self._worker)}
+        jobs |= {job.job_id: job for job in await store.blocked_by(self._worker)}
+        unseen = {
+            AttemptKey(job.job_id, job.fence)
+            for job in jobs.values()
+            if seen is not None and presence.has_not_seen(job, seen)
+        }
         result = reconcile(holder=presence.holder, listed=listed, jobs=jobs, unseen=unseen)
         now = self._parts.now()
         taken = [(key, rules.accept) for key in result.accepted]
@@ -250,15 +270,48 @@ class Session:
                 for key, rule in taken
             ]
         )
-        await self._lose([jobs[key.job_id] for key in result.lost], "its worker does not have it")
-        presence.held = {
-            job.job_id: job
-            for job in await self._parts.store.held_by(self._worker)
-            if job.state in HELD_STATES and job.holder == presence.holder
-        }
+        why = "its worker does not have it"
+        await self._lose([jobs[key.job_id] for key in result.lost], why, dead=True)
+        await self._unblock([jobs[key.job_id] for key in result.gone], why)
+        await self._mirror(presence)
         return result.verdicts
 
-    async def _lose(self, jobs: Iterable[Job], why: str) -> None:
+    async def _mirror(self, presence: Presence) -> None:
+        """Reads anew what the worker holds. A job that moves meanwhile makes the reading old."""
+        store, holder = self._parts.store, presence.holder
+        for _ in range(MIRROR_TRIES):
+            moves = presence.moves
+            held = await store.held_by(self._worker)
+            blocked = await store.blocked_by(self._worker)
+            if presence.moves == moves:
+                break
+        else:
+            return  # what was noted of each move is newer than any reading
+        presence.held = {
+            job.job_id: job for job in held if job.state in HELD_STATES and job.holder == holder
+        }
+        keys = [AttemptKey(job.job_id, job.fence) for job in blocked if job.blocked_by == holder]
+        presence.blocks = {key: presence.blocks.get(key, 0) for key in keys}
+
+    async def _unblock(self, jobs: Iterable[Job], why: str) -> None:
+        await self._parts.jobs.change(
+            [
+                Change(
+                    job.job_id,
+                    partial(
+                        rules.unblock,
+                        holder=job.blocked_by,
+                        fence=job.fence,
+                        why=f"worker {self._worker}: {why}",
+                        now=self._parts.now(),
+                    ),
+                )
+                for job in jobs
+                if job.blocked_by is not None
+            ]
+        )
+
+    async def _lose(self, jobs: Iterable[Job], why: str, *, dead: bool = False) -> None:
         await self._parts.jobs.change(
             [
                 Change(
@@ -270,6 +323,7 @@ class Session:
                         why=f"worker {self._worker}: {why}",
                         chance=self._parts.chance(),
                         now=self._parts.now(),
+                        dead=dead,
                     ),
                 )
                 for job in jobs

@@ -1,6 +1,7 @@
 """Once a second: expires silent sessions, returns what they held, takes back unanswered offers.
 
-Each step is repeated until it finds nothing: a crash between two of them loses no job.
+Each step is repeated until it finds nothing: a crash between two of them loses no job. What blocks
+an exclusive job ends with the lease of its old holder, which was seen here to run out in full.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from functools import partial
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import SessionExpired, Unavailable
 from ffrtmp.domain.facts import SessionClosed, StoreFailed
-from ffrtmp.domain.job import Job
+from ffrtmp.domain.job import Holder, Job
 from ffrtmp.domain.session import AttemptKey, Observer
 from ffrtmp.master.parts import Parts
 from ffrtmp.store.base import Change, SessionKey
@@ -24,6 +25,7 @@ class Sweeper:
         self._parts = parts
         timers = parts.timers
         self._interval = timers.sweep_interval.total_seconds()
+        self._run_out: dict[str, SessionKey] = {}
         self._observer = Observer(
             lease_ttl=timers.lease_ttl,
             grace=timers.recovery_grace,
@@ -43,7 +45,9 @@ class Sweeper:
     async def sweep(self) -> None:
         await self._expire_sessions()
         await self._return_orphans()
+        await self._end_blocks()
         await self._take_back_offers()
+        await self._parts.warden.settle()
 
     async def _expire_sessions(self) -> None:
         renewals = await self._parts.store.renewals()
@@ -55,6 +59,7 @@ class Sweeper:
     async def _expire(self, session: SessionKey, renewal: int) -> None:
         if not await self._parts.store.close_session(session, renewal=renewal):
             return
+        self._run_out[session.worker] = session
         self._parts.roster.remove(session, SessionExpired(session.worker))
         missed = self._parts.timers.missed_heartbeats
         self._parts.observe(
@@ -63,9 +68,38 @@ class Sweeper:
 
     async def _return_orphans(self) -> None:
         orphans = await self._parts.store.orphans(BATCH)
-        await self._parts.jobs.change([self._lost(job) for job in orphans])
+        over = await self._over({job.holder for job in orphans if job.holder})
+        await self._parts.jobs.change([self._lost(job, dead=job.holder in over) for job in orphans])
 
-    def _lost(self, job: Job) -> Change:
+    async def _over(self, holders: set[Holder]) -> set[Holder]:
+        """Those whose lease this sweeper saw run out, with no stream of theirs since."""
+        over = set()
+        for holder in holders:
+            session = self._run_out.get(holder.worker)
+            if session is not None:
+                record = await self._parts.store.worker(holder.worker)
+                if (record.epoch, record.incarnation) == (session.epoch, holder.incarnation):
+                    over.add(holder)
+        return over
+
+    async def _end_blocks(self) -> None:
+        """Where the session of the blocker was seen to run out, at once; else after a lease."""
+        blocked = await self._parts.store.stale_blocks(BATCH)
+        holders = {job.blocked_by for job in blocked if job.blocked_by}
+        gone = self._parts.blocks.observe(holders, self._parts.boot()) | await self._over(holders)
+        await self._parts.jobs.change(
+            [self._unblocked(job, job.blocked_by) for job in blocked if job.blocked_by in gone]
+        )
+
+    def _unblocked(self, job: Job, holder: Holder | None) -> Change:
+        assert holder is not None
+        why = f"the lease of worker {holder.worker} has run out in full"
+        rule = partial(
+            rules.unblock, holder=holder, fence=job.fence, why=why, now=self._parts.now()
+        )
+        return Change(job.job_id, rule)
+
+    def _lost(self, job: Job, *, dead: bool) -> Change:
         assert job.holder is not None
         rule = partial(
             rules.lose,
@@ -74,6 +108,7 @@ class Sweeper:
             why=f"worker {job.holder.worker} was lost: no heartbeat for its lease",
             chance=self._parts.chance(),
             now=self._parts.now(),
+            dead=dead,
         )
         return Change(job.job_id, rule)
 

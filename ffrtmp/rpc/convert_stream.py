@@ -178,13 +178,8 @@ def _command_to_pb(command: Command) -> pb.MasterCommand:
     match command:
         case Welcome():
             return pb.MasterCommand(welcome=_welcome_to_pb(command))
-        case HeartbeatAck(number=number, remaining=remaining, verdicts=verdicts):
-            ack = pb.HeartbeatAck(
-                number=number,
-                remaining_duration=to_duration(remaining),
-                verdicts=[_verdict_to_pb(verdict) for verdict in verdicts],
-            )
-            return pb.MasterCommand(heartbeat_ack=ack)
+        case HeartbeatAck():
+            return pb.MasterCommand(heartbeat_ack=_ack_to_pb(command))
         case Offer(key=key, spec=spec, publish_only=manifest):
             offer = pb.Offer(
                 key=_key_to_pb(key),
@@ -223,6 +218,16 @@ def _welcome_to_pb(welcome: Welcome) -> pb.Welcome:
         ),
         reconnect_spread_duration=to_duration(welcome.reconnect_spread),
         verdicts=[_verdict_to_pb(verdict) for verdict in welcome.verdicts],
+        draining=welcome.draining,
+    )
+
+
+def _ack_to_pb(ack: HeartbeatAck) -> pb.HeartbeatAck:
+    return pb.HeartbeatAck(
+        number=ack.number,
+        remaining_duration=to_duration(ack.remaining),
+        verdicts=[_verdict_to_pb(verdict) for verdict in ack.verdicts],
+        draining=ack.draining,
     )
 
 
@@ -266,6 +271,7 @@ def _welcome_from_pb(welcome: pb.Welcome) -> Welcome:
         ),
         reconnect_spread=from_duration(welcome.reconnect_spread_duration, "reconnect_spread"),
         verdicts=_verdicts_from_pb(welcome.verdicts),
+        draining=welcome.draining,
     )
 
 
@@ -274,6 +280,7 @@ def _ack_from_pb(ack: pb.HeartbeatAck) -> HeartbeatAck:
         number=ack.number,
         remaining=from_duration(ack.remaining_duration, "remaining"),
         verdicts=_verdicts_from_pb(ack.verdicts),
+        draining=ack.draining,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from ffrtmp.domain.facts import (
     ClaimTook,
+    DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
@@ -14,6 +15,7 @@ from ffrtmp.domain.facts import (
     SessionOpened,
     StoreFailed,
     StreamRefused,
+    WorkerQuarantined,
 )
 from ffrtmp.domain.job import Cause, Job, JobState
 
@@ -60,6 +62,16 @@ def write(fact: Fact) -> None:
             _log.warning("worker %s is gone: %s", worker, why)
         case StreamRefused(worker, address, why):
             _log.error("refused a stream of %s from %s: %s", worker, address, why)
+        case DrainChanged(worker=worker, draining=draining, actor=actor):
+            _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
+        case WorkerQuarantined(worker=worker, until=until, jobs=jobs):
+            _log.warning(
+                "worker %s gets no offers until %s: it lost %s",
+                worker,
+                f"{until:%H:%M:%S}",
+                ", ".join(jobs),
+                extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
+            )
         case EnvelopeUnknown(peer, count):
             _log.warning("%s said %d things that this build does not know", peer, count)
         case StoreFailed(where, why):

@@ -346,6 +346,10 @@ class _JobCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobCause.Val
     JOB_CAUSE_INHERITED: _JobCause.ValueType  # 12
     """The attempt passed to a new incarnation of its worker."""
     JOB_CAUSE_CANCELLED: _JobCause.ValueType  # 13
+    JOB_CAUSE_UNBLOCKED: _JobCause.ValueType  # 14
+    """The last attempt of a live push is known to have ended. May follow the end of the job, whose
+    state it leaves as it is.
+    """
 
 class JobCause(_JobCause, metaclass=_JobCauseEnumTypeWrapper):
     """What happened to a job."""
@@ -373,6 +377,10 @@ JOB_CAUSE_ADOPTED: JobCause.ValueType  # 11
 JOB_CAUSE_INHERITED: JobCause.ValueType  # 12
 """The attempt passed to a new incarnation of its worker."""
 JOB_CAUSE_CANCELLED: JobCause.ValueType  # 13
+JOB_CAUSE_UNBLOCKED: JobCause.ValueType  # 14
+"""The last attempt of a live push is known to have ended. May follow the end of the job, whose
+state it leaves as it is.
+"""
 Global___JobCause: _TypeAlias = JobCause  # noqa: Y015
 
 @_typing.final
@@ -395,6 +403,7 @@ class Job(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    BLOCKED_BY_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Output only. A time-ordered ULID of 26 characters."""
     state: Global___JobState.ValueType
@@ -409,6 +418,11 @@ class Job(_message.Message):
     """Output only. The worker that holds the job, or held it last; empty before the first grant."""
     event_number: _builtins.int
     """Output only. Number of the job's newest event; `WatchJob` resumes from it."""
+    blocked_by: _builtins.str
+    """Output only. Set while the last attempt of a live push may still write its target: the worker
+    that has not said yet that its FFmpeg is gone. Until then the job is not offered, and its target
+    not free for another.
+    """
     @_builtins.property
     def spec(self) -> Global___JobSpec:
         """Output only. As submitted, with every preset and default expanded."""
@@ -454,10 +468,11 @@ class Job(_message.Message):
         failure: Global___Failure | None = ...,
         files: _abc.Iterable[Global___PublishedFile] | None = ...,
         event_number: _builtins.int = ...,
+        blocked_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -871,6 +886,7 @@ class JobEvent(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     CHARGED_FIELD_NUMBER: _builtins.int
     ELIGIBLE_TIME_FIELD_NUMBER: _builtins.int
+    BLOCKED_BY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     actor: _builtins.str
     """Who: `client/NAME`, `admin/NAME`, `worker/NAME` or `master`."""
@@ -887,6 +903,8 @@ class JobEvent(_message.Message):
     """Why, in a sentence."""
     charged: _builtins.int
     """Charged attempts after it."""
+    blocked_by: _builtins.str
+    """As in `Job`, after it."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -907,10 +925,11 @@ class JobEvent(_message.Message):
         detail: _builtins.str = ...,
         charged: _builtins.int = ...,
         eligible_time: _timestamp_pb2.Timestamp | None = ...,
+        blocked_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "event_time", b"event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "charged", b"charged", "detail", b"detail", "eligible_time", b"eligible_time", "event_time", b"event_time", "fence", b"fence", "number", b"number", "reason", b"reason", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "blocked_by", b"blocked_by", "cause", b"cause", "charged", b"charged", "detail", b"detail", "eligible_time", b"eligible_time", "event_time", b"event_time", "fence", b"fence", "number", b"number", "reason", b"reason", "state", b"state", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -554,8 +554,11 @@ class Welcome(_message.Message):
     TIMERS_FIELD_NUMBER: _builtins.int
     RECONNECT_SPREAD_DURATION_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Number of this stream among the worker's streams."""
+    draining: _builtins.bool
+    """Take no new work (`slots` 0), finish what runs: an operator asked for it."""
     @_builtins.property
     def timers(self) -> Global___Timers: ...
     @_builtins.property
@@ -573,10 +576,11 @@ class Welcome(_message.Message):
         timers: Global___Timers | None = ...,
         reconnect_spread_duration: _duration_pb2.Duration | None = ...,
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "epoch", b"epoch", "reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -628,8 +632,11 @@ class HeartbeatAck(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     REMAINING_DURATION_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Of the heartbeat."""
+    draining: _builtins.bool
+    """As in `Welcome`. False again: take work again."""
     @_builtins.property
     def remaining_duration(self) -> _duration_pb2.Duration:
         """How long the lease runs, from when that heartbeat was sent."""
@@ -644,10 +651,11 @@ class HeartbeatAck(_message.Message):
         number: _builtins.int = ...,
         remaining_duration: _duration_pb2.Duration | None = ...,
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["remaining_duration", b"remaining_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "remaining_duration", b"remaining_duration", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "number", b"number", "remaining_duration", b"remaining_duration", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

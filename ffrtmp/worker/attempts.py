@@ -79,6 +79,7 @@ class Attempts:
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
+        self.told_to_drain = False
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
 
@@ -109,7 +110,7 @@ class Attempts:
 
     @property
     def slots(self) -> int:
-        return 0 if self.draining else self._slots
+        return 0 if self.draining or self.told_to_drain else self._slots
 
     @property
     def reports(self) -> tuple[AttemptReport, ...]:
@@ -142,7 +143,7 @@ class Attempts:
         if offer.key in self._held:
             self.say(OfferReply(offer.key))
             return
-        if self.draining:
+        if self.slots == 0:
             self.say(OfferReply(offer.key, "the worker drains"))
             return
         if len(self._held) >= self._slots:

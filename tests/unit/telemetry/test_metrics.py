@@ -17,11 +17,13 @@ from ffrtmp.domain.facts import (
 )
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.retry import Reason
-from ffrtmp.telemetry.metrics import Fleet, Metrics
+from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 W1 = Holder("worker-with-a-name", "i1")
 IDLE = Fleet(connected=0, silent=0, slots=0, slots_free=0, oldest_heartbeat_seconds=0.0)
+UNUSED = StoreUse(0, [])
+POOL = PoolLoad(name="hot", size=5, used=3, waiting=2, refused=1)
 
 NAMES = {
     "ffrtmp_attempt_failures",
@@ -29,16 +31,20 @@ NAMES = {
     "ffrtmp_event_loop_lag_seconds",
     "ffrtmp_heartbeat_age_seconds",
     "ffrtmp_job_moves",
+    "ffrtmp_quarantines",
     "ffrtmp_queue_wait_seconds",
     "ffrtmp_run_seconds",
     "ffrtmp_slots",
     "ffrtmp_store_commits",
+    "ffrtmp_store_connections",
     "ffrtmp_store_failures",
+    "ffrtmp_store_refused",
+    "ffrtmp_store_waiting",
     "ffrtmp_streams",
     "ffrtmp_unknown_messages",
     "ffrtmp_workers",
 }
-LABELS = {"cause", "state", "reason", "what", "where", "le"}
+LABELS = {"pool", "cause", "state", "reason", "what", "where", "le"}
 
 
 def at(seconds: float) -> datetime:
@@ -57,7 +63,7 @@ def accepted() -> tuple[Job, Job]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(lambda: IDLE, lambda: 0)
+    return Metrics(lambda: IDLE, lambda: UNUSED)
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -78,7 +84,7 @@ def test_the_names_and_labels_are_those_that_are_agreed(metrics):
 
 
 def test_two_masters_in_one_process_do_not_share_their_numbers(metrics):
-    other = Metrics(lambda: IDLE, lambda: 0)
+    other = Metrics(lambda: IDLE, lambda: UNUSED)
     other.count(SessionOpened("w1", 1, "here"))
     assert samples(other)['ffrtmp_streams_total{what="opened"}'] == 1
     assert 'ffrtmp_streams_total{what="opened"}' not in samples(metrics)
@@ -157,7 +163,7 @@ def test_the_fleet_is_asked_when_somebody_looks():
         Fleet(connected=2, silent=1, slots=8, slots_free=3, oldest_heartbeat_seconds=4.5),
         IDLE,
     ]
-    metrics = Metrics(lambda: fleets.pop(0), lambda: 17)
+    metrics = Metrics(lambda: fleets.pop(0), lambda: StoreUse(17, [POOL]))
     found = samples(metrics)
     assert found['ffrtmp_workers{state="connected"}'] == 2
     assert found['ffrtmp_workers{state="silent"}'] == 1
@@ -168,6 +174,10 @@ def test_the_fleet_is_asked_when_somebody_looks():
     ]
     assert found["ffrtmp_heartbeat_age_seconds"] == 4.5
     assert found["ffrtmp_store_commits_total"] == 17
+    assert found['ffrtmp_store_connections{pool="hot",state="most"}'] == 5
+    assert found['ffrtmp_store_connections{pool="hot",state="used"}'] == 3
+    assert found['ffrtmp_store_waiting{pool="hot"}'] == 2
+    assert found['ffrtmp_store_refused_total{pool="hot"}'] == 1
     assert samples(metrics)['ffrtmp_workers{state="connected"}'] == 0
 
 
