@@ -82,6 +82,8 @@ class IdempotencyMismatch(AlreadyExists):
 class TargetTaken(AlreadyExists):
     def __init__(self, target: str, job_id: str, *, stopping: bool = False) -> None:
         """`stopping`: the job has ended, its last attempt is not known to have."""
+        if "://" in target:  # a live target: the hash of its key is nobody's business
+            target = target.rpartition("#")[0]
         super().__init__(
             f"target {target} is still held by job {job_id}: its last attempt is being stopped; "
             "try again in a moment"

@@ -139,6 +139,7 @@ class Master:
             now=now,
             actor=actor,
             exclusive=spec.exclusive,
+            restarts=spec.restarts,
         )
         return NewJob(
             job=job,

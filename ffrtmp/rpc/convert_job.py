@@ -18,7 +18,7 @@ def job_to_pb(job: Job, spec: JobSpec) -> pb.Job:
     published = job.state is JobState.SUCCEEDED and job.manifest is not None
     return pb.Job(
         job_id=job.job_id,
-        spec=spec_to_pb(spec),
+        spec=spec_to_pb(spec.shown),
         state=JOB_STATES.to_wire(job.state),  # type: ignore[arg-type]
         fence=job.fence,
         attempts=job.attempts,

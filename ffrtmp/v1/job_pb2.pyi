@@ -184,23 +184,27 @@ class _Container:
 class _ContainerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Container.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONTAINER_UNSPECIFIED: _Container.ValueType  # 0
-    """What the path's ending says."""
+    """What the path's ending or the URL's scheme says."""
     CONTAINER_MP4: _Container.ValueType  # 1
     CONTAINER_MOV: _Container.ValueType  # 2
     CONTAINER_MKV: _Container.ValueType  # 3
     CONTAINER_WEBM: _Container.ValueType  # 4
     CONTAINER_TS: _Container.ValueType  # 5
+    CONTAINER_FLV: _Container.ValueType  # 6
+    """For pushes to RTMP only."""
 
 class Container(_Container, metaclass=_ContainerEnumTypeWrapper):
-    """The output's file format."""
+    """The output's format."""
 
 CONTAINER_UNSPECIFIED: Container.ValueType  # 0
-"""What the path's ending says."""
+"""What the path's ending or the URL's scheme says."""
 CONTAINER_MP4: Container.ValueType  # 1
 CONTAINER_MOV: Container.ValueType  # 2
 CONTAINER_MKV: Container.ValueType  # 3
 CONTAINER_WEBM: Container.ValueType  # 4
 CONTAINER_TS: Container.ValueType  # 5
+CONTAINER_FLV: Container.ValueType  # 6
+"""For pushes to RTMP only."""
 Global___Container: _TypeAlias = Container  # noqa: Y015
 
 class _VideoCodec:
@@ -425,7 +429,7 @@ class Job(_message.Message):
     """
     @_builtins.property
     def spec(self) -> Global___JobSpec:
-        """Output only. As submitted, with every preset and default expanded."""
+        """Output only. As submitted, with every preset and default expanded, and without secrets."""
 
     @_builtins.property
     def submit_time(self) -> _timestamp_pb2.Timestamp:
@@ -449,7 +453,9 @@ class Job(_message.Message):
 
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedFile]:
-        """Output only. The files of a job that SUCCEEDED, in the order of `spec.outputs`."""
+        """Output only. The files of a job that SUCCEEDED, in the order of `spec.outputs`; none of a live
+        push.
+        """
 
     def __init__(
         self,
@@ -495,7 +501,7 @@ class Failure(_message.Message):
     """The exit code of FFmpeg where it ended by itself; negative: the signal that ended it."""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The last lines FFmpeg wrote, at most 20."""
+        """The last lines FFmpeg wrote, at most 20. The key of a live push is not in them."""
 
     def __init__(
         self,
@@ -547,7 +553,12 @@ Global___PublishedFile: _TypeAlias = PublishedFile  # noqa: Y015
 
 @_typing.final
 class JobSpec(_message.Message):
-    """What to do: one input, one or more outputs. Version 1 of the spec."""
+    """What to do: one input, one or more outputs. Version 1 of the spec.
+
+    A job whose output has a `url` is a live push. It has one output and no file: the source is read
+    at its own rate and sent to a server. Nothing is staged, so the job goes from RUNNING to SUCCEEDED;
+    it is never on two workers at once. It ends with its source.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -558,8 +569,9 @@ class JobSpec(_message.Message):
     QUEUE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     SPEC_VERSION_FIELD_NUMBER: _builtins.int
+    RESTART_FIELD_NUMBER: _builtins.int
     overwrite: _builtins.bool
-    """Replace a target that exists. Default: the job fails with TARGET_EXISTS."""
+    """Replace a target that exists. Default: the job fails with TARGET_EXISTS. Not for a live push."""
     queue: Global___Queue.ValueType
     """Default: QUEUE_DEFAULT."""
     priority: Global___Priority.ValueType
@@ -578,6 +590,10 @@ class JobSpec(_message.Message):
     def timeout(self) -> _duration_pb2.Duration:
         """Bounds one attempt, from accept to verified. 1 s to 30 days; default: no bound."""
 
+    @_builtins.property
+    def restart(self) -> Global___Restart:
+        """Only for a live push. Default: failures count as for every job."""
+
     def __init__(
         self,
         *,
@@ -588,14 +604,39 @@ class JobSpec(_message.Message):
         queue: Global___Queue.ValueType = ...,
         priority: Global___Priority.ValueType = ...,
         spec_version: _builtins.int = ...,
+        restart: Global___Restart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "restart", b"restart", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "spec_version", b"spec_version", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "restart", b"restart", "spec_version", b"spec_version", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JobSpec: _TypeAlias = JobSpec  # noqa: Y015
+
+@_typing.final
+class Restart(_message.Message):
+    """When a live push is started again beyond what every job is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
+    on_failure: _builtins.int
+    """Required: 1 to 1000. This often in all: FFmpeg failed, or the server refused, was silent, stopped
+    reading or hung up. After ten minutes in health the count begins anew.
+    """
+    def __init__(
+        self,
+        *,
+        on_failure: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_failure", b"on_failure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Restart: _TypeAlias = Restart  # noqa: Y015
 
 @_typing.final
 class Input(_message.Message):
@@ -692,7 +733,7 @@ Global___FrameRate: _TypeAlias = FrameRate  # noqa: Y015
 
 @_typing.final
 class Output(_message.Message):
-    """One file to make."""
+    """One file to make, or one server to push to: exactly one of `path` and `url`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -701,13 +742,23 @@ class Output(_message.Message):
     PRESET_FIELD_NUMBER: _builtins.int
     VIDEO_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Required. ROOT:PATH."""
+    """ROOT:PATH."""
     container: Global___Container.ValueType
-    """Default: what the path's ending says."""
+    """Default: what the path's ending says; FLV for RTMP, MPEG-TS for SRT, which take no other."""
     preset: _builtins.str
     """A scenario such as `1080p30-h264`; fills what `video` and `audio` leave out. Expanded at
     submit, empty in what is stored.
+    """
+    url: _builtins.str
+    """A server, at most 1024 printable ASCII characters:
+    * `rtmp://HOST[:PORT]/APP/KEY[?QUERY]`, or `rtmps://...`, whose certificate must be good; H.264
+      and AAC only.
+    * `srt://HOST:PORT[?OPTION=VALUE&...]` with mode (caller), streamid, passphrase, pbkeylen,
+      latency, peerlatency, maxbw, inputbw, oheadbw, pkt_size; H.264, H.265 and AAC.
+    No user, password or fragment. One live job a stream: host, port and key (streamid) count.
+    The key is a secret: answers show `***` for RTMP's key and query, SRT's streamid and passphrase.
     """
     @_builtins.property
     def video(self) -> Global___VideoSettings:
@@ -725,10 +776,11 @@ class Output(_message.Message):
         preset: _builtins.str = ...,
         video: Global___VideoSettings | None = ...,
         audio: Global___AudioSettings | None = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "url", b"url", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -761,7 +813,7 @@ class VideoSettings(_message.Message):
     bitrate: _builtins.int
     """Average, in bits a second."""
     speed: Global___Speed.ValueType
-    """Default: SPEED_MEDIUM."""
+    """Default: SPEED_MEDIUM; of a live push SPEED_FAST."""
     @_builtins.property
     def frame_rate(self) -> Global___FrameRate:
         """Default: the source's."""

@@ -1,7 +1,8 @@
 """The attempts of this worker: from accepted offer to the master's last word.
 
 A result is journalled, then said, and said again on every new stream until it is acknowledged. An
-attempt is listed until its last acknowledgement, and, when stopped, until its FFmpeg is gone.
+attempt is listed until its last acknowledgement, and, when stopped, until its FFmpeg is gone. A
+live push has no second step: when all is sent it is PUBLISHED.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, Ver
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.journal import Entry, Journal
+from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.threads import in_thread
 
 _log = logging.getLogger("ffrtmp.worker")
@@ -40,6 +42,13 @@ class Runs(Protocol):
     ) -> Manifest: ...
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest: ...
     async def publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None: ...
+    async def push(
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: Callable[[Progress], None],
+        lease: Deadline,
+    ) -> None: ...
     async def discard(self, key: AttemptKey, spec: JobSpec) -> None: ...
 
 
@@ -82,6 +91,7 @@ class Attempts:
         self.told_to_drain = False
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
+        self.lease = Deadline()  # on it, live pushes are ended by their guards
 
     @classmethod
     @asynccontextmanager
@@ -203,7 +213,10 @@ class Attempts:
         key, spec = attempt.key, attempt.spec
         await in_thread(self._journal.begin, key, spec)
         try:
-            if publish_only is not None:
+            if spec.exclusive:
+                await self._runner.push(key, spec, lambda p: _note(attempt, p), self.lease)
+                manifest = None
+            elif publish_only is not None:
                 attempt.phase = Phase.PUBLISH
                 manifest = await self._runner.take_over(key, spec, publish_only)
             else:
@@ -212,7 +225,8 @@ class Attempts:
             await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
         else:
             attempt.phase = Phase.PUBLISH
-            await self._record(attempt, Entry(key=key, spec=spec, manifest=manifest))
+            done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
+            await self._record(attempt, done)
 
     async def _publish(self, attempt: Attempt) -> None:
         entry = attempt.entry

@@ -38,13 +38,15 @@ class Presentation:
 
 @dataclass(slots=True)
 class Lease:
-    """What binds worker and master. `boot`: seconds of CLOCK_BOOTTIME.
+    """What binds worker and master. `boot`: seconds of CLOCK_BOOTTIME. `tell` hears of each new
+    deadline.
 
     The deadline counts from when an acknowledged heartbeat was *sent*, less a margin: by then the
     master cannot have given our attempts to anybody.
     """
 
     boot: Callable[[], float]
+    tell: Callable[[float], None] = lambda _deadline: None
     timers: Timers = field(default_factory=Timers)
     spread: float = FIRST_SPREAD
     deadline: float = 0.0
@@ -63,6 +65,7 @@ class Lease:
     def _extend(self, sent_at: float, remaining: float) -> None:
         self.last_contact = self.boot()
         self.deadline = max(self.deadline, sent_at + remaining - self.timers.margin.total_seconds())
+        self.tell(self.deadline)
 
     def is_held(self) -> bool:
         return self.boot() < self.deadline
@@ -84,7 +87,7 @@ class Session:
         self._attempts = attempts
         self._dial = dial
         self._chance = chance
-        self._lease = Lease(boot, last_contact=boot())
+        self._lease = Lease(boot, attempts.lease.move, last_contact=boot())
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
         attempts.may_publish = self._lease.is_held
