@@ -16,4 +16,4 @@ class StoreUnderTest:
 
 def sqlite(folder: Path) -> StoreUnderTest:
     database = folder / "master.db"
-    return StoreUnderTest("sqlite", ["--database", str(database)], {"database": database})
+    return StoreUnderTest("sqlite", ["--store", str(database)], {"store": str(database)})
