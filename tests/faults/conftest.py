@@ -11,7 +11,6 @@ import pytest
 
 from ffrtmp.clock import utc_now
 from ffrtmp.pki import authority
-from tests.faults.kit import stores
 from tests.faults.kit.cluster import Cluster, Site, paced_ffmpeg, running
 from tests.faults.kit.record import Row, row_id
 from tests.faults.kit.stores import StoreUnderTest
@@ -48,9 +47,10 @@ def site(certs, tmp_path_factory, request) -> Site:
     return Site(certs=certs, ffmpeg=paced_ffmpeg(folder), cache=Path(cache))
 
 
-@pytest.fixture(params=["sqlite"])
-def store(request, tmp_path) -> StoreUnderTest:
-    return getattr(stores, request.param)(tmp_path)
+@pytest.fixture
+def store(store_address) -> StoreUnderTest:
+    """Each row runs on both stores, unless it is about one of them."""
+    return StoreUnderTest(store_address)
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ READOPTED = 10.0
 TIMES = 10
 DOWN = 8 * LEASE
 OFFER_TTL = 0.5
+on_sqlite = pytest.mark.parametrize("store_address", ["sqlite"], indirect=True)
 
 
+@on_sqlite
 async def test_m1_a_killed_master_finds_everything_running(cluster, row):
     """SIGKILL master (SQLite), restarted at once: 0 run again, 0 charged, all re-adopted <= 10 s.
     Ten deaths over twenty running jobs."""
@@ -111,11 +113,10 @@ async def test_m4_a_grant_that_was_never_sent_comes_back(cluster_of, row):
         assert (history.job.charged, history.job.attempts, history.job.fence) == (0, 1, 2)
 
 
+@on_sqlite
 async def test_m10_a_second_master_does_not_start_on_the_same_file(cluster, row):
     """Second master started on the same SQLite file: refuses with exit code and message; the first
     is not disturbed."""
-    if cluster.store.name != "sqlite":
-        pytest.skip("several masters may share PostgreSQL")
     first, cluster.address = cluster.address, "127.0.0.1:0"
     second = cluster.launch_master()
     cluster.processes.append(second)

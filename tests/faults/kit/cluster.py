@@ -179,10 +179,10 @@ class Cluster:
 
     async def submit(self, *names: str, seconds: float = 600, overwrite: bool = False) -> str:
         """A picture of that length to files of these names; returns the job's id."""
-        return (await self.client.submit_message(_spec(names, seconds, overwrite))).job_id
+        return (await self.client.submit_message(spec_for(names, seconds, overwrite=overwrite))).job_id
 
     async def submit_many(self, count: int, *, seconds: float = 600, name: str = "n") -> list[str]:
-        specs = [_spec([f"{name}{number}.mkv"], seconds, False) for number in range(count)]
+        specs = [spec_for([f"{name}{number}.mkv"], seconds) for number in range(count)]
         return [job.job_id for job in await self.client.submit_many(specs)]
 
     async def history(self, job_id: str) -> History:
@@ -266,7 +266,10 @@ async def running(
         shutil.rmtree(cluster.media, ignore_errors=True)
 
 
-def _spec(names: Sequence[str], seconds: float, overwrite: bool) -> job_pb2.JobSpec:
+def spec_for(
+    names: Sequence[str], seconds: float = 600, *, overwrite: bool = False
+) -> job_pb2.JobSpec:
+    """A tiny generated picture of that length, to files of these names."""
     length = Duration()
     length.FromMilliseconds(round(seconds * 1000))
     source = job_pb2.TestSource(

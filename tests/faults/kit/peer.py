@@ -16,6 +16,7 @@ from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.messages import (
     Command,
     Event,
+    Goodbye,
     Heartbeat,
     HeartbeatAck,
     Hello,
@@ -83,14 +84,17 @@ class Peer:
         )
         return await self.hear(Welcome)
 
-    async def beat(self, *attempts: AttemptReport, slots: int | None = None) -> HeartbeatAck:
-        """Says that these are its attempts, and returns the answer to that."""
+    async def beat(
+        self, *attempts: AttemptReport, slots: int | None = None, seen: int | None = None
+    ) -> HeartbeatAck:
+        """Says that these are its attempts, and returns the answer to that. `seen`: an older one
+        than the last command that came, as if the two crossed."""
         self._beats += 1
         number = self._beats
         await self.say(
             Heartbeat(
                 number=number,
-                seen=self._seen,
+                seen=self._seen if seen is None else seen,
                 slots=self.slots if slots is None else slots,
                 attempts=attempts,
             )
@@ -134,6 +138,10 @@ class Peer:
     async def publish(self, key: AttemptKey) -> ResultOutcome:
         await self.say(Published(key))
         return (await self.hear(ResultAck)).outcome
+
+    async def hang_up(self) -> None:
+        await self.say(Goodbye())
+        assert await self.ends() is grpc.StatusCode.OK
 
     async def ends(self) -> grpc.StatusCode:
         """How the master ended the stream."""
@@ -199,7 +207,7 @@ async def floor_of(
         http="127.0.0.1:0",
         heartbeat_interval=timedelta(seconds=heartbeat),
         offer_ttl=timedelta(seconds=offer_ttl),
-        **store.settings,
+        store=store.address,
     )
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(60):
         master = tasks.create_task(

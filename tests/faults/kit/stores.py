@@ -1,19 +1,18 @@
 """The stores that a row runs on: how a master is told of one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class StoreUnderTest:
-    """`options` of `ffrtmp master`; `settings` of MasterSettings: the same store, always empty."""
+    """`address`: what `--store` takes. It is empty at first."""
 
-    name: str
-    options: Sequence[str]
-    settings: dict
+    address: str = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        return "sqlite" if self.address.startswith("sqlite:") else "postgres"
 
-def sqlite(folder: Path) -> StoreUnderTest:
-    database = folder / "master.db"
-    return StoreUnderTest("sqlite", ["--store", str(database)], {"store": str(database)})
+    @property
+    def options(self) -> list[str]:
+        return ["--store", self.address]
