@@ -18,11 +18,15 @@ class Outbox:
         self._waiting: list[Numbered] = []
         self._number = 0
         self._ready = asyncio.Event()
+        self._closed = asyncio.Event()
         self._closed_by: DomainError | None = None
 
     def put(self, command: Command) -> int:
-        """Queues a command and returns its number. When full, the stream is closed instead."""
+        """Queues a command and returns its number. When full, the stream is closed instead; what
+        comes after that is for nobody."""
         self._number += 1
+        if self._closed_by is not None:
+            return self._number
         self._waiting.append(Numbered(self._number, command))
         if len(self._waiting) > LIMIT:
             self.close(WorkerDoesNotRead(self._worker))
@@ -30,17 +34,22 @@ class Outbox:
         return self._number
 
     def close(self, why: DomainError) -> None:
-        """Ends the stream: its writer raises `why`."""
+        """Ends the stream: its writer raises `why`, even while a write hangs."""
         self._closed_by = self._closed_by or why
-        self._ready.set()
+        self._closed.set()
 
     async def write_to(self, send: Send) -> None:
         """The stream's one writer. Runs until cancelled or closed."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write(send))
+            await self._closed.wait()
+            assert self._closed_by is not None
+            raise self._closed_by
+
+    async def _write(self, send: Send) -> None:
         while True:
             await self._ready.wait()
             self._ready.clear()
-            if self._closed_by is not None:
-                raise self._closed_by
             batch, self._waiting = self._waiting, []
             if batch:
                 await send(batch)
