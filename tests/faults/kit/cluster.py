@@ -179,7 +179,9 @@ class Cluster:
 
     async def submit(self, *names: str, seconds: float = 600, overwrite: bool = False) -> str:
         """A picture of that length to files of these names; returns the job's id."""
-        return (await self.client.submit_message(spec_for(names, seconds, overwrite=overwrite))).job_id
+        return (
+            await self.client.submit_message(spec_for(names, seconds, overwrite=overwrite))
+        ).job_id
 
     async def submit_many(self, count: int, *, seconds: float = 600, name: str = "n") -> list[str]:
         specs = [spec_for([f"{name}{number}.mkv"], seconds) for number in range(count)]

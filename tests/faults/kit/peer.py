@@ -35,6 +35,7 @@ from ffrtmp.master.server import run_master
 from ffrtmp.pki.identity import load_identity
 from ffrtmp.rpc.channel import open_channel
 from ffrtmp.rpc.convert_stream import command_from_pb, event_to_pb
+from ffrtmp.rpc.credentials import channel_credentials
 from ffrtmp.v1 import worker_service_pb2 as pb
 from ffrtmp.v1.worker_service_pb2_grpc import WorkerServiceStub
 from tests.faults.kit.history import History
@@ -171,6 +172,14 @@ class Floor:
     def peer(self, name: str = "w1", incarnation: str = "i1") -> Peer:
         """A stream of its own connection; the test says hello."""
         return Peer(self.channel(name), name, incarnation)
+
+    def narrow_peer(self, name: str) -> Peer:
+        """One for which gRPC keeps no more than 64 KiB that were not read."""
+        identity = load_identity(self._certs / f"worker-{name}", now=utc_now())
+        options = [("grpc.http2.bdp_probe", 0)]
+        credentials = channel_credentials(identity)
+        self._channels.append(grpc.aio.secure_channel(self.address, credentials, options=options))
+        return Peer(self._channels[-1], name, "i1")
 
     async def history(self, job_id: str) -> History:
         return History(await self.client.get(job_id))

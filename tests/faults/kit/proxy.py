@@ -5,6 +5,7 @@ thread of its own: a busy test does not slow it.
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -83,9 +84,10 @@ class Proxy:
             return
         pair = {to_near.transport, to_far.transport}
         self._transports |= pair
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._copy(UP, near, to_far))
-            tasks.create_task(self._copy(DOWN, far, to_near))
+        with contextlib.suppress(asyncio.CancelledError):  # the proxy is closed
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._copy(UP, near, to_far))
+                tasks.create_task(self._copy(DOWN, far, to_near))
         self._transports -= pair
 
     async def _copy(
