@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
@@ -15,11 +15,22 @@ from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.sources import sources
 from ffrtmp.config import nearest_option
 
+
+def _shown(default: object) -> str | None:
+    """A default that is no value is told by the option's help, where it means something."""
+    return str(default) if default not in {None, "", (), 0} else None
+
+
 app = App(
     name="ffrtmp",
     version=__version__,
     help="An FFmpeg cluster: a master, workers, jobs, and nothing lost.",
+    help_epilogue=(
+        "Settings such as --log-format can also be variables, FFRTMP_LOG_FORMAT, "
+        "or lines of the configuration file."
+    ),
     help_on_error=False,
+    default_parameter=Parameter(show_default=_shown),
 )
 app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
 app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
@@ -27,6 +38,7 @@ app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch and c
 app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain them.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
+app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
 app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
 

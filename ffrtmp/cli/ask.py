@@ -68,7 +68,7 @@ class Wish:
     """Codec of the sound; copy leaves it as it is, none leaves it out."""
     audio_bitrate: str = ""
     """Bits a second of the sound, for example 128k."""
-    timeout: Duration | None = None
+    timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
     """Give up an attempt after this long."""
     restart: int = 0
     """Only for a live push: start it again after a failure, so often at most. Default: never."""

@@ -159,6 +159,10 @@ def _show(job: job_pb2.Job) -> None:
     print(f"  {job.attempts} attempts, {job.charged} charged")
     if job.HasField("failure"):
         print(f"  {job.failure.message}")
+    if job.unschedulable_reason:
+        print(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
+    if job.blocked_by:
+        print(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
         print(f"  {file.path}  {file.size} bytes  sha256 {file.sha256}")
 

@@ -22,17 +22,34 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
     """For the command that `arguments` name; the first source that has a value wins."""
     command = next(iter(arguments), "")
     return (
-        Env(ENV_PREFIX, command=False),
+        _Variables(ENV_PREFIX, command=False, show=False),
         _refuse_misspelt_variables,
         _from_file(config_file(), command if command in SECTIONS else "client"),
     )
 
 
+class _Variables(Env):
+    """Of settings only: what to do with one file is said on the command line alone."""
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        known = {_flag(name) for name in _options()}
+        settings = ArgumentCollection()  # type: ignore[no-untyped-call]
+        settings.extend(each for each in arguments if each.name in known)
+        super().__call__(app, commands, settings)
+
+
+def _options() -> set[str]:
+    return {each.name for kind in SECTIONS.values() for each in fields(kind)}
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
 def _refuse_misspelt_variables(
     _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection
 ) -> None:
-    options = {each.name for kind in SECTIONS.values() for each in fields(kind)}
-    known = {_variable(name) for name in options}
+    known = {_variable(name) for name in _options()}
     here = {_variable(argument.name.lstrip("-")) for argument in arguments}
     for name in sorted(set(variables()) - known - here):
         if near := get_close_matches(name, known, n=1, cutoff=NEAR):
@@ -48,7 +65,7 @@ def _from_file(path: Path, section: str) -> Source:
 
     def apply(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         for key, value in read_file(path).get(section, {}).items():
-            argument = arguments.get(f"--{key.replace('_', '-')}", None)
+            argument = arguments.get(_flag(key), None)
             if argument is None or argument.tokens:
                 continue  # not an option of this command, or somebody has said it already
             for index, text in enumerate(_texts(value)):

@@ -20,7 +20,9 @@ DomainError
         NewerGrant              granted anew, not yet accepted: ask again later
     NotAllowed                  the certificate's role does not permit the method
     ProtocolViolation           the peer broke the rules of the stream
+    HelloLate                   the stream was opened and nothing said; it may dial again
     WorkerDoesNotRead           its stream is closed; it may dial again
+    WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
     Unavailable                 cannot be done now; to try again is safe
         StoreBusy               no connection or lock was free in time
@@ -116,6 +118,7 @@ class Stale(DomainError):
 class StaleFence(Stale):
     def __init__(self, job_id: str, fence: int, current: int) -> None:
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
+        self.is_from_the_future = fence > current
 
 
 class StaleEpoch(Stale):
@@ -146,6 +149,16 @@ class ProtocolViolation(DomainError):
 class WorkerDoesNotRead(DomainError):
     def __init__(self, worker: str) -> None:
         super().__init__(f"worker {worker!r} does not read its stream: too many commands wait")
+
+
+class HelloLate(DomainError):
+    def __init__(self, worker: str, seconds: float) -> None:
+        super().__init__(f"worker {worker!r} said no hello in {seconds:g} s; dial again")
+
+
+class WorkerFloods(DomainError):
+    def __init__(self, worker: str) -> None:
+        super().__init__(f"worker {worker!r} sends more messages than this master takes")
 
 
 class SessionExpired(DomainError):

@@ -54,6 +54,25 @@ class WorkerQuarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class MassLossBegan:
+    """So many sessions were lost at once that nobody is charged. `fleet`: how many there were."""
+
+    lost: int
+    fleet: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDisowned:
+    """A worker speaks of an attempt that it cannot have. `what`: unknown_job, future_fence or
+    another_worker."""
+
+    worker: str
+    job_id: str
+    fence: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimTook:
     """One pass of the dispatcher: how long, and how many jobs it granted."""
 
@@ -84,6 +103,8 @@ Fact = (
     | StreamRefused
     | DrainChanged
     | WorkerQuarantined
+    | MassLossBegan
+    | AttemptDisowned
     | ClaimTook
     | EnvelopeUnknown
     | StoreFailed

@@ -26,6 +26,9 @@ from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, Stale
 from ffrtmp.domain.retry import HEALTHY, Reason, decide
 
 REJECT_DELAY = timedelta(seconds=1)
+REJECTS = 20
+REJECTS_WITHIN = timedelta(minutes=10)
+UNSCHEDULABLE_DELAY = timedelta(minutes=1)
 
 
 class JobState(StrEnum):
@@ -164,6 +167,13 @@ class Job:
     exclusive: bool = False
     restarts: int = 0
     blocked_by: Holder | None = None
+    rejects: int = 0
+    rejected_since: datetime | None = None
+
+    @property
+    def is_unschedulable(self) -> bool:
+        """No worker takes it; `detail` has the last one's reason."""
+        return self.state is JobState.QUEUED and self.rejects >= REJECTS
 
     @property
     def frees_targets(self) -> bool:
@@ -231,14 +241,27 @@ def accept(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
         now=now,
         attempts=job.attempts + 1,
         start_at=now,
+        rejects=0,
+        rejected_since=None,
     )
 
 
 def reject(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) -> Job:
-    """LEASED to QUEUED, not charged, after a second."""
+    """LEASED to QUEUED, not charged, after a second.
+
+    From the twentieth in ten minutes on it is a minute, until an offer is accepted.
+    """
     _require_live(job, holder, fence, "reject", frozenset({JobState.LEASED}))
+    since, rejects = job.rejected_since or now, job.rejects + 1
+    if rejects <= REJECTS and now - since >= REJECTS_WITHIN:
+        since, rejects = now, 1
     return _release(
-        job, Cause.REJECTED, actor=_actor(holder), now=now, delay=REJECT_DELAY, detail=why
+        replace(job, rejects=rejects, rejected_since=since),
+        Cause.REJECTED,
+        actor=_actor(holder),
+        now=now,
+        delay=UNSCHEDULABLE_DELAY if rejects >= REJECTS else REJECT_DELAY,
+        detail=why,
     )
 
 
@@ -288,11 +311,11 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
     refund: dict[str, Any] = {}
-    if job.state is JobState.QUEUED and (job.exclusive or job.manifest is not None):
+    before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
+    if job.state is not before and (job.exclusive or job.manifest is not None):
         _require_late(job, holder, fence)
         refund = _refund(job)
     else:
-        before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
         _require_live(job, holder, fence, "publish", frozenset({before}))
     return _move(
         job,
@@ -348,9 +371,10 @@ def lose(
     """
     _require_live(job, holder, fence, "lose", HELD_STATES)
     blocker = None if dead else _blocker(job)
-    if job.state is not JobState.RUNNING or not charged:
-        return _release(job, Cause.LOST, actor="master", now=now, detail=why, blocked_by=blocker)
     failure = Failure(reason=Reason.WORKER_LOST, message=why)
+    if job.state is not JobState.RUNNING or not charged:
+        lost = replace(job, failure=failure)  # else its event would name an earlier one's reason
+        return _release(lost, Cause.LOST, actor="master", now=now, detail=why, blocked_by=blocker)
     return _give_up(
         job, Cause.LOST, failure, actor="master", chance=chance, now=now, blocked_by=blocker
     )

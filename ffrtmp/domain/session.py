@@ -152,7 +152,8 @@ class Observer:
 
     A session may go when its renewal number was read unchanged for `lease_ttl` on the reader's own
     CLOCK_BOOTTIME, at every sweep in between, none of them late. A session that was there before
-    the reader started, and has not renewed since, is given `grace` instead.
+    the reader started, and has not renewed since, is given `grace` instead; a reading that fails
+    or comes late in that time does not shorten it.
     """
 
     def __init__(self, *, lease_ttl: timedelta, grace: timedelta, late_after: timedelta) -> None:
@@ -161,24 +162,33 @@ class Observer:
         self._late_after = late_after.total_seconds()
         self._seen: dict[str, _Observation] = {}
         self._last: float | None = None
+        self._anew = True
+        self._grace_end = 0.0
 
     def observe(self, renewals: Mapping[str, int], at: float) -> list[str]:
         """Takes one reading of every session's renewal number; returns those that may be expired.
 
         `at` is in seconds of the reader's CLOCK_BOOTTIME.
         """
-        patience = self._grace if self._last is None else self._lease_ttl
-        if self._last is not None and at - self._last > self._late_after:
+        if self._last is None:
+            self._grace_end = at + self._grace
+        elif at - self._last > self._late_after:
             self.begin_anew()
-        self._last = at
+        patience = max(self._lease_ttl, self._grace_end - at) if self._anew else self._lease_ttl
+        self._last, self._anew = at, False
         self._seen = {name: seen for name, seen in self._seen.items() if name in renewals}
         return [
             name for name, renewal in renewals.items() if self._expired(name, renewal, at, patience)
         ]
 
+    def silent(self, at: float, longer_than: float) -> int:
+        """How many sessions have not renewed for that long, as of the last reading."""
+        return sum(at - seen.since > longer_than for seen in self._seen.values())
+
     def begin_anew(self) -> None:
         """A reading failed or came late: nothing seen before counts."""
         self._seen = {}
+        self._anew = True
 
     def _expired(self, name: str, renewal: int, at: float, patience: float) -> bool:
         seen = self._seen.get(name)

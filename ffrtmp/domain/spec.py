@@ -349,7 +349,8 @@ def _check_live(spec: JobSpec) -> None:
 def _check_video(video: VideoSettings, name: str) -> None:
     if video.codec in {VideoCodec.COPY, VideoCodec.NONE}:
         for field_name in ("width", "height", "upscale", "frame_rate", "crf", "bitrate", "speed"):
-            if (value := getattr(video, field_name)) not in {None, False}:
+            value = getattr(video, field_name)
+            if value is not None and value is not False:  # a CRF of 0 is a value
                 raise InvalidSpec(
                     f"{name}.{field_name}", value, f"nothing is encoded with codec {video.codec}"
                 )

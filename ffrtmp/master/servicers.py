@@ -15,7 +15,7 @@ from ffrtmp.master.master import Master
 from ffrtmp.master.packing import pack_job, pack_view, pack_watched, pack_worker
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import states_from_pb, submissions_from_pb
-from ffrtmp.rpc.convert_stream import command_to_pb, event_from_pb
+from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
 from ffrtmp.rpc.roles import Context, peer_of
 from ffrtmp.rpc.times import from_timestamp
 from ffrtmp.store.base import JobFilter, JobRecord
@@ -134,7 +134,7 @@ async def _events(
     requests: AsyncIterator[worker_pb.ConnectRequest], ignored: Callable[[int], None]
 ) -> AsyncIterator[Sequence[Event]]:
     async for request in _readable(requests):
-        found = [event_from_pb(event) for event in request.events]
+        found = events_from_pb(request)
         known = [event for event in found if event is not None]
         if len(known) < len(found):
             ignored(len(found) - len(known))

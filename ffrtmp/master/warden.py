@@ -49,7 +49,7 @@ class Warden:
             return
         worker, incarnation = before.last_holder.worker, before.last_holder.incarnation
         key = AttemptKey(before.job_id, before.fence)
-        if after.cause is Cause.LOST and after.failure is not before.failure:
+        if after.cause is Cause.LOST and (after.refundable or after.charged > before.charged):
             loss = Loss(key, incarnation, after.changed_at, after.detail)
             self._lost.setdefault(worker, []).append(loss)
         elif before.refundable and after.charged < before.charged:

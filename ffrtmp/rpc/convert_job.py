@@ -32,6 +32,7 @@ def job_to_pb(job: Job, spec: JobSpec) -> pb.Job:
         files=files_to_pb(job.manifest) if published and job.manifest else [],
         event_number=job.version,
         blocked_by=job.blocked_by.worker if job.blocked_by else "",
+        unschedulable_reason=job.detail if job.is_unschedulable else "",
     )
 
 

@@ -55,6 +55,8 @@ JOB_COLUMNS = (
     "blocked_by",
     "blocked_incarnation",
     "charged_on",
+    "rejects",
+    "rejected_since",
 )
 
 
@@ -119,6 +121,8 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         job.blocked_by.worker if job.blocked_by else None,
         job.blocked_by.incarnation if job.blocked_by else None,
         ",".join(job.charged_on),
+        job.rejects,
+        to_micros(job.rejected_since) if job.rejected_since else None,
     )
 
 
@@ -151,6 +155,8 @@ def job_from_row(row: Row) -> Job:
         restarts=row["restarts"],
         blocked_by=_holder(row["blocked_by"], row["blocked_incarnation"]),
         charged_on=tuple(row["charged_on"].split(",")) if row["charged_on"] else (),
+        rejects=row["rejects"],
+        rejected_since=_maybe_time(row["rejected_since"]),
     )
 
 

@@ -6,11 +6,13 @@ import sys
 from datetime import UTC, datetime
 
 from ffrtmp.domain.facts import (
+    AttemptDisowned,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
@@ -52,7 +54,7 @@ def set_up(log_format: str) -> None:
     root.propagate = False
 
 
-def write(fact: Fact) -> None:
+def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
     match fact:
         case JobMoved(before, after):
             _write_move(before, after)
@@ -72,6 +74,14 @@ def write(fact: Fact) -> None:
                 ", ".join(jobs),
                 extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
             )
+        case MassLossBegan(lost, fleet):
+            _log.error(
+                "%d of %d workers lost at once: nobody is charged, their jobs return slowly",
+                lost,
+                fleet,
+            )
+        case AttemptDisowned(worker, job_id, fence, what):
+            _log.warning("worker %s speaks of attempt %s/%d: %s", worker, job_id, fence, what)
         case EnvelopeUnknown(peer, count):
             _log.warning("%s said %d things that this build does not know", peer, count)
         case StoreFailed(where, why):

@@ -325,11 +325,15 @@ class WorkerLoss(_message.Message):
     LOST_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job's id."""
     fence: _builtins.int
+    """Names the attempt."""
     reason: _builtins.str
     """Why, in a sentence."""
     @_builtins.property
-    def lost_time(self) -> _timestamp_pb2.Timestamp: ...
+    def lost_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was given up."""
+
     def __init__(
         self,
         *,
@@ -357,7 +361,9 @@ class WorkerAttempt(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
+    """Which try: the number of its grant."""
     state: _job_pb2.JobState.ValueType
     phase: _job_pb2.AttemptPhase.ValueType
     """As last reported; unspecified before the first report."""
@@ -398,6 +404,7 @@ class WorkerCapabilities(_message.Message):
     ffmpeg_version: _builtins.str
     """Of FFmpeg."""
     cpu_count: _builtins.int
+    """Logical cores of its machine."""
     memory: _builtins.int
     """In bytes."""
     @_builtins.property
@@ -442,6 +449,7 @@ class WorkerRoot(_message.Message):
     EMPTY_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """What stands before the colon in ROOT:PATH."""
     nonce: _builtins.str
     """What the worker wrote there at its start and read back."""
     empty: _builtins.bool
@@ -478,6 +486,7 @@ class RefusedRoot(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """As in `WorkerRoot`."""
     reason: _builtins.str
     """One sentence."""
     def __init__(

@@ -408,6 +408,7 @@ class Job(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     EVENT_NUMBER_FIELD_NUMBER: _builtins.int
     BLOCKED_BY_FIELD_NUMBER: _builtins.int
+    UNSCHEDULABLE_REASON_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Output only. A time-ordered ULID of 26 characters."""
     state: Global___JobState.ValueType
@@ -426,6 +427,10 @@ class Job(_message.Message):
     """Output only. Set while the last attempt of a live push may still write its target: the worker
     that has not said yet that its FFmpeg is gone. Until then the job is not offered, and its target
     not free for another.
+    """
+    unschedulable_reason: _builtins.str
+    """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
+    the last one did not. It is still tried, once a minute.
     """
     @_builtins.property
     def spec(self) -> Global___JobSpec:
@@ -475,10 +480,11 @@ class Job(_message.Message):
         files: _abc.Iterable[Global___PublishedFile] | None = ...,
         event_number: _builtins.int = ...,
         blocked_by: _builtins.str = ...,
+        unschedulable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -715,6 +721,7 @@ class FrameRate(_message.Message):
     NUMERATOR_FIELD_NUMBER: _builtins.int
     DENOMINATOR_FIELD_NUMBER: _builtins.int
     numerator: _builtins.int
+    """Required."""
     denominator: _builtins.int
     """Default: 1."""
     def __init__(
@@ -882,7 +889,9 @@ class AttemptProgress(_message.Message):
     SPEED_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
+    """Which try: the number of its grant."""
     phase: Global___AttemptPhase.ValueType
     frames: _builtins.int
     """Frames encoded so far."""
@@ -940,6 +949,7 @@ class JobEvent(_message.Message):
     ELIGIBLE_TIME_FIELD_NUMBER: _builtins.int
     BLOCKED_BY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
+    """Place in the job's history, from 1."""
     actor: _builtins.str
     """Who: `client/NAME`, `admin/NAME`, `worker/NAME` or `master`."""
     cause: Global___JobCause.ValueType
@@ -947,6 +957,7 @@ class JobEvent(_message.Message):
     state: Global___JobState.ValueType
     """The state after it."""
     fence: _builtins.int
+    """Number of the job's current grant after it; 0 before the first."""
     worker: _builtins.str
     """The worker concerned; empty where none is."""
     reason: Global___FailureReason.ValueType
@@ -958,7 +969,9 @@ class JobEvent(_message.Message):
     blocked_by: _builtins.str
     """As in `Job`, after it."""
     @_builtins.property
-    def event_time(self) -> _timestamp_pb2.Timestamp: ...
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided, by the master's clock; for people, not for order."""
+
     @_builtins.property
     def eligible_time(self) -> _timestamp_pb2.Timestamp:
         """Not offered before this time; set where the job waits to be retried."""

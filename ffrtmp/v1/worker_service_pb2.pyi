@@ -267,6 +267,7 @@ class AttemptKey(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
     """Rises with every grant of the job."""
     def __init__(
@@ -402,8 +403,13 @@ class OfferReply(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
+    PASSING_FIELD_NUMBER: _builtins.int
     rejection: _builtins.str
     """Why not, in a sentence; empty: accepted."""
+    passing: _builtins.bool
+    """The reason will pass (no free slot, draining): this worker may be asked again for this job.
+    Else not before what it reports of itself has changed.
+    """
     @_builtins.property
     def key(self) -> Global___AttemptKey: ...
     def __init__(
@@ -411,10 +417,11 @@ class OfferReply(_message.Message):
         *,
         key: Global___AttemptKey | None = ...,
         rejection: _builtins.str = ...,
+        passing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "rejection", b"rejection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "passing", b"passing", "rejection", b"rejection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -598,14 +605,23 @@ class Timers(_message.Message):
     PROGRESS_INTERVAL_DURATION_FIELD_NUMBER: _builtins.int
     DRAIN_TIMEOUT_FIELD_NUMBER: _builtins.int
     missed_heartbeats: _builtins.int
+    """After so many intervals without one the lease is over."""
     @_builtins.property
-    def heartbeat_interval_duration(self) -> _duration_pb2.Duration: ...
+    def heartbeat_interval_duration(self) -> _duration_pb2.Duration:
+        """How often the worker sends a heartbeat."""
+
     @_builtins.property
-    def offer_timeout(self) -> _duration_pb2.Duration: ...
+    def offer_timeout(self) -> _duration_pb2.Duration:
+        """How long the worker may take to answer an offer."""
+
     @_builtins.property
-    def progress_interval_duration(self) -> _duration_pb2.Duration: ...
+    def progress_interval_duration(self) -> _duration_pb2.Duration:
+        """How often the worker reports progress, at most."""
+
     @_builtins.property
-    def drain_timeout(self) -> _duration_pb2.Duration: ...
+    def drain_timeout(self) -> _duration_pb2.Duration:
+        """How long a draining worker lets its attempts run on."""
+
     def __init__(
         self,
         *,
@@ -625,7 +641,7 @@ Global___Timers: _TypeAlias = Timers  # noqa: Y015
 
 @_typing.final
 class HeartbeatAck(_message.Message):
-    """The renewal is committed."""
+    """The renewal is committed; or it takes longer than a second, and less of the lease is left."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -154,10 +154,11 @@ class Attempts:
             self.say(OfferReply(offer.key))
             return
         if self.slots == 0:
-            self.say(OfferReply(offer.key, "the worker drains"))
+            self.say(OfferReply(offer.key, "the worker drains", passing=True))
             return
         if len(self._held) >= self._slots:
-            self.say(OfferReply(offer.key, f"all {self._slots} slots are taken"))
+            why = f"all {self._slots} slots are taken"
+            self.say(OfferReply(offer.key, why, passing=True))
             return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.errors import InvalidArgument, InvalidSpec, ProtocolViolation
 from ffrtmp.domain.messages import Event, Numbered, OfferReply
 from ffrtmp.pki.identity import Identity
 from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
@@ -55,6 +55,8 @@ class GrpcStream:
             except InvalidSpec as error:
                 await self._reject(message, error)
                 continue
+            except (InvalidArgument, ProtocolViolation) as error:
+                raise StreamBroken(str(error)) from error
             if numbered is None:
                 _log.warning("the master said something this build does not know; ignored")
             else:

@@ -28,9 +28,11 @@ POOL = PoolLoad(name="hot", size=5, used=3, waiting=2, refused=1)
 NAMES = {
     "ffrtmp_attempt_failures",
     "ffrtmp_claim_seconds",
+    "ffrtmp_disowned_attempts",
     "ffrtmp_event_loop_lag_seconds",
     "ffrtmp_heartbeat_age_seconds",
     "ffrtmp_job_moves",
+    "ffrtmp_mass_losses",
     "ffrtmp_quarantines",
     "ffrtmp_queue_wait_seconds",
     "ffrtmp_run_seconds",
