@@ -133,15 +133,21 @@ def percent_of(progress: job_pb2.AttemptProgress) -> float | None:
 
 
 def speed_of(progress: job_pb2.AttemptProgress) -> str:
-    """Frames a second, speed, and how long it will still take."""
+    """Where it is, frames a second, speed, and how long it will still take."""
     if progress.speed <= 0:
         return ""
-    left = from_duration(progress.total, "total") - from_duration(progress.position, "position")
-    eta = max(0.0, left.total_seconds() / progress.speed)
-    minutes, seconds = divmod(round(eta), 60)
+    position = from_duration(progress.position, "position").total_seconds()
+    left = from_duration(progress.total, "total").total_seconds() - position
+    eta = max(0.0, left / progress.speed)
     return (
-        f"{progress.frames_per_second:.0f} fps  {progress.speed:.2f}x  ETA {minutes}:{seconds:02}"
+        f"at {_clock(position)}  {progress.frames_per_second:.0f} fps  {progress.speed:.2f}x"
+        f"  ETA {_clock(eta)}"
     )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def targets_of(job: job_pb2.Job) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv6Address
 from types import MappingProxyType
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ffrtmp.domain.errors import InvalidSpec
 
@@ -64,8 +64,8 @@ class LiveTarget:
     url: str = field(repr=False)
 
     def __str__(self) -> str:
-        digest = hashlib.sha256(_place(self.url).encode()).hexdigest()[:32]
-        return f"{shown(self.url)}#{digest}"
+        place = _place(self.url)
+        return f"{shown(place)}#{hashlib.sha256(place.encode()).hexdigest()[:32]}"
 
 
 def is_url(text: str) -> bool:
@@ -173,8 +173,9 @@ def _place(url: str) -> str:
         host = f"[{IPv6Address(host[1:-1]).compressed}]"
     port = port or str(DEFAULT_PORTS.get(scheme, ""))
     if scheme == "srt":
-        return f"srt://{host}:{port}?{unquote(dict(_options(query)).get('streamid', ''))}"
-    return f"{scheme}://{host}:{port}{path}?{query or ''}"
+        stream = unquote(dict(_options(query)).get("streamid", ""))
+        return f"srt://{host}:{port}" + (f"?streamid={quote(stream, safe='')}" if stream else "")
+    return f"{scheme}://{host}:{port}{path}" + (f"?{query}" if query else "")
 
 
 # -- secrets --------------------------------------------------------------------------------

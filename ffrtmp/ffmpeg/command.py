@@ -30,6 +30,9 @@ RW_TIMEOUT_SECONDS = 5
 """Without it FFmpeg waits for ever for a server that is silent (measured). SRT connects within 3 s
 and misses a peer after 5 s by itself."""
 
+LINGER_SECONDS = 3
+"""SRT's close throws away what is still on its way: the last 4 of 90 frames (measured)."""
+
 BUFFERED_SECONDS = 2
 LARGEST_BUFFERED_RATE = 4_000_000
 LEAST_BUFFER_BYTES = 1 << 16
@@ -101,7 +104,9 @@ def _push(output: OutputPlan, url: str, ca_file: str) -> list[str]:
     scheme = scheme_of(url)
     argv = ["-rw_timeout", str(RW_TIMEOUT_SECONDS * 1_000_000)]
     argv += ["-protocol_whitelist", PROTOCOLS[scheme]]
-    if scheme != "srt" and (size := _send_buffer(output)) is not None:
+    if scheme == "srt":
+        argv += ["-linger", str(LINGER_SECONDS)]
+    elif (size := _send_buffer(output)) is not None:
         argv += ["-send_buffer_size", str(size)]
     if scheme == "rtmps":  # before version 9 FFmpeg believes any server
         argv += ["-tls_verify", "1", *(["-ca_file", ca_file] if ca_file else [])]

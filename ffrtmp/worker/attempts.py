@@ -37,6 +37,7 @@ _log = logging.getLogger("ffrtmp.worker")
 class Runs(Protocol):
     """What does the work; `runner.Runner` is one."""
 
+    def objection(self, spec: JobSpec) -> str: ...
     async def encode(
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> Manifest: ...
@@ -91,6 +92,7 @@ class Attempts:
         self.told_to_drain = False
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
+        self.hurry: Callable[[], None] = lambda: None
         self.lease = Deadline()  # on it, live pushes are ended by their guards
 
     @classmethod
@@ -126,6 +128,11 @@ class Attempts:
     def reports(self) -> tuple[AttemptReport, ...]:
         return tuple(attempt.report for attempt in self._held.values())
 
+    @property
+    def pushes(self) -> bool:
+        """Whether a live push runs, which ends with the lease."""
+        return any(a.spec.exclusive and a.entry is None for a in self._held.values())
+
     def take_progress(self) -> ProgressReport | None:
         """The newest of every attempt that has news."""
         fresh = [a for a in self._held.values() if a.unsaid and a.progress is not None]
@@ -159,6 +166,9 @@ class Attempts:
         if len(self._held) >= self._slots:
             why = f"all {self._slots} slots are taken"
             self.say(OfferReply(offer.key, why, passing=True))
+            return
+        if why := self._runner.objection(offer.spec):
+            self.say(OfferReply(offer.key, why))
             return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
@@ -215,6 +225,7 @@ class Attempts:
         await in_thread(self._journal.begin, key, spec)
         try:
             if spec.exclusive:
+                self._require_lease()
                 await self._runner.push(key, spec, lambda p: _note(attempt, p), self.lease)
                 manifest = None
             elif publish_only is not None:
@@ -228,6 +239,12 @@ class Attempts:
             attempt.phase = Phase.PUBLISH
             done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
             await self._record(attempt, done)
+
+    def _require_lease(self) -> None:
+        """An offer may have been long on its way. Raises AttemptFailed."""
+        if not self.may_publish():
+            why = "the lease had run out before the push began"
+            raise AttemptFailed.because(Reason.STOPPED, why)
 
     async def _publish(self, attempt: Attempt) -> None:
         entry = attempt.entry
@@ -266,6 +283,7 @@ class Attempts:
         attempt.task = None
         if not attempt.wanted:
             self._finish(attempt.key)
+            self.hurry()  # somebody may wait for the target of a live push
         elif attempt.entry is not None:
             self.say(attempt.entry.result)
 

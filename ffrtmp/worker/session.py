@@ -22,6 +22,7 @@ _log = logging.getLogger("ffrtmp.worker")
 
 FIRST_SPREAD = 1.0
 LONGEST_SPREAD = 15.0
+LIVE_SPREAD = 1.0  # a live push ends with the lease
 PATIENCE = 30.0
 
 Dial = Callable[[str], AbstractAsyncContextManager[Stream]]
@@ -91,6 +92,7 @@ class Session:
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
         attempts.may_publish = self._lease.is_held
+        attempts.hurry = self._hurry.set
 
     @property
     def timers(self) -> Timers:
@@ -149,6 +151,8 @@ class Session:
         away = self._lease.boot() - self._lease.last_contact
         doublings = min(int(away / PATIENCE), 8)
         spread = min(LONGEST_SPREAD, self._lease.spread * 2**doublings)
+        if self._attempts.pushes:
+            spread = min(LIVE_SPREAD, spread)
         try:
             async with asyncio.timeout(spread * self._chance()):
                 await self._leaving.wait()
