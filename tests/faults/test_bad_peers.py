@@ -119,6 +119,7 @@ async def ask_and_ask(peer) -> None:
     with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
         while True:
             await peer.say(*results)
+            await asyncio.sleep(0.01)  # it is slow to read, it does not flood
 
 
 def beat(number: int, *attempts) -> Heartbeat:

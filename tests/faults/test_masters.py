@@ -64,7 +64,7 @@ async def test_m2_encodes_outlive_a_master_that_is_away_for_long(cluster, row):
 async def test_m3_results_that_were_committed_but_not_acknowledged(cluster_of, row):
     """SIGKILL between commit and result_ack, of STAGED and of PUBLISHED: sent again, answered
     ALREADY, committed once. Ten results at each death."""
-    fault = ("--at", "ffrtmp.master.session:Session._settle", "kill", "--when")
+    fault = ("--at", "ffrtmp.master.results:Results._acknowledge", "kill", "--when")
     async with cluster_of("--missed-heartbeats", "20", fault=[*fault, "Staged("]) as cluster:
         jobs = await cluster.submit_many(TIMES)
         async with floor_at(cluster.address, cluster.certs) as floor:

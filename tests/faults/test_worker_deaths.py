@@ -34,7 +34,7 @@ async def test_w3_a_host_that_loses_power_is_noticed(cluster, row):
     tested unscaled in tests/integration/test_silent_peer.py.
     """
     w1 = await cluster.worker("w1", proxied=True)
-    job_id = await cluster.submit("a.mkv", seconds=2)
+    job_id = await cluster.submit("a.mkv", seconds=5)
     await cluster.encodes(job_id)
     w2 = await cluster.worker("w2")
     w1.proxy.hold()

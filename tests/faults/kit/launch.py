@@ -16,7 +16,6 @@ import argparse
 import functools
 import importlib
 import inspect
-import os
 import signal
 import sys
 import threading
@@ -76,7 +75,8 @@ class Fall:
         if call < self._times:
             threading.Event().wait()
         if call == self._times:
-            os.kill(os.getpid(), self._number)
+            # To this very thread: else it may go on until another one has taken the signal.
+            signal.pthread_kill(threading.get_ident(), self._number)
 
 
 def break_at(place: str, fall: Fall, *, after: bool) -> None:
