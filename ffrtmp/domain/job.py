@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
-from ffrtmp.domain.retry import HEALTHY, Reason, decide
+from ffrtmp.domain.retry import BACKOFF_LONGEST, HEALTHY, Reason, decide
 
 REJECT_DELAY = timedelta(seconds=1)
 REJECTS = 20
@@ -209,9 +209,15 @@ def new_job(
     )
 
 
+def is_eligible(job: Job, now: datetime) -> bool:
+    """Nothing waits longer than the longest back-off: what seems to, was queued before the clock
+    was put back, and has waited."""
+    return not timedelta(0) < job.eligible_at - now <= BACKOFF_LONGEST
+
+
 def grant(job: Job, *, holder: Holder, now: datetime) -> Job:
     """QUEUED to LEASED. The fence rises here and nowhere else."""
-    if job.state is not JobState.QUEUED or job.eligible_at > now:
+    if job.state is not JobState.QUEUED or not is_eligible(job, now):
         raise IllegalTransition(job.job_id, "grant", job.state)
     if job.blocked_by is not None:
         raise IllegalTransition(job.job_id, "grant", f"blocked by worker {job.blocked_by.worker}")

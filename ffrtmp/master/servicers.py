@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+import grpc.aio
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ffrtmp.domain.errors import ProtocolViolation, WorkerDoesNotRead
 from ffrtmp.domain.facts import EnvelopeUnknown, Fact
 from ffrtmp.domain.messages import Event, Numbered
 from ffrtmp.master.master import Master
@@ -115,9 +118,13 @@ class WorkerServicer(WorkerServiceServicer):
         worker = peer_of(context).name
 
         async def send(commands: Sequence[Numbered]) -> None:
-            await context.write(
-                worker_pb.ConnectResponse(commands=[command_to_pb(each) for each in commands])
+            response = worker_pb.ConnectResponse(
+                commands=[command_to_pb(each) for each in commands]
             )
+            try:
+                await context.write(response)
+            except grpc.aio.InternalError:  # the connection broke in the middle of it
+                raise WorkerDoesNotRead(worker) from None
 
         events = _events(request_iterator, lambda n: self._observe(EnvelopeUnknown(worker, n)))
         await self._master.serve(worker=worker, address=context.peer(), events=events, send=send)
@@ -126,12 +133,23 @@ class WorkerServicer(WorkerServiceServicer):
 async def _events(
     requests: AsyncIterator[worker_pb.ConnectRequest], ignored: Callable[[int], None]
 ) -> AsyncIterator[Sequence[Event]]:
-    async for request in requests:
+    async for request in _readable(requests):
         found = events_from_pb(request)
         known = [event for event in found if event is not None]
         if len(known) < len(found):
             ignored(len(found) - len(known))
         yield known
+
+
+async def _readable(
+    requests: AsyncIterator[worker_pb.ConnectRequest],
+) -> AsyncIterator[worker_pb.ConnectRequest]:
+    """Raises ProtocolViolation: what came is no message of this service."""
+    try:
+        async for request in requests:
+            yield request
+    except DecodeError:
+        raise ProtocolViolation("a message that is no ConnectRequest") from None
 
 
 def _filter(request: pb.ListJobsRequest) -> JobFilter:

@@ -1,8 +1,12 @@
 """Named SQL, in PostgreSQL's words. It finds and locks rows; it knows no transition."""
 
+from datetime import timedelta
+
+from ffrtmp.domain.retry import BACKOFF_LONGEST
 from ffrtmp.store.codec import JOB_COLUMNS
 
 _COLUMNS = ", ".join(JOB_COLUMNS)
+LONGEST_WAIT = BACKOFF_LONGEST // timedelta(microseconds=1)
 _JOB = ", ".join(f"jobs.{name}" for name in JOB_COLUMNS)
 
 JOBS_BY_ID = f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ANY($1)"
@@ -21,11 +25,12 @@ TAKEN_TARGETS = (
 INSERT_CLASS = (
     "INSERT INTO classes (job_class, requirements) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 )
-# It never waits: what another master is about to grant is passed over. Materialised, so that no
+# As `domain.job.is_eligible`. It never waits: what another master is about to grant is passed over. Materialised, so that no
 # plan can run it twice and lock more than it returns.
 CLAIMABLE = (
     f"WITH claimed AS MATERIALIZED (SELECT {_COLUMNS} FROM jobs WHERE state = 'queued'"
-    " AND job_class = $1 AND blocked_by IS NULL AND eligible_time <= $2"
+    " AND job_class = $1 AND blocked_by IS NULL"
+    f" AND (eligible_time <= $2 OR eligible_time > $2 + {LONGEST_WAIT})"
     " ORDER BY rank, job_id LIMIT $3"
     f" FOR NO KEY UPDATE SKIP LOCKED) SELECT {_COLUMNS} FROM claimed ORDER BY rank, job_id"
 )

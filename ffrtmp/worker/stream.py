@@ -213,6 +213,8 @@ class Visit:
             _log.info("told to drain: no new work" if draining else "told to take work again")
 
     def _wait_longer(self) -> None:
+        if self._silence.expired():  # in this very moment: the stream is being left
+            return
         limit = self._lease.timers.ack_silence.total_seconds()
         self._silence.reschedule(asyncio.get_running_loop().time() + limit)
 

@@ -1,0 +1,285 @@
+"""A cluster of real processes: a master, workers, and a proxy in the path of each that wants one.
+
+Timers are scaled down by the master's own options. FFmpeg is real; a wrapper makes it read its
+source at its own rate, so that a job runs as long as its picture is and costs next to nothing.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+from google.protobuf.duration_pb2 import Duration
+
+from ffrtmp.client import Client
+from ffrtmp.v1 import admin_service_pb2 as admin_pb
+from ffrtmp.v1 import job_pb2
+from tests.faults.kit.history import History
+from tests.faults.kit.processes import Process, ffmpegs
+from tests.faults.kit.proxy import Proxy
+from tests.faults.kit.stores import StoreUnderTest
+from tests.faults.kit.waiting import until
+
+BEAT = 0.5
+LEASE = 3 * BEAT
+LOST = LEASE + 1.0
+"""Within this after its last heartbeat a worker's jobs are queued again."""
+READY = 15.0
+_READY = re.compile(r"master ready: gRPC on (\S+), HTTP on (\S+)")
+PACED = """#!/bin/sh
+# FFmpeg at the pace of its source; what it is started for is written down beside the media folder.
+# Outputs named `fast...` are not paced; `broken...` makes it fail by itself, `poison...` kills the
+# worker that started it.
+job=; for last; do [ "$last" = -progress ] && job=1; done
+[ -n "$job" ] || exec {ffmpeg} "$@"
+last=${{last#file:}}
+echo "$last" >> "${{last%/*}}/../ffmpeg.runs"
+case $last in
+*/.fast*) exec {ffmpeg} "$@" ;;
+*/.broken*) exec {ffmpeg} "$@" -no_such_option 1 ;;
+*/.poison*) read -r _ _ _ worker _ < /proc/$PPID/stat; kill -9 "$worker" ;;
+esac
+left=$#
+while [ $left -gt 0 ]; do
+    word=$1; shift
+    [ "$word" = -i ] && set -- "$@" -readrate 1 -readrate_initial_burst 0.05
+    set -- "$@" "$word"
+    left=$((left - 1))
+done
+exec {ffmpeg} "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What clusters have in common: certificates, FFmpeg, and a cache of what it can do."""
+
+    certs: Path
+    ffmpeg: Path
+    cache: Path
+
+
+def paced_ffmpeg(folder: Path) -> Path:
+    """The same bytes in every run, so that its encoders are tried only once."""
+    script = folder / "ffmpeg-paced"
+    script.write_text(PACED.format(ffmpeg=imageio_ffmpeg.get_ffmpeg_exe()))
+    script.chmod(0o755)
+    return script
+
+
+class Worker:
+    """One worker: its name, its place, and its present process."""
+
+    def __init__(self, cluster: "Cluster", name: str, slots: int, proxy: Proxy | None) -> None:
+        self._cluster = cluster
+        self.name = name
+        self.proxy = proxy
+        self._slots = slots
+        self.process: Process
+
+    def start(self, *fault: str, name: str = "") -> None:
+        """A new run of it, with the state that it left. `name`: of another state folder."""
+        cluster = self._cluster
+        self.process = Process(
+            [
+                *("worker", "--certs", str(cluster.certs / f"worker-{self.name}")),
+                *("--master", self.proxy.address if self.proxy else cluster.address),
+                *("--slots", str(self._slots), "--root", f"media={cluster.media}"),
+                *("--state-dir", str(cluster.folder / f"state{name}")),
+                *("--ffmpeg", str(cluster.site.ffmpeg)),
+            ],
+            cluster.folder / f"{self.name}{name}.log",
+            fault=fault,
+            environment={"XDG_CACHE_HOME": str(cluster.site.cache)},
+        )
+        cluster.processes.append(self.process)
+
+    @property
+    def log(self) -> str:
+        return self.process.log.read_text()
+
+    async def seen(self) -> admin_pb.Worker:
+        """As the master sees it."""
+        return await self._cluster.client.worker(self.name)
+
+    async def is_connected(self) -> bool:
+        async for worker in self._cluster.client.workers():
+            if worker.name == self.name:
+                return worker.state == admin_pb.WORKER_STATE_CONNECTED
+        return False
+
+    async def connected(self) -> "Worker":
+        await until(self.is_connected, READY, f"{self.name} connected: {self.log[-800:]}")
+        return self
+
+
+class Cluster:
+    """Put together by `running`."""
+
+    def __init__(self, folder: Path, site: Site, store: StoreUnderTest) -> None:
+        self.folder = folder
+        self.site = site
+        self.certs = site.certs
+        self.store = store
+        self.media = folder / "media"
+        self.address = "127.0.0.1:0"
+        self.master: Process
+        self.client: Client
+        self.processes: list[Process] = []
+        self._proxies: list[Proxy] = []
+        self.options: Sequence[str] = ()
+        self.media.mkdir(parents=True, exist_ok=True)
+
+    # -- the master -------------------------------------------------------------------------
+
+    def launch_master(self, *fault: str) -> Process:
+        """At the address of the one before."""
+        log = self.folder / "master.log"
+        return Process(
+            [
+                *("master", "--certs", str(self.certs / "master-m1")),
+                *("--listen", self.address, "--http", "127.0.0.1:0", *self.store.options),
+                *("--heartbeat-interval", "500ms", "--offer-ttl", "500ms", *self.options),
+            ],
+            log,
+            fault=fault,
+        )
+
+    async def start_master(self, *fault: str) -> None:
+        log = self.folder / "master.log"
+        told = len(log.read_text()) if log.exists() else 0
+        self.master = self.launch_master(*fault)
+        self.processes.append(self.master)
+        match = await until(
+            lambda: _READY.search(log.read_text()[told:]) or self.master.code is not None, READY
+        )
+        assert isinstance(match, re.Match), log.read_text()
+        self.address = match[1]
+
+    async def restart_master(self, *fault: str) -> None:
+        self.master.kill()
+        await self.start_master(*fault)
+
+    # -- workers ----------------------------------------------------------------------------
+
+    async def worker(self, name: str, *fault: str, slots: int = 1, proxied: bool = False) -> Worker:
+        """Starts one and returns when it is connected."""
+        proxy = Proxy(self.address) if proxied else None
+        if proxy is not None:
+            self._proxies.append(proxy)
+        worker = Worker(self, name, slots, proxy)
+        worker.start(*fault)
+        return await worker.connected()
+
+    # -- jobs -------------------------------------------------------------------------------
+
+    async def submit(self, *names: str, seconds: float = 600, overwrite: bool = False) -> str:
+        """A picture of that length to files of these names; returns the job's id."""
+        return (
+            await self.client.submit_message(spec_for(names, seconds, overwrite=overwrite))
+        ).job_id
+
+    async def submit_many(self, count: int, *, seconds: float = 600, name: str = "n") -> list[str]:
+        specs = [spec_for([f"{name}{number}.mkv"], seconds) for number in range(count)]
+        return [job.job_id for job in await self.client.submit_many(specs)]
+
+    async def history(self, job_id: str) -> History:
+        return History(await self.client.get(job_id))
+
+    async def reaches(self, job_id: str, *states: str, seconds: float = READY) -> History:
+        """Returns when the job is in one of the states."""
+
+        async def there() -> History | None:
+            history = await self.history(job_id)
+            return history if history.state in states else None
+
+        try:
+            return await until(there, seconds, f"{job_id} to {states}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {await self.history(job_id)}") from None
+
+    async def encodes(self, job_id: str) -> History:
+        """Returns when it runs and its FFmpeg does."""
+        history = await self.reaches(job_id, "RUNNING")
+        await until(lambda: ffmpegs(job_id), READY, f"FFmpeg of {job_id}")
+        return history
+
+    async def happens(self, job_id: str, cause: str, seconds: float, *, times: int = 1) -> History:
+        """Returns when that has happened to the job so often."""
+
+        async def there() -> History | None:
+            history = await self.history(job_id)
+            return history if history.causes.count(cause) >= times else None
+
+        try:
+            return await until(there, seconds, f"{job_id} {cause}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {await self.history(job_id)}") from None
+
+    async def succeeds(self, job_id: str, seconds: float = READY) -> History:
+        """Once, with the bytes of the manifest under its name; this attempt left nothing else: what
+        a dead worker staged is swept after a day, or when it is back."""
+        history = await self.reaches(job_id, "SUCCEEDED", "FAILED", "CANCELLED", seconds=seconds)
+        assert history.state == "SUCCEEDED", history
+        history.check()
+        for file in history.job.files:
+            path = self.media / file.path.removeprefix("media:")
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256, history
+        last = f"{job_id}.{history.job.fence}."
+        await until(lambda: not self.leftovers(last), READY, f"leftovers of {history}")
+        return history
+
+    def leftovers(self, name: str) -> list[str]:
+        """Staged files with this in their name."""
+        return [path.name for path in self.media.rglob(f".*{name}*")]
+
+    def runs(self, job_id: str) -> int:
+        """How often FFmpeg was started for it."""
+        log = self.folder / "ffmpeg.runs"
+        return log.read_text().count(f".{job_id}.") if log.exists() else 0
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.end()
+        for proxy in self._proxies:
+            proxy.close()
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, site: Site, store: StoreUnderTest, *options: str, fault: Sequence[str] = ()
+) -> AsyncIterator[Cluster]:
+    """A master with these options, and a client of it; workers are started by the test."""
+    cluster = Cluster(folder, site, store)
+    cluster.options = options
+    try:
+        await cluster.start_master(*fault)
+        async with Client.open(cluster.address, site.certs / "admin-me", patience=READY) as client:
+            cluster.client = client
+            yield cluster
+    finally:
+        cluster.end()
+        shutil.rmtree(cluster.media, ignore_errors=True)
+
+
+def spec_for(
+    names: Sequence[str], seconds: float = 600, *, overwrite: bool = False
+) -> job_pb2.JobSpec:
+    """A tiny generated picture of that length, to files of these names."""
+    length = Duration()
+    length.FromMilliseconds(round(seconds * 1000))
+    source = job_pb2.TestSource(
+        width=64, height=48, frame_rate=job_pb2.FrameRate(numerator=25), duration=length
+    )
+    video = job_pb2.VideoSettings(speed=job_pb2.SPEED_FASTEST)
+    return job_pb2.JobSpec(
+        input=job_pb2.Input(test_source=source),
+        outputs=[job_pb2.Output(path=f"media:{name}", video=video) for name in names],
+        overwrite=overwrite,
+    )

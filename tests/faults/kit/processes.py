@@ -1,0 +1,102 @@
+"""Processes that can be killed, frozen and thawed, and finding those that they started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.faults.kit import launch
+
+LAUNCH = str(Path(launch.__file__).resolve())
+
+
+class Process:
+    """One `ffrtmp` process. It ends with the test run, however that ends."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        *,
+        fault: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        start = [LAUNCH, *fault, "--"] if fault else ["-m", "ffrtmp"]
+        self.log = log
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, *start, *arguments, "--stop-at-eof"],
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=file,
+                env=_environment() | dict(environment or {}),
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """As of Popen.returncode; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def is_frozen(self) -> bool:
+        return _state_of(self.pid) == "T"
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and gone when it returns."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def end(self) -> None:
+        """At the end of a test: as gently as is quick."""
+        if self.code is None:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGKILL)
+            self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+
+def _environment() -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if not name.startswith("FFRTMP_")}
+
+
+def _state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def ffmpegs(text: str) -> list[int]:
+    """Pids of the FFmpeg processes whose command line holds `text`: a job's id, a folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            program = (folder / "exe").readlink().name
+            if text in line and program.startswith("ffmpeg") and _state_of(int(folder.name)) != "Z":
+                found.append(int(folder.name))
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,18 @@
+"""The stores that a row runs on: how a master is told of one."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StoreUnderTest:
+    """`address`: what `--store` takes. It is empty at first."""
+
+    address: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return "sqlite" if self.address.startswith("sqlite:") else "postgres"
+
+    @property
+    def options(self) -> list[str]:
+        return ["--store", self.address]

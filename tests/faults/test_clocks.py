@@ -1,0 +1,110 @@
+"""Wall clocks that are wrong or jump, and machines that sleep: no lease is decided by a wall clock."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from ffrtmp.domain.messages import Welcome
+from ffrtmp.domain.timers import Timers
+from ffrtmp.worker.session import Lease
+from tests.faults.kit import sleepy_guard
+from tests.faults.kit.cluster import LEASE
+from tests.faults.kit.waiting import until
+from datetime import timedelta
+
+DAY, HOUR = 86400, 3600
+TIMES = 10
+SUSPENDED = 600.0
+NOT_SHOWN = (
+    "the clock is put off where ffrtmp reads it (ffrtmp/clock.py); what TLS, SQLite and the kernel "
+    "make of the wall clock is not shown"
+)
+
+
+async def test_c1_a_workers_wall_clock_does_not_matter(cluster, row):
+    """Worker wall clock a day ahead, and a day behind: no effect on leases. Ten jobs that run for
+    more than three leases: none lost, none charged."""
+    row.substitutes(NOT_SHOWN)
+    for name, off in (("w1", DAY), ("w2", -DAY)):
+        await cluster.worker(name, "--clock", str(off), slots=TIMES // 2)
+    jobs = await cluster.submit_many(TIMES, seconds=3.2 * LEASE)
+    for job_id in jobs:
+        history = await cluster.succeeds(job_id)
+        assert history.causes == ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
+
+
+async def test_c2_a_masters_wall_clock_may_jump(cluster_of, row):
+    """Master wall clock jumps an hour ahead, and is two hours behind after a restart: no effect on
+    leases; ten jobs run on uncharged, and what waited is done after them."""
+    row.substitutes(NOT_SHOWN)
+    async with cluster_of(fault=["--clock", str(HOUR)]) as cluster:
+        w1 = await cluster.worker("w1", slots=TIMES)
+        jobs = await cluster.submit_many(TIMES, seconds=16)
+        for job_id in jobs:
+            await cluster.encodes(job_id)
+        waits = await cluster.submit("waits.mkv", seconds=0.2)
+        cluster.master.send(signal.SIGUSR2)
+        await renewed(w1, 4)
+        await cluster.restart_master("--clock", str(-HOUR))
+        await w1.connected()
+        await renewed(w1, 4)
+        for job_id in jobs:
+            history = await cluster.succeeds(job_id, 30)
+            assert history.causes == ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
+        with row.within(2.0):
+            await cluster.succeeds(waits)
+
+
+async def renewed(worker, times: int) -> None:
+    """Returns after so many heartbeats."""
+    for _ in range(times):
+        before = (await worker.seen()).heartbeat_time
+
+        async def is_later(before=before) -> bool:
+            return (await worker.seen()).heartbeat_time != before
+
+        await until(is_later, 15)
+
+
+async def test_c4_what_slept_through_its_deadline_is_killed_at_once(row):
+    """Worker suspended for 10 minutes (the clock of guard and lease is an argument): the boot-time
+    clock went on; on resume the guard kills FFmpeg before anything is said, the lease is over."""
+    row.substitutes("nothing is really suspended: CLOCK_BOOTTIME jumps by 10 minutes for the guard")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+        guard = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(Path(sleepy_guard.__file__)), str(SUSPENDED), *sleeper),
+            stdin=theirs.fileno(),
+        )
+        theirs.close()
+        now = sleepy_guard.guard.boot_seconds()
+        ours.send(f"deadline {now + SUSPENDED / 2}\n".encode())
+        child = await until(lambda: children(guard.pid), 5)
+        guard.send_signal(signal.SIGUSR2)
+        with row.within(1.0):
+            await until(lambda: not alive(child), 5)
+        assert b"fenced" in ours.recv(256)
+        await guard.wait()
+    clock = [now]
+    lease = Lease(lambda: clock[0])
+    lease.open(Welcome(epoch=1, timers=Timers(), reconnect_spread=timedelta(seconds=1)), now)
+    assert lease.is_held()
+    clock[0] += SUSPENDED
+    assert not lease.is_held()
+
+
+def children(pid: int) -> int:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(text[0]) if text else 0
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
