@@ -6,7 +6,7 @@ and writes its progress to standard output.
 
 from collections.abc import Sequence
 
-from ffrtmp.domain.spec import AudioCodec, Container, Speed, TestSource
+from ffrtmp.domain.spec import AudioCodec, Container, Speed
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, Plan, VideoPlan
 
 KEYFRAME_SECONDS = 4
@@ -47,16 +47,19 @@ def build_argv(plan: Plan, *, ffmpeg: str, source: str | None, targets: Sequence
     """`source` (None for a generated one) and `targets` are absolute local paths."""
     argv = [ffmpeg, "-nostdin", "-hide_banner", "-y", "-xerror", "-v", "level+info"]
     argv += ["-progress", "pipe:1", "-stats_period", "0.5", "-nostats"]
-    argv += _source(plan.source.test_source, source)
+    argv += _source(plan, source)
     generated = source is None
     for output, target in zip(plan.outputs, targets, strict=True):
         argv += _output(output, target, generated=generated)
     return argv
 
 
-def _source(test: TestSource | None, path: str | None) -> list[str]:
-    if test is None or path is not None:
-        return ["-protocol_whitelist", "file", "-i", f"file:{path}"]
+def _source(plan: Plan, path: str | None) -> list[str]:
+    if path is not None:
+        reader = ["-f", plan.reader] if plan.reader else []
+        return ["-protocol_whitelist", "file", *reader, "-i", f"file:{path}"]
+    test = plan.source.test_source
+    assert test is not None
     seconds = f"{test.duration.total_seconds():g}"
     picture = f"testsrc2=size={test.width}x{test.height}:rate={test.frame_rate}:duration={seconds}"
     tone = f"sine=frequency=440:sample_rate=48000:duration={seconds}"

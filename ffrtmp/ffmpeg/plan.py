@@ -22,6 +22,7 @@ from ffrtmp.domain.spec import (
     VideoCodec,
     VideoSettings,
 )
+from ffrtmp.ffmpeg.formats import reader
 from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
 
 
@@ -66,11 +67,13 @@ class OutputPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`duration`: of the source, in seconds; what progress counts towards."""
+    """`duration`: of the source, in seconds; what progress counts towards. `reader`: of its format,
+    as FFmpeg names it; empty lets FFmpeg guess."""
 
     source: Input
     outputs: tuple[OutputPlan, ...]
     duration: float
+    reader: str = ""
 
 
 def plan(spec: JobSpec, source: MediaInfo | None, encoders: Mapping[str, str]) -> Plan:
@@ -85,6 +88,7 @@ def plan(spec: JobSpec, source: MediaInfo | None, encoders: Mapping[str, str]) -
         source=spec.input,
         outputs=tuple(_plan_output(output, source, encoders) for output in spec.outputs),
         duration=source.duration,
+        reader=reader(source.format_name),
     )
 
 
@@ -109,7 +113,7 @@ def generated(source: TestSource) -> MediaInfo:
         index=1, kind=Kind.AUDIO, codec="pcm", packets=1, start=0.0, end=seconds, channels=1
     )
     return MediaInfo(
-        size=0, format_name="generated", declared_duration=seconds, streams=(picture, tone)
+        size=0, format_name="lavfi", declared_duration=seconds, streams=(picture, tone)
     )
 
 

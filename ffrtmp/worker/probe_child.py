@@ -20,6 +20,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from ffrtmp.domain.spec import FrameRate
+from ffrtmp.ffmpeg.formats import allowed
 from ffrtmp.ffmpeg.media import SQUARE, Kind, MediaInfo, StreamInfo
 
 CPU_SECONDS = 600
@@ -34,6 +35,7 @@ DECODERS = {
     "libvorbis": "vorbis",
     "mp3float": "mp3",
 }
+NOT_READ = "not one of the formats that are read here, which are single media files"
 KINDS = {"video": Kind.VIDEO, "audio": Kind.AUDIO}
 
 
@@ -99,7 +101,8 @@ class _Turn:
 
 def probe(path: str) -> MediaInfo:
     """Raises av.FFmpegError, OSError."""
-    options = {"protocol_whitelist": "file"}
+    formats = ",".join(allowed(path))
+    options = {"protocol_whitelist": "file", "format_whitelist": formats}
     with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
         packets = {stream.index: _Packets(stream) for stream in container.streams}
         turns = {stream.index: _Turn() for stream in container.streams.video}
@@ -172,6 +175,8 @@ def main() -> None:
     for path in sys.argv[1:]:
         try:
             answer: dict[str, object] = {"media": probe(path)}
+        except av.ArgumentError:
+            answer = {"error": NOT_READ}
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             answer = {"error": getattr(error, "strerror", None) or str(error) or repr(error)}
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
