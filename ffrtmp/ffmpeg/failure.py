@@ -23,30 +23,39 @@ _PATTERNS = (
     ),
 )
 _RULES = tuple((reason, re.compile(pattern)) for reason, pattern in _PATTERNS)
+_STOPPED = re.compile(r"(?:\[\w+\] )?Exiting normally, received signal (\d{1,2})\.")
 _FATAL = re.compile(r"\[(fatal|error)\]|\] \[(fatal|error)\]")
 
 
 def classify(exit_code: int, log: Sequence[str]) -> Failure:
     """`exit_code` as of `Popen.returncode`: negative for a signal, which was not ours."""
     tail = tuple(log[-TAIL_LINES:])
-    if exit_code in {-signal.SIGKILL, -signal.SIGBUS}:
-        name = signal.Signals(-exit_code).name
-        reason, message = Reason.RESOURCE_MEMORY, f"FFmpeg was ended by {name}, not by us"
+    if (number := _signal_of_a_stranger(exit_code, log)) is not None:
+        message = f"FFmpeg was ended by {number.name}, not by us: out of memory, or a stranger"
         return Failure(
-            reason=reason,
-            message=f"{message}: out of memory, or a stranger",
-            exit_code=exit_code,
-            log_tail=tail,
+            reason=Reason.RESOURCE_MEMORY, message=message, exit_code=exit_code, log_tail=tail
         )
     errors = [line for line in log if _FATAL.search(line)] or list(tail[-1:])
     reason, line = _reason_of(errors)
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    what = "the input cannot be decoded" if reason is Reason.INPUT_BAD else "FFmpeg failed"
     return Failure(
         reason=reason,
-        message=f"FFmpeg failed ({how}): {_plain(line)}",
+        message=f"{what} ({how}): {_plain(line)}",
         exit_code=exit_code,
         log_tail=tail,
     )
+
+
+def _signal_of_a_stranger(exit_code: int, log: Sequence[str]) -> signal.Signals | None:
+    """FFmpeg catches the polite signals, writes a valid short file, and ends with a code of its
+    own: only its words tell."""
+    if exit_code in {-signal.SIGKILL, -signal.SIGBUS, -signal.SIGINT, -signal.SIGTERM}:
+        return signal.Signals(-exit_code)
+    for line in log:
+        if match := _STOPPED.match(line):
+            return signal.Signals(int(match[1]))
+    return None
 
 
 def _reason_of(errors: Sequence[str]) -> tuple[Reason, str]:

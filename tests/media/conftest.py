@@ -1,6 +1,7 @@
 """A runner over one root, with the real FFmpeg, and clips made by it."""
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import imageio_ffmpeg
 import pytest
 
 from ffrtmp.domain.job import Failure, Manifest
+from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output
 from ffrtmp.ffmpeg.capabilities import all_candidates, choose_encoders
@@ -45,18 +47,21 @@ class Site:
     def __init__(self, root: Path, ffmpeg: str = FFMPEG) -> None:
         root.mkdir(exist_ok=True)
         self.root = root
+        self.report: Callable[[Progress], None] = lambda _: None
         tools = Tools(ffmpeg=ffmpeg, version="9", encoders=choose_encoders(all_candidates()))
         self.runner = Runner(roots=Roots({"media": root}), tools=tools)
 
-    def job(self, source: str | Input, *targets: str, **settings: object) -> JobSpec:
+    def job(self, source: str | Input, *targets: str | Output, **settings: object) -> JobSpec:
         if isinstance(source, str):
             source = Input(path=media(source))
-        outputs = tuple(Output(path=media(target)) for target in targets)
+        outputs = tuple(
+            Output(path=media(target)) if isinstance(target, str) else target for target in targets
+        )
         return replace(expand(JobSpec(input=source, outputs=outputs)), **settings)
 
     async def transcode(self, spec: JobSpec) -> Manifest:
         """All that a worker does of a job, the master's commit left out."""
-        manifest = await self.runner.encode(KEY, spec, lambda _: None)
+        manifest = await self.runner.encode(KEY, spec, self.report)
         await self.runner.publish(KEY, spec, manifest)
         return manifest
 
@@ -66,8 +71,11 @@ class Site:
         with pytest.raises(AttemptFailed) as caught:
             await self.transcode(spec)
         assert self.contents(spec) == before
-        assert list(self.root.rglob("*.part*")) == []
+        assert not [name for name in self.names() if ".part" in name]
         return caught.value.failure
+
+    def names(self) -> list[str]:
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*"))
 
     def contents(self, spec: JobSpec) -> list[bytes | None]:
         paths = [self.root / target.path for target in spec.targets]
