@@ -82,12 +82,23 @@ def _video(video: VideoPlan) -> list[str]:
     if video.encoder is None:
         return ["-c:v", "copy"]
     argv = ["-c:v", video.encoder, *_quality(video), *_effort(video)]
-    if video.scaled:
-        argv += ["-vf", f"scale={video.width}:{video.height}:flags=bicubic,setsar=1"]
+    if filters := _filters(video):
+        argv += ["-vf", ",".join(filters)]
     argv += ["-pix_fmt", video.pixel_format, *_timing(video)]
     if video.encoder == "libx265":
         argv += ["-tag:v", "hvc1"]  # Apple's players open no other
     return argv
+
+
+def _filters(video: VideoPlan) -> list[str]:
+    """A new rate is made by the filter: `-r` starts at the file's first sound, adds frames at the
+    end, and takes others than the nearest in time."""
+    filters = []
+    if video.settings.frame_rate is not None:
+        filters.append(f"fps={video.settings.frame_rate}")
+    if video.scaled:
+        filters += [f"scale={video.width}:{video.height}:flags=bicubic", "setsar=1"]
+    return filters
 
 
 def _quality(video: VideoPlan) -> list[str]:
@@ -121,7 +132,7 @@ def _timing(video: VideoPlan) -> list[str]:
     per_second = rate.numerator / rate.denominator if rate else DEFAULT_RATE
     keyframes = ["-g", str(max(1, round(per_second * KEYFRAME_SECONDS)))]
     if video.settings.frame_rate is not None:
-        return [*keyframes, "-r", str(video.settings.frame_rate), "-fps_mode", "cfr"]
+        return [*keyframes, "-fps_mode", "passthrough"]
     return [*keyframes, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
 
 
