@@ -26,6 +26,8 @@ LENGTH_SHARE = 0.001
 FRAME_SHARE = 0.002
 SOUND_SECONDS = 0.1
 OFFSET_SECONDS = 0.04
+SOUND_FRAME = 1024
+LOW_SAMPLE_RATE = 32_000
 GAP_SECONDS = 1.0
 TRUNCATED_SHARE = 0.98
 TRUNCATED_SECONDS = 1.0
@@ -102,11 +104,16 @@ def _picture(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
         problems.append(
             Problem("V2 size", f"{plan.width}x{plan.height}", f"{found.width}x{found.height}")
         )
-    if plan.encoder is not None and found.pixel_format != plan.pixel_format:
+    if plan.encoder is not None and _depth(found.pixel_format) != plan.pixel_format:
         problems.append(Problem("V2 pixel format", plan.pixel_format, found.pixel_format))
     if not found.starts_with_key:
         problems.append(Problem("V2 first picture", "a keyframe", "none"))
     return problems + _frames(plan, found)
+
+
+def _depth(pixel_format: str) -> str:
+    """`yuvj420p` is yuv420p of full range, which is kept where the source has it."""
+    return pixel_format.replace("yuvj", "yuv")
 
 
 def _frames(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
@@ -131,7 +138,7 @@ def _sound(plan: AudioPlan, found: StreamInfo) -> list[Problem]:
     codec = plan.source.codec if plan.encoder is None else _name(plan.settings.codec)
     if found.codec != codec:
         problems.append(Problem("V2 audio codec", codec, found.codec))
-    slack = max(SOUND_SECONDS, plan.duration * LENGTH_SHARE)
+    slack = max(SOUND_SECONDS, 2 * _sound_frame(found), plan.duration * LENGTH_SHARE)
     if abs(found.duration - plan.duration) > slack:
         problems.append(_length("audio", plan.duration, slack, found.duration))
     if found.largest_gap > max(GAP_SECONDS, plan.source.largest_gap + slack):
@@ -148,9 +155,16 @@ def _offset(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
     before = (plan.audio.source.start or 0.0) - (plan.video.source.start or 0.0)
     after = (found.audio.start or 0.0) - (found.video.start or 0.0)
     slack = OFFSET_SECONDS + _frame_seconds(plan.video)
+    if found.audio.sample_rate < LOW_SAMPLE_RATE:  # the encoder's lead-in is as long as a frame
+        slack += _sound_frame(found.audio)
     if abs(after - before) > slack:
         return [Problem("V3 sound offset", f"{before:+.3f} s +- {slack:.3f} s", f"{after:+.3f} s")]
     return []
+
+
+def _sound_frame(found: StreamInfo) -> float:
+    """Of the longest frame that is usual, AAC's."""
+    return SOUND_FRAME / found.sample_rate if found.sample_rate else 0.0
 
 
 def _frame_seconds(plan: VideoPlan) -> float:
