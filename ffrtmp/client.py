@@ -161,6 +161,18 @@ class Client:
         response = await self._call(lambda: self._admin.GetWorker(request, timeout=CALL_SECONDS))
         return response.worker
 
+    async def drain_worker(self, name: str) -> admin_pb.Worker:
+        """No new work for it, until `resume_worker`. Idempotent. Raises WorkerNotFound."""
+        request = admin_pb.DrainWorkerRequest(name=name)
+        response = await self._call(lambda: self._admin.DrainWorker(request, timeout=CALL_SECONDS))
+        return response.worker
+
+    async def resume_worker(self, name: str) -> admin_pb.Worker:
+        """Ends drain and quarantine. Idempotent. Raises WorkerNotFound."""
+        request = admin_pb.ResumeWorkerRequest(name=name)
+        response = await self._call(lambda: self._admin.ResumeWorker(request, timeout=CALL_SECONDS))
+        return response.worker
+
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Tries again while the master cannot be reached; every call here is idempotent."""
         loop = asyncio.get_running_loop()

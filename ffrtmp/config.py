@@ -114,6 +114,18 @@ def _check_address(name: str, address: str) -> None:
         raise SettingError.of(name, address, "write HOST:PORT, for example 127.0.0.1:7443")
 
 
+def split_addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Given again and again, or with commas between."""
+    return tuple(part for text in texts for part in text.split(",") if part)
+
+
+def _check_addresses(addresses: tuple[str, ...]) -> None:
+    if not addresses:
+        raise SettingError.of("master", "", "write HOST:PORT, for example 127.0.0.1:7443")
+    for address in addresses:
+        _check_address("master", address)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterSettings:
@@ -187,10 +199,7 @@ class WorkerSettings:
     """Stop when standard input is closed: whoever started this process is gone."""
 
     def __post_init__(self) -> None:
-        if not self.addresses:
-            raise SettingError.of("master", "", "write HOST:PORT, for example 127.0.0.1:7443")
-        for address in self.addresses:
-            _check_address("master", address)
+        _check_addresses(self.addresses)
         if not self.roots:
             raise SettingError.of("root", "", "write NAME=DIR, for example media=/mnt/media")
         if self.slots < 0:
@@ -201,7 +210,7 @@ class WorkerSettings:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        return tuple(part for text in self.master for part in text.split(",") if part)
+        return split_addresses(self.master)
 
     @property
     def roots(self) -> dict[str, Path]:
@@ -272,14 +281,59 @@ class UpSettings:
         return self.slots or max(1, (os.cpu_count() or 1) // self.workers)
 
 
-MOST_WORKERS = 64
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateSettings:
+    """Options of `ffrtmp simulate`. Simulated workers have one root, called `sim`."""
 
-Settings = MasterSettings | WorkerSettings | ClientSettings | UpSettings
+    ca: Path
+    """The CA's folder: each simulated worker gets a certificate of its own from it."""
+    master: Names
+    """HOST:PORT of a master; give it again, or with commas, for several."""
+    workers: int = 10
+    """How many workers to simulate, at most 9999."""
+    slots: int = 1
+    """Attempts at once on each of them."""
+    pace: float = 1.0
+    """Real seconds that an encode takes for each second of its generated source; 0: no time."""
+    ledger: Path | None = None
+    """Append what each of them does to this file, a line of JSON each."""
+    state_dir: Path | None = None
+    """The state folder: results wait in its folders worker-NAME. Default: the user's."""
+    log_format: str = "text"
+    """How to log on standard error: text or json."""
+    stop_at_eof: Annotated[bool, Parameter(negative=())] = False
+    """Stop when standard input is closed: whoever started this process is gone."""
+
+    def __post_init__(self) -> None:
+        _check_addresses(self.addresses)
+        if not 1 <= self.workers <= MOST_SIMULATED:
+            raise SettingError.of("workers", self.workers, f"1 to {MOST_SIMULATED}")
+        if self.slots < 1:
+            raise SettingError.of("slots", self.slots, "at least 1")
+        if self.pace < 0:
+            raise SettingError.of("pace", self.pace, "0 or more")
+        _check_log_format(self.log_format)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return split_addresses(self.master)
+
+    def state_path(self, name: str) -> Path:
+        """Of the worker called `name`."""
+        return (self.state_dir or state_dir()) / f"worker-{name}"
+
+
+MOST_WORKERS = 64
+MOST_SIMULATED = 9999
+
+Settings = MasterSettings | WorkerSettings | ClientSettings | UpSettings | SimulateSettings
 SECTIONS: Mapping[str, type[Settings]] = {
     "master": MasterSettings,
     "worker": WorkerSettings,
     "client": ClientSettings,
     "up": UpSettings,
+    "simulate": SimulateSettings,
 }
 """Sections of the TOML file."""
 

@@ -35,9 +35,10 @@ app = App(
 app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
 app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
 app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch and cancel jobs.")
-app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers.")
+app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain them.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
+app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
 app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.paths import to_local, to_media
 from ffrtmp.config import Duration, parse_duration
+from ffrtmp.domain.live import is_url, shown
 from ffrtmp.domain.spec import (
     AudioCodec,
     AudioSettings,
@@ -22,6 +23,7 @@ from ffrtmp.domain.spec import (
     Output,
     Priority,
     Queue,
+    Restart,
     Speed,
     TestSource,
     VideoCodec,
@@ -47,7 +49,7 @@ class Wish:
     overwrite: Annotated[bool, Parameter(negative=())] = False
     """Replace the output if it exists."""
     container: Container | None = None
-    """The file format. Default: what the output's ending says."""
+    """The file format. Default: what the output's ending or the URL says."""
     video: VideoCodec | None = None
     """Codec of the picture; copy leaves it as it is, none leaves it out."""
     size: str = ""
@@ -68,6 +70,8 @@ class Wish:
     """Bits a second of the sound, for example 128k."""
     timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
     """Give up an attempt after this long."""
+    restart: int = 0
+    """Only for a live push: start it again after a failure, so often at most. Default: never."""
     queue: Queue = Queue.DEFAULT
     """live, default or batch."""
     priority: Priority = Priority.NORMAL
@@ -75,8 +79,10 @@ class Wish:
 
     def spec(self, source: str, target: str, roots: Mapping[str, Path]) -> JobSpec:
         """The job to submit. Raises UserError and InvalidSpec; local files are looked at first."""
+        live = is_url(target)
         output = Output(
-            path=to_media(target, roots),
+            path=None if live else to_media(target, roots),
+            url=target if live else "",
             container=self.container,
             preset=self.preset,
             video=self._video(),
@@ -89,6 +95,7 @@ class Wish:
             timeout=self.timeout,
             queue=self.queue,
             priority=self.priority,
+            restart=Restart(on_failure=self.restart) if self.restart else None,
         )
         expand(spec)  # what the master would refuse is refused here, before anything starts
         look_at_files(spec, roots)
@@ -115,6 +122,10 @@ class Wish:
 
 
 def _input(source: str, roots: Mapping[str, Path]) -> Input:
+    if is_url(source):
+        raise UserError(
+            f"input {shown(source)}: only files and generated sources are read, no URLs"
+        )
     if not source.startswith("test:") or Path(source).exists():
         return Input(path=to_media(source, roots))
     match = _TEST.fullmatch(source)
@@ -141,7 +152,7 @@ def look_at_files(spec: JobSpec, roots: Mapping[str, Path]) -> None:
     """Refuses at once what can be seen from here. Raises UserError."""
     if spec.input.path is not None:
         _look_at_input(to_local(spec.input.path, roots), spec.input.path)
-    for target in spec.targets:
+    for target in spec.paths:
         local = to_local(target, roots)
         if local is not None and local.exists() and not spec.overwrite:
             raise UserError(f"{local} exists already: give --overwrite to replace it")

@@ -144,11 +144,17 @@ def speed_of(progress: job_pb2.AttemptProgress) -> str:
     )
 
 
+def targets_of(job: job_pb2.Job) -> str:
+    return ", ".join(output.path or output.url for output in job.spec.outputs)
+
+
 def _say_end(job: job_pb2.Job) -> None:
     state = JOB_STATES.from_wire(job.state)
     if state is JobState.SUCCEEDED:
         for file in job.files:
             print(f"{file.path}  {file.size} bytes  sha256 {file.sha256[:16]}...")
+        if not job.files:
+            print(f"all was sent to {targets_of(job)}")
         return
     if job.HasField("failure"):
         for line in job.failure.log_tail:

@@ -12,7 +12,14 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.errors import Exit, UserError
-from ffrtmp.cli.follow import event_line, follow, percent_of, print_json, speed_of
+from ffrtmp.cli.follow import (
+    event_line,
+    follow,
+    percent_of,
+    print_json,
+    speed_of,
+    targets_of,
+)
 from ffrtmp.cli.table import Table
 from ffrtmp.cli.target import Target, require_target
 from ffrtmp.client import Client
@@ -57,7 +64,8 @@ def submit(
     source
         A local file, ROOT:PATH, or a generated picture: test:WIDTHxHEIGHT@RATE:TIME.
     target
-        A local file or ROOT:PATH; its ending says the format.
+        A local file or ROOT:PATH, whose ending says the format; or a server to push to at the
+        input's own rate: rtmp://HOST/APP/KEY, rtmps://..., srt://HOST:PORT.
     spec
         A file (- for standard input) with one JobSpec a line in the protobuf JSON mapping.
     key
@@ -146,11 +154,15 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
 
 
 def _show(job: job_pb2.Job) -> None:
-    targets = ", ".join(output.path for output in job.spec.outputs)
+    targets = targets_of(job)
     print(f"job {job.job_id}: {_state(job)}, {_source(job)} to {targets}")
     print(f"  {job.attempts} attempts, {job.charged} charged")
     if job.HasField("failure"):
         print(f"  {job.failure.message}")
+    if job.unschedulable_reason:
+        print(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
+    if job.blocked_by:
+        print(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
         print(f"  {file.path}  {file.size} bytes  sha256 {file.sha256}")
 
@@ -185,7 +197,6 @@ def list_jobs(
                 print_json(job)
                 continue
             submitted = job.submit_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
-            outputs = ", ".join(output.path for output in job.spec.outputs)
             table.add(
                 job.job_id,
                 _state(job),
@@ -193,7 +204,7 @@ def list_jobs(
                 str(job.charged),
                 submitted,
                 _source(job),
-                outputs,
+                targets_of(job),
             )
         if not settings.json:
             table.print()

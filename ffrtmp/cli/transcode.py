@@ -1,4 +1,5 @@
-"""`ffrtmp transcode`: one file, on a running cluster or on one that lives as long as the job."""
+"""`ffrtmp transcode`: one file, or one live push, on a running cluster or on one that lives as long
+as the job."""
 
 import asyncio
 import signal
@@ -18,6 +19,7 @@ from ffrtmp.cli.follow import follow, print_json
 from ffrtmp.cli.target import Target, announce, find_target
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
+from ffrtmp.domain.live import is_url
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.v1.admin_service_pb2 import Worker
 
@@ -31,7 +33,7 @@ def transcode(
     wish: Wish | None = None,
     settings: ClientSettings | None = None,
 ) -> int:
-    """Transcode INPUT to OUTPUT and show how far it is.
+    """Transcode INPUT to OUTPUT, a file or a live server, and show how far it is.
 
     Uses the cluster that is configured or runs (`ffrtmp up`); without one, a private cluster that
     lives as long as the job. Ctrl-C cancels the job.
@@ -41,7 +43,8 @@ def transcode(
     source
         A local file, ROOT:PATH, or a generated picture: test:WIDTHxHEIGHT@RATE:TIME.
     target
-        A local file or ROOT:PATH; its ending says the format.
+        A local file or ROOT:PATH, whose ending says the format; or a server to push to at the
+        input's own rate: rtmp://HOST/APP/KEY, rtmps://..., srt://HOST:PORT.
     """
     return asyncio.run(_transcode(source, target, wish or Wish(), settings or ClientSettings()))
 
@@ -61,13 +64,13 @@ async def _transcode(source: str, target: str, wish: Wish, settings: ClientSetti
 
 def private_roots(source: str, target: str) -> dict[str, Path]:
     """The folders of input and output. Raises UserError."""
-    roots = {"out": Path(target).absolute().parent}
+    roots = {} if is_url(target) else {"out": Path(target).absolute().parent}
     if not source.startswith("test:") or Path(source).exists():
         roots["in"] = Path(source).absolute().parent
     for path in roots.values():
         if not path.is_dir():
             raise UserError(f"folder {path} does not exist: make it, or name another")
-    if roots.get("in") == roots["out"]:
+    if "out" in roots and roots.get("in") == roots["out"]:
         del roots["in"]
     return roots
 
@@ -78,7 +81,7 @@ async def _private(roots: dict[str, Path]) -> AsyncIterator[Target]:
         plan = Plan(
             folder=Path(folder),
             workers=1,
-            roots=roots,
+            roots=roots or {"none": Path(folder)},  # a worker has one, needed or not
             slots=1,
             listen="127.0.0.1:0",
             http="127.0.0.1:0",

@@ -1,10 +1,11 @@
-"""`ffrtmp workers`: list, get."""
+"""`ffrtmp workers`: list, get, drain, resume."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_json
@@ -17,7 +18,7 @@ from ffrtmp.v1 import admin_service_pb2 as pb
 
 GIB = 1 << 30
 
-workers = App(name="workers", help="Look at the workers.", help_on_error=False)
+workers = App(name="workers", help="Look at the workers, drain them.", help_on_error=False)
 
 
 def _with_client(settings: ClientSettings, work: Callable[[Client], Awaitable[int]]) -> int:
@@ -48,7 +49,7 @@ def list_workers(*, settings: ClientSettings | None = None) -> int:
                 _age(worker),
                 worker.capabilities.ffmpeg_version,
                 f"{worker.load.cpu_load:.1f}/{worker.capabilities.cpu_count}",
-                "; ".join(f"root {root.name} {root.reason}" for root in worker.refused_roots),
+                "; ".join(_problems(worker)),
             )
         if not settings.json:
             table.print()
@@ -81,6 +82,66 @@ def get(
     return _with_client(settings, work)
 
 
+@workers.command
+def drain(
+    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
+) -> int:
+    """Give a worker no new work; what it runs goes on. Stays so across restarts.
+
+    Parameters
+    ----------
+    name
+        The name in its certificate.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        worker = await client.drain_worker(name)
+        runs = f"{len(worker.attempts)} attempts run to their end"
+        return _tell(worker, f"worker {name} drains, {runs}", as_json=settings.json)
+
+    return _with_client(settings, work)
+
+
+@workers.command
+def resume(
+    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
+) -> int:
+    """Give a worker work again: ends its drain and its quarantine.
+
+    Parameters
+    ----------
+    name
+        The name in its certificate.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        worker = await client.resume_worker(name)
+        return _tell(worker, f"worker {name} takes work again", as_json=settings.json)
+
+    return _with_client(settings, work)
+
+
+def _tell(worker: pb.Worker, sentence: str, *, as_json: bool) -> int:
+    if as_json:
+        print_json(worker)
+    else:
+        print(sentence)
+    return Exit.DONE
+
+
+def _problems(worker: pb.Worker) -> list[str]:
+    problems = [f"root {root.name} {root.reason}" for root in worker.refused_roots]
+    if worker.HasField("quarantine_end_time"):
+        problems.append(f"no offers until {_time(worker.quarantine_end_time)} UTC")
+    return problems
+
+
+def _time(stamp: Timestamp) -> str:
+    return stamp.ToDatetime().strftime("%H:%M:%S")
+
+
 def _show(worker: pb.Worker) -> None:
     can = worker.capabilities
     print(f"worker {worker.name}: {_state(worker)}, heartbeat {_age(worker)}, {worker.address}")
@@ -94,6 +155,12 @@ def _show(worker: pb.Worker) -> None:
         disk = worker.load.disk_free.get(root.name, 0) / GIB
         verdict = f"NO WORK: it {refused[root.name]}" if root.name in refused else "good"
         print(f"  root {root.name}: {verdict}, {disk:.1f} GiB free")
+    if worker.draining:
+        print("  drains: no new work until `ffrtmp workers resume`")
+    if worker.HasField("quarantine_end_time"):
+        print(f"  quarantined: no offers until {_time(worker.quarantine_end_time)} UTC")
+    for loss in worker.losses:
+        print(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
     for attempt in worker.attempts:
         print(f"  runs {attempt.job_id}, attempt {attempt.fence}")
 

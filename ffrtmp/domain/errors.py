@@ -20,7 +20,9 @@ DomainError
         NewerGrant              granted anew, not yet accepted: ask again later
     NotAllowed                  the certificate's role does not permit the method
     ProtocolViolation           the peer broke the rules of the stream
+    HelloLate                   the stream was opened and nothing said; it may dial again
     WorkerDoesNotRead           its stream is closed; it may dial again
+    WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
     Unavailable                 cannot be done now; nothing was changed; try again
         StoreBusy               another process holds its lock
@@ -79,8 +81,16 @@ class IdempotencyMismatch(AlreadyExists):
 
 
 class TargetTaken(AlreadyExists):
-    def __init__(self, target: str, job_id: str) -> None:
-        super().__init__(f"target {target} already belongs to job {job_id}, which has not ended")
+    def __init__(self, target: str, job_id: str, *, stopping: bool = False) -> None:
+        """`stopping`: the job has ended, its last attempt is not known to have."""
+        if "://" in target:  # a live target: the hash of its key is nobody's business
+            target = target.rpartition("#")[0]
+        super().__init__(
+            f"target {target} is still held by job {job_id}: its last attempt is being stopped; "
+            "try again in a moment"
+            if stopping
+            else f"target {target} already belongs to job {job_id}, which has not ended"
+        )
 
 
 class NameTaken(AlreadyExists):
@@ -107,6 +117,7 @@ class Stale(DomainError):
 class StaleFence(Stale):
     def __init__(self, job_id: str, fence: int, current: int) -> None:
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
+        self.is_from_the_future = fence > current
 
 
 class StaleEpoch(Stale):
@@ -137,6 +148,16 @@ class ProtocolViolation(DomainError):
 class WorkerDoesNotRead(DomainError):
     def __init__(self, worker: str) -> None:
         super().__init__(f"worker {worker!r} does not read its stream: too many commands wait")
+
+
+class HelloLate(DomainError):
+    def __init__(self, worker: str, seconds: float) -> None:
+        super().__init__(f"worker {worker!r} said no hello in {seconds:g} s; dial again")
+
+
+class WorkerFloods(DomainError):
+    def __init__(self, worker: str) -> None:
+        super().__init__(f"worker {worker!r} sends more messages than this master takes")
 
 
 class SessionExpired(DomainError):

@@ -24,6 +24,7 @@ class JobEvent:
     reason: Reason | None = None
     detail: str = ""
     charged: int = 0
+    blocked_by: str = ""
     eligible_at: datetime | None = None
 
 
@@ -43,5 +44,6 @@ def event_of(job: Job) -> JobEvent:
         reason=job.failure.reason if failed and job.failure else None,
         detail=job.detail,
         charged=job.charged,
+        blocked_by=job.blocked_by.worker if job.blocked_by else "",
         eligible_at=job.eligible_at if waits else None,
     )

@@ -1,6 +1,7 @@
 """What happened, as values. The parts report facts; telemetry counts and writes them down."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from ffrtmp.domain.job import Job
 
@@ -34,6 +35,43 @@ class StreamRefused:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainChanged:
+    """An operator asked for it."""
+
+    worker: str
+    draining: bool
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerQuarantined:
+    """It lost too much: no offers until then. `jobs`: what it lost lately."""
+
+    worker: str
+    until: datetime
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MassLossBegan:
+    """So many sessions were lost at once that nobody is charged. `fleet`: how many there were."""
+
+    lost: int
+    fleet: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDisowned:
+    """A worker speaks of an attempt that it cannot have. `what`: unknown_job, future_fence or
+    another_worker."""
+
+    worker: str
+    job_id: str
+    fence: int
+    what: str
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimTook:
     """One pass of the dispatcher: how long, and how many jobs it granted."""
@@ -63,6 +101,10 @@ Fact = (
     | SessionOpened
     | SessionClosed
     | StreamRefused
+    | DrainChanged
+    | WorkerQuarantined
+    | MassLossBegan
+    | AttemptDisowned
     | ClaimTook
     | EnvelopeUnknown
     | StoreFailed

@@ -9,6 +9,10 @@ move raises `version` by one and names its cause, so that a job's events are its
 The fence rises at every grant and nowhere else; it names the attempt. A *live* write needs the
 job's fence, its holder and a held state. A *late* one (QUEUED, same fence, from the last holder)
 is accepted when it brings a result: the work is done, and the charge is taken back.
+
+An *exclusive* job (a live push) has nothing to stage and goes from RUNNING straight to SUCCEEDED.
+Taken from its holder without the holder's word that its FFmpeg is gone, it is *blocked*: it is not
+granted, and its targets are not free, until `unblock` says so.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,9 +23,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
-from ffrtmp.domain.retry import Reason, decide
+from ffrtmp.domain.retry import HEALTHY, Reason, decide
 
 REJECT_DELAY = timedelta(seconds=1)
+REJECTS = 20
+REJECTS_WITHIN = timedelta(minutes=10)
+UNSCHEDULABLE_DELAY = timedelta(minutes=1)
 
 
 class JobState(StrEnum):
@@ -50,6 +57,7 @@ class Cause(StrEnum):
     ADOPTED = "adopted"
     INHERITED = "inherited"
     CANCELLED = "cancelled"
+    UNBLOCKED = "unblocked"
 
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
@@ -71,6 +79,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
                 JobState.QUEUED,
                 JobState.RUNNING,  # inherited by a new incarnation
                 JobState.PUBLISHING,
+                JobState.SUCCEEDED,  # exclusive: there is nothing to publish
                 JobState.FAILED,
                 JobState.CANCELLED,
             }
@@ -125,7 +134,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The hot row. The spec lies apart (`NewJob.spec`): no rule here needs it."""
+    """The hot row. The spec lies apart (`NewJob.spec`): no rule here needs it.
+
+    `charged_on`: the worker of each charge. `restarts`: how many charged failures of FFmpeg a live
+    job is started again after. `blocked_by`: whose FFmpeg may still write an exclusive target.
+    """
 
     job_id: str
     state: JobState
@@ -140,6 +153,7 @@ class Job:
     fence: int = 0
     attempts: int = 0
     charged: int = 0
+    charged_on: tuple[str, ...] = ()
     resource_failures: int = 0
     refundable: bool = False
     holder: Holder | None = None
@@ -150,13 +164,37 @@ class Job:
     manifest: Manifest | None = None
     failure: Failure | None = None
     detail: str = ""
+    exclusive: bool = False
+    restarts: int = 0
+    blocked_by: Holder | None = None
+    rejects: int = 0
+    rejected_since: datetime | None = None
+
+    @property
+    def is_unschedulable(self) -> bool:
+        """No worker takes it; `detail` has the last one's reason."""
+        return self.state is JobState.QUEUED and self.rejects >= REJECTS
+
+    @property
+    def frees_targets(self) -> bool:
+        """It has ended, and nobody writes its targets any more."""
+        return self.state in TERMINAL_STATES and self.blocked_by is None
 
 
 Rule = Callable[[Job], Job]
 """Returns the job after the move, the same object if it was made before, or raises."""
 
 
-def new_job(*, job_id: str, job_class: str, rank: int, now: datetime, actor: str) -> Job:
+def new_job(
+    *,
+    job_id: str,
+    job_class: str,
+    rank: int,
+    now: datetime,
+    actor: str,
+    exclusive: bool = False,
+    restarts: int = 0,
+) -> Job:
     return Job(
         job_id=job_id,
         state=JobState.QUEUED,
@@ -166,6 +204,8 @@ def new_job(*, job_id: str, job_class: str, rank: int, now: datetime, actor: str
         eligible_at=now,
         changed_at=now,
         actor=actor,
+        exclusive=exclusive,
+        restarts=restarts,
     )
 
 
@@ -173,6 +213,8 @@ def grant(job: Job, *, holder: Holder, now: datetime) -> Job:
     """QUEUED to LEASED. The fence rises here and nowhere else."""
     if job.state is not JobState.QUEUED or job.eligible_at > now:
         raise IllegalTransition(job.job_id, "grant", job.state)
+    if job.blocked_by is not None:
+        raise IllegalTransition(job.job_id, "grant", f"blocked by worker {job.blocked_by.worker}")
     return _move(
         job,
         JobState.LEASED,
@@ -199,24 +241,40 @@ def accept(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
         now=now,
         attempts=job.attempts + 1,
         start_at=now,
+        rejects=0,
+        rejected_since=None,
     )
 
 
 def reject(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) -> Job:
-    """LEASED to QUEUED, not charged, after a second."""
+    """LEASED to QUEUED, not charged, after a second.
+
+    From the twentieth in ten minutes on it is a minute, until an offer is accepted.
+    """
     _require_live(job, holder, fence, "reject", frozenset({JobState.LEASED}))
+    since, rejects = job.rejected_since or now, job.rejects + 1
+    if rejects <= REJECTS and now - since >= REJECTS_WITHIN:
+        since, rejects = now, 1
     return _release(
-        job, Cause.REJECTED, actor=_actor(holder), now=now, delay=REJECT_DELAY, detail=why
+        replace(job, rejects=rejects, rejected_since=since),
+        Cause.REJECTED,
+        actor=_actor(holder),
+        now=now,
+        delay=UNSCHEDULABLE_DELAY if rejects >= REJECTS else REJECT_DELAY,
+        detail=why,
     )
 
 
 def leave_unanswered(job: Job, *, fence: int, now: datetime) -> Job:
-    """LEASED to QUEUED, not charged: the offer was not answered, or never sent."""
+    """LEASED to QUEUED, not charged: the offer was not answered, or never sent.
+
+    The worker may have begun all the same: an exclusive job is blocked.
+    """
     if job.fence != fence:
         raise StaleFence(job.job_id, fence, job.fence)
     if job.state is not JobState.LEASED:
         raise IllegalTransition(job.job_id, "take back the offer of", job.state)
-    return _release(job, Cause.UNANSWERED, actor="master", now=now)
+    return _release(job, Cause.UNANSWERED, actor="master", now=now, blocked_by=_blocker(job))
 
 
 def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: datetime) -> Job:
@@ -228,6 +286,8 @@ def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: date
         if job.manifest == manifest:
             return job
         raise IllegalTransition(job.job_id, "change the manifest of", job.state)
+    if job.exclusive:
+        raise IllegalTransition(job.job_id, "stage", "exclusive")
     if job.manifest is not None and job.manifest.files != manifest.files:
         raise IllegalTransition(job.job_id, "change the manifest of", job.state)
     refund = _require_live_or_late(job, holder, fence, "stage", frozenset({JobState.RUNNING}))
@@ -244,13 +304,19 @@ def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: date
 
 
 def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
-    """PUBLISHING to SUCCEEDED: the files lie under their final names."""
+    """PUBLISHING to SUCCEEDED: the files lie under their final names.
+
+    An exclusive job was RUNNING: its push came to its end.
+    """
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
-    if job.state is JobState.QUEUED and job.manifest is not None:
+    refund: dict[str, Any] = {}
+    before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
+    if job.state is not before and (job.exclusive or job.manifest is not None):
         _require_late(job, holder, fence)
+        refund = _refund(job)
     else:
-        _require_live(job, holder, fence, "publish", frozenset({JobState.PUBLISHING}))
+        _require_live(job, holder, fence, "publish", frozenset({before}))
     return _move(
         job,
         JobState.SUCCEEDED,
@@ -258,8 +324,8 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
         actor=_actor(holder),
         now=now,
         holder=None,
-        failure=None,
         end_at=now,
+        **{**refund, "failure": None, "blocked_by": None},
     )
 
 
@@ -286,16 +352,46 @@ def fail(
     )
 
 
-def lose(job: Job, *, holder: Holder, fence: int, why: str, chance: float, now: datetime) -> Job:
+def lose(
+    job: Job,
+    *,
+    holder: Holder,
+    fence: int,
+    why: str,
+    chance: float,
+    now: datetime,
+    dead: bool = False,
+    charged: bool = True,
+) -> Job:
     """The holder is gone. LEASED and PUBLISHING return uncharged, RUNNING by the retry table.
 
-    A job in PUBLISHING keeps its manifest: its next offer says *publish only*.
+    A job in PUBLISHING keeps its manifest: its next offer says *publish only*. `dead`: the
+    attempt's FFmpeg is known to be gone, by the worker's word or because its lease ran out in full;
+    else an exclusive job is blocked. `charged` is False in a mass loss.
     """
     _require_live(job, holder, fence, "lose", HELD_STATES)
-    if job.state is not JobState.RUNNING:
-        return _release(job, Cause.LOST, actor="master", now=now, detail=why)
+    blocker = None if dead else _blocker(job)
     failure = Failure(reason=Reason.WORKER_LOST, message=why)
-    return _give_up(job, Cause.LOST, failure, actor="master", chance=chance, now=now)
+    if job.state is not JobState.RUNNING or not charged:
+        lost = replace(job, failure=failure)  # else its event would name an earlier one's reason
+        return _release(lost, Cause.LOST, actor="master", now=now, detail=why, blocked_by=blocker)
+    return _give_up(
+        job, Cause.LOST, failure, actor="master", chance=chance, now=now, blocked_by=blocker
+    )
+
+
+def unblock(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) -> Job:
+    """The FFmpeg of attempt `fence` on `holder` is gone: the job may be granted again.
+
+    The one thing that may still happen to a job that has ended; its state stays.
+    """
+    if job.fence != fence:
+        raise StaleFence(job.job_id, fence, job.fence)
+    if job.blocked_by is None:
+        return job
+    if job.blocked_by != holder:
+        raise NotHolder(job.job_id, holder.worker)
+    return _changed(job, Cause.UNBLOCKED, actor="master", now=now, blocked_by=None, detail=why)
 
 
 def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
@@ -303,6 +399,8 @@ def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if _holds(job, holder, fence) and job.state in ATTEMPT_STATES:
         return job
     _require_late(job, holder, fence)
+    if job.cause is Cause.UNANSWERED:
+        raise IllegalTransition(job.job_id, "adopt", "queued, its offer was taken back")
     return _move(
         job,
         JobState.RUNNING,
@@ -310,12 +408,16 @@ def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
         actor=_actor(holder),
         now=now,
         holder=holder,
+        blocked_by=None,
         **_refund(job),
     )
 
 
 def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
-    """An attempt in its worker's journal passes to the worker's new incarnation, same fence."""
+    """An attempt in its worker's journal passes to the worker's new incarnation, same fence.
+
+    Its result is written down, so its FFmpeg has ended.
+    """
     previous = job.last_holder
     if job.fence != fence:
         raise StaleFence(job.job_id, fence, job.fence)
@@ -333,30 +435,42 @@ def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
         now=now,
         holder=heir if job.holder else None,
         last_holder=heir,
+        blocked_by=None,
     )
 
 
 def cancel(job: Job, *, actor: str, now: datetime) -> Job:
-    """Any state before PUBLISHING to CANCELLED. Idempotent."""
+    """Any state before PUBLISHING to CANCELLED. Idempotent. An exclusive attempt may go on for a
+    moment: until then the job is blocked."""
     if job.state is JobState.CANCELLED:
         return job
     if JobState.CANCELLED not in TRANSITIONS[job.state]:
         raise IllegalTransition(job.job_id, "cancel", job.state)
     return _move(
-        job, JobState.CANCELLED, Cause.CANCELLED, actor=actor, now=now, holder=None, end_at=now
+        job,
+        JobState.CANCELLED,
+        Cause.CANCELLED,
+        actor=actor,
+        now=now,
+        holder=None,
+        blocked_by=_blocker(job),
+        end_at=now,
     )
 
 
 def _move(
     job: Job, state: JobState, cause: Cause, *, actor: str, now: datetime, **changes: Any
 ) -> Job:
-    """Every change of a job passes here, and is checked against the table."""
+    """Every change of state passes here, and is checked against the table."""
     if state not in TRANSITIONS[job.state]:
         raise IllegalTransition(job.job_id, f"make {state}", job.state)
+    return _changed(job, cause, actor=actor, now=now, state=state, **changes)
+
+
+def _changed(job: Job, cause: Cause, *, actor: str, now: datetime, **changes: Any) -> Job:
     return replace(
         job,
         **{"detail": "", **changes},
-        state=state,
         cause=cause,
         actor=actor,
         changed_at=now,
@@ -372,6 +486,7 @@ def _release(
     now: datetime,
     delay: timedelta = timedelta(0),
     detail: str = "",
+    blocked_by: Holder | None = None,
 ) -> Job:
     return _move(
         job,
@@ -380,6 +495,7 @@ def _release(
         actor=actor,
         now=now,
         holder=None,
+        blocked_by=blocked_by,
         eligible_at=now + delay,
         refundable=False,
         detail=detail,
@@ -387,14 +503,28 @@ def _release(
 
 
 def _give_up(
-    job: Job, cause: Cause, failure: Failure, *, actor: str, chance: float, now: datetime
+    job: Job,
+    cause: Cause,
+    failure: Failure,
+    *,
+    actor: str,
+    chance: float,
+    now: datetime,
+    blocked_by: Holder | None = None,
 ) -> Job:
+    job = _forgiven(job, now)
     decision = decide(
         failure.reason,
         charged=job.charged,
         resource_failures=job.resource_failures,
         chance=chance,
+        restarts=job.restarts,
     )
+    worker = job.last_holder.worker if job.last_holder else ""
+    charged_now = decision.charged > job.charged
+    charged_on = (*job.charged_on, worker) if charged_now else job.charged_on
+    if decision.exhausted:
+        failure = replace(failure, message=failure.message + _given_up(charged_on))
     return _move(
         job,
         JobState.QUEUED if decision.retried else JobState.FAILED,
@@ -402,15 +532,32 @@ def _give_up(
         actor=actor,
         now=now,
         holder=None,
+        blocked_by=blocked_by,
         failure=failure,
         charged=decision.charged,
+        charged_on=charged_on,
         resource_failures=decision.resource_failures,
-        refundable=decision.charged > job.charged and decision.retried,
-        avoid=job.last_holder.worker if decision.avoids_worker and job.last_holder else "",
+        refundable=charged_now and decision.retried,
+        avoid=worker if decision.avoids_worker else "",
         eligible_at=now + decision.delay,
         end_at=None if decision.retried else now,
         detail=failure.message,
     )
+
+
+def _forgiven(job: Job, now: datetime) -> Job:
+    """A live job that ran well for a while starts with a clean slate."""
+    ran_well = job.state is JobState.RUNNING and job.start_at and now - job.start_at >= HEALTHY
+    return replace(job, charged=0, charged_on=()) if job.restarts and ran_well else job
+
+
+def _given_up(workers: tuple[str, ...]) -> str:
+    return f"; given up after {len(workers)} charged attempts, on {', '.join(workers)}"
+
+
+def _blocker(job: Job) -> Holder | None:
+    """Whose FFmpeg may still write once the job is taken away."""
+    return (job.holder or job.blocked_by) if job.exclusive else None
 
 
 def _holds(job: Job, holder: Holder, fence: int) -> bool:
@@ -448,12 +595,18 @@ def _require_live_or_late(
 
 
 def _refund(job: Job) -> dict[str, Any]:
-    charged = job.charged - 1 if job.refundable else job.charged
-    return {"charged": charged, "refundable": False, "failure": None}
+    taken = {"refundable": False, "failure": None}
+    if not job.refundable:
+        return taken
+    return {**taken, "charged": job.charged - 1, "charged_on": job.charged_on[:-1]}
 
 
 def _was_reported(job: Job, failure: Failure) -> bool:
-    return job.cause in {Cause.FAILED, Cause.RETURNED} and job.failure == failure
+    """The stored message may say in addition that the job was given up."""
+    if job.cause not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
+        return False
+    same = replace(job.failure, message=failure.message) == failure
+    return same and job.failure.message.startswith(failure.message)
 
 
 def _actor(holder: Holder) -> str:

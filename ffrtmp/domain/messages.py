@@ -14,6 +14,11 @@ from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, Load
 
+MOST_EVENTS = 1024
+"""In one message. A worker's outbox holds fewer."""
+MOST_ATTEMPTS = 1024
+"""That one worker may list, and slots it may have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
@@ -44,10 +49,11 @@ class CapabilitiesChanged:
 
 @dataclass(frozen=True, slots=True)
 class OfferReply:
-    """`rejection` says why not; empty: accepted."""
+    """`rejection` says why not; empty: accepted. `passing`: the reason will pass by itself."""
 
     key: AttemptKey
     rejection: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +111,13 @@ Event = Hello | Heartbeat | CapabilitiesChanged | OfferReply | ProgressReport | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """`epoch` numbers this stream among the worker's streams."""
+    """`epoch` numbers this stream among the worker's streams. `draining`: an operator wants it."""
 
     epoch: int
     timers: Timers
     reconnect_spread: timedelta
     verdicts: tuple[Verdict, ...] = ()
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +127,7 @@ class HeartbeatAck:
     number: int
     remaining: timedelta
     verdicts: tuple[Verdict, ...] = ()
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ decides. `decide` is pure: the caller brings the chance.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,6 +14,8 @@ CHARGE_LIMIT = 3
 RESOURCE_LIMIT = 5
 BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_LONGEST = timedelta(minutes=5)
+HEALTHY = timedelta(minutes=10)
+"""After this long in one attempt the charges of a live job with restarts are forgotten."""
 
 
 class Reason(StrEnum):
@@ -36,7 +38,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """`free_returns`: how many charges come back at once, without back-off."""
+    """`free_returns`: how many charges come back at once, without back-off. `restartable`: retried
+    and charged where a live job asked for restarts."""
 
     retried: bool
     charged: bool = False
@@ -45,6 +48,7 @@ class Rule:
     free_returns: int = 0
     counts_as_resource: bool = False
     avoids_worker: bool = False
+    restartable: bool = False
     meaning: str
 
 
@@ -57,6 +61,7 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
             charged=True,
             charge_limit=2,
             avoids_worker=True,
+            restartable=True,
             meaning="no media progress",
         ),
         Reason.RESOURCE: Rule(
@@ -89,7 +94,9 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
             meaning="heartbeats missed, or the worker died",
         ),
         Reason.INPUT_BAD: Rule(retried=False, meaning="corrupt, truncated, changed or missing"),
-        Reason.FFMPEG_FAILED: Rule(retried=False, meaning="any other failure of FFmpeg"),
+        Reason.FFMPEG_FAILED: Rule(
+            retried=False, restartable=True, meaning="any other failure of FFmpeg"
+        ),
         Reason.VERIFY_FAILED: Rule(retried=False, meaning="the output is not what was planned"),
         Reason.TARGET_EXISTS: Rule(retried=False, meaning="the target exists; no overwrite"),
         Reason.INVALID_SPEC: Rule(retried=False, meaning="the spec cannot be carried out"),
@@ -100,36 +107,50 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What follows a failure. `charged` and `resource_failures` are the job's new counts."""
+    """What follows a failure. `charged` and `resource_failures` are the job's new counts.
+
+    `exhausted`: given up because of how many attempts were charged, not for this reason alone.
+    """
 
     retried: bool
     charged: int
     resource_failures: int
     delay: timedelta
     avoids_worker: bool
+    exhausted: bool = False
 
 
-def decide(reason: Reason, *, charged: int, resource_failures: int, chance: float) -> Decision:
+def decide(
+    reason: Reason, *, charged: int, resource_failures: int, chance: float, restarts: int = 0
+) -> Decision:
     """What follows when an attempt of a job ends for `reason`.
 
     `charged` and `resource_failures` are the counts before; `chance` is uniform in [0, 1).
+    `restarts` is the budget of a live job: so many charges it survives, FFmpeg's failures too.
     """
-    rule = RULES[reason]
+    rule = _with_budget(RULES[reason], restarts)
     charged_after = charged + 1 if rule.charged else charged
     resources_after = resource_failures + 1 if rule.counts_as_resource else 0
     if reason is Reason.STOPPED:  # says nothing about the resource: the row goes on
         resources_after = resource_failures
-    exhausted = (
-        rule.charged and charged_after >= rule.charge_limit
-    ) or resources_after >= RESOURCE_LIMIT
+    exhausted = rule.charged and charged_after >= rule.charge_limit
     step = (charged_after if rule.charged else resources_after) - rule.free_returns
     return Decision(
-        retried=rule.retried and not exhausted,
+        retried=rule.retried and not exhausted and resources_after < RESOURCE_LIMIT,
         charged=charged_after,
         resource_failures=resources_after,
         delay=backoff(step, chance) if rule.backed_off and step > 0 else timedelta(0),
         avoids_worker=rule.avoids_worker,
+        exhausted=exhausted,
     )
+
+
+def _with_budget(rule: Rule, restarts: int) -> Rule:
+    if not restarts:
+        return rule
+    if rule.restartable:
+        return replace(rule, retried=True, charged=True, backed_off=True, charge_limit=restarts + 1)
+    return replace(rule, charge_limit=max(rule.charge_limit, restarts + 1))
 
 
 def backoff(step: int, chance: float) -> timedelta:

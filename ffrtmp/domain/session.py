@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, Cause, Holder, Job, JobState
 
 
 class Phase(StrEnum):
@@ -55,12 +55,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """`verdicts` for the worker; `accepted`, `adopted` and `lost` for the store."""
+    """`verdicts` for the worker, the rest for the store. `gone`: the blocked attempts of the worker
+    whose FFmpeg has ended."""
 
     verdicts: tuple[Verdict, ...]
     accepted: tuple[AttemptKey, ...]
     adopted: tuple[AttemptKey, ...]
     lost: tuple[AttemptKey, ...]
+    gone: tuple[AttemptKey, ...]
 
 
 def reconcile(
@@ -72,18 +74,18 @@ def reconcile(
 ) -> Reconciliation:
     """Compares what a worker lists with what the store knows.
 
-    `jobs` holds every job the worker holds in the store and every listed one that exists. `unseen`
-    are grants offered after the last command the worker says it has received: their absence means
-    nothing yet. Absence of any other held attempt means that the worker does not have it. A listed
-    attempt was accepted, even where the word of it was lost.
+    `jobs` holds every job that the worker holds or blocks in the store, and every listed one that
+    exists. `unseen` are grants offered after the last command the worker says it has received:
+    their absence means nothing yet. Absence of any other held or blocked attempt means that the
+    worker does not have it. A listed attempt was accepted, even where the word of it was lost.
     """
     verdicts = [Verdict(report.key, _judge(holder, report, jobs)) for report in listed]
     present = {report.key for report in listed}
-    held = [
-        AttemptKey(job.job_id, job.fence)
+    absent = {
+        key: job
         for job in jobs.values()
-        if job.state in HELD_STATES and job.holder == holder
-    ]
+        if (key := AttemptKey(job.job_id, job.fence)) not in present and key not in unseen
+    }
     return Reconciliation(
         verdicts=tuple(verdicts),
         accepted=tuple(
@@ -92,7 +94,14 @@ def reconcile(
             if v.kind is VerdictKind.KEEP and _is_offered(jobs[v.key.job_id], v.key)
         ),
         adopted=tuple(v.key for v in verdicts if v.kind is VerdictKind.ADOPT),
-        lost=tuple(sorted(key for key in held if key not in present and key not in unseen)),
+        lost=tuple(
+            sorted(
+                key
+                for key, job in absent.items()
+                if job.state in HELD_STATES and job.holder == holder
+            )
+        ),
+        gone=tuple(sorted(key for key, job in absent.items() if job.blocked_by == holder)),
     )
 
 
@@ -107,10 +116,17 @@ def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> Ve
     if job.state in HELD_STATES:
         return VerdictKind.KEEP
     if job.state is JobState.QUEUED:
-        return VerdictKind.KEEP if report.journalled else VerdictKind.ADOPT
+        return _judge_late(report, job)
     if job.state is JobState.SUCCEEDED:
         return VerdictKind.RESULT_KNOWN
     return VerdictKind.STOP
+
+
+def _judge_late(report: AttemptReport, job: Job) -> VerdictKind:
+    """A result may still come. What runs on an offer that was taken back is being stopped."""
+    if report.journalled:
+        return VerdictKind.KEEP
+    return VerdictKind.STOP if job.cause is Cause.UNANSWERED else VerdictKind.ADOPT
 
 
 def _superseded(report: AttemptReport, job: Job | None) -> VerdictKind:
@@ -136,7 +152,8 @@ class Observer:
 
     A session may go when its renewal number was read unchanged for `lease_ttl` on the reader's own
     CLOCK_BOOTTIME, at every sweep in between, none of them late. A session that was there before
-    the reader started, and has not renewed since, is given `grace` instead.
+    the reader started, and has not renewed since, is given `grace` instead; a reading that fails
+    or comes late in that time does not shorten it.
     """
 
     def __init__(self, *, lease_ttl: timedelta, grace: timedelta, late_after: timedelta) -> None:
@@ -145,24 +162,33 @@ class Observer:
         self._late_after = late_after.total_seconds()
         self._seen: dict[str, _Observation] = {}
         self._last: float | None = None
+        self._anew = True
+        self._grace_end = 0.0
 
     def observe(self, renewals: Mapping[str, int], at: float) -> list[str]:
         """Takes one reading of every session's renewal number; returns those that may be expired.
 
         `at` is in seconds of the reader's CLOCK_BOOTTIME.
         """
-        patience = self._grace if self._last is None else self._lease_ttl
-        if self._last is not None and at - self._last > self._late_after:
+        if self._last is None:
+            self._grace_end = at + self._grace
+        elif at - self._last > self._late_after:
             self.begin_anew()
-        self._last = at
+        patience = max(self._lease_ttl, self._grace_end - at) if self._anew else self._lease_ttl
+        self._last, self._anew = at, False
         self._seen = {name: seen for name, seen in self._seen.items() if name in renewals}
         return [
             name for name, renewal in renewals.items() if self._expired(name, renewal, at, patience)
         ]
 
+    def silent(self, at: float, longer_than: float) -> int:
+        """How many sessions have not renewed for that long, as of the last reading."""
+        return sum(at - seen.since > longer_than for seen in self._seen.values())
+
     def begin_anew(self) -> None:
         """A reading failed or came late: nothing seen before counts."""
         self._seen = {}
+        self._anew = True
 
     def _expired(self, name: str, renewal: int, at: float, patience: float) -> bool:
         seen = self._seen.get(name)
@@ -171,3 +197,25 @@ class Observer:
             self._seen[name] = _Observation(renewal, at, patience)
             return False
         return at - seen.since >= seen.patience
+
+
+class BlockObserver:
+    """Decides when the lease of a holder without a live session has surely run out.
+
+    Nobody renews a session that is not alive; so a full `lease_ttl` on the reader's own
+    CLOCK_BOOTTIME is enough, however often it was read in between.
+    """
+
+    def __init__(self, lease_ttl: timedelta) -> None:
+        self._lease_ttl = lease_ttl.total_seconds()
+        self._since: dict[Holder, float] = {}
+
+    def observe(self, holders: Collection[Holder], at: float) -> set[Holder]:
+        """Takes one reading of the holders that block a job and have no live session; returns those
+        whose FFmpeg has been killed by now. `at` as in `Observer.observe`."""
+        self._since = {holder: self._since.get(holder, at) for holder in holders}
+        return {holder for holder, since in self._since.items() if at - since >= self._lease_ttl}
+
+    def forget(self, holder: Holder) -> None:
+        """It came back: it has a new lease."""
+        self._since.pop(holder, None)

@@ -6,11 +6,12 @@ worker that knows only an older one is not offered the job. Presets are expanded
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
 from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.live import LiveTarget, check_url, is_url, scheme_of, shown
 
 SPEC_VERSION = 1
 MAX_OUTPUTS = 32
@@ -21,6 +22,7 @@ MAX_RATE = 240
 MAX_TEST_DURATION = timedelta(hours=24)
 MAX_TIMEOUT = timedelta(days=30)
 MIN_BITRATE, MAX_BITRATE = 8_000, 500_000_000
+MAX_RESTARTS = 1000
 
 
 class Queue(StrEnum):
@@ -38,13 +40,14 @@ class Priority(StrEnum):
 
 
 class Container(StrEnum):
-    """The output's file format. The value is also the ending that means it."""
+    """The output's format. The value is also the ending that means it; FLV is for RTMP only."""
 
     MP4 = "mp4"
     MOV = "mov"
     MKV = "mkv"
     WEBM = "webm"
     TS = "ts"
+    FLV = "flv"
 
 
 class VideoCodec(StrEnum):
@@ -110,6 +113,8 @@ class MediaPath:
     @classmethod
     def parse(cls, text: str, *, name: str) -> "MediaPath":
         """Reads `media:shows/a.mkv`. Raises InvalidSpec naming the field `name`."""
+        if is_url(text):
+            raise InvalidSpec(name, shown(text), "a URL goes into the field url of an output")
         root, colon, path = text.partition(":")
         if not colon or not root or not path:
             raise InvalidSpec(name, text, "write it as ROOT:PATH, for example media:shows/a.mkv")
@@ -164,19 +169,41 @@ class AudioSettings:
     bitrate: int | None = None
 
 
+Target = MediaPath | LiveTarget
+"""Where an output goes. Two with one `str` are the same place, which one live job may write."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file to make.
+    """One file to make, or one server to push to: exactly one of `path` and `url`.
 
     As submitted, `container`, `video` and `audio` may be None: they come from the preset, or from
-    the path's ending. As stored, all three are set and `preset` is empty.
+    the path's ending or the URL's scheme. As stored, all three are set and `preset` is empty.
     """
 
-    path: MediaPath
+    path: MediaPath | None = None
+    url: str = field(default="", repr=False)
     container: Container | None = None
     preset: str = ""
     video: VideoSettings | None = None
     audio: AudioSettings | None = None
+
+    @property
+    def target(self) -> Target:
+        return self.path if self.path is not None else LiveTarget(self.url)
+
+    @property
+    def name(self) -> str:
+        """For people: the key of a URL is not in it."""
+        return str(self.path) if self.path is not None else shown(self.url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """What a live job may do beyond the retry table: after a failure of FFmpeg or of the server it
+    is started again, `on_failure` times in all."""
+
+    on_failure: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,16 +217,39 @@ class JobSpec:
     queue: Queue = Queue.DEFAULT
     priority: Priority = Priority.NORMAL
     spec_version: int = field(default=SPEC_VERSION)
+    restart: Restart | None = None
 
     @property
-    def targets(self) -> tuple[MediaPath, ...]:
-        return tuple(output.path for output in self.outputs)
+    def targets(self) -> tuple[Target, ...]:
+        return tuple(output.target for output in self.outputs)
+
+    @property
+    def paths(self) -> tuple[MediaPath, ...]:
+        """The files to make: every target that is none of a live push."""
+        return tuple(output.path for output in self.outputs if output.path is not None)
+
+    @property
+    def exclusive(self) -> bool:
+        """A live push: nothing is staged, and no two attempts may ever overlap."""
+        return any(output.url for output in self.outputs)
+
+    @property
+    def restarts(self) -> int:
+        return self.restart.on_failure if self.restart is not None else 0
 
     @property
     def roots(self) -> frozenset[str]:
         """Every root a worker must have to do this job."""
         source = [self.input.path] if self.input.path else []
-        return frozenset(path.root for path in (*source, *self.targets))
+        return frozenset(path.root for path in (*source, *self.paths))
+
+    @property
+    def shown(self) -> "JobSpec":
+        """The same without its secrets: for answers, journals and logs."""
+        outputs = (
+            replace(each, url=shown(each.url)) if each.url else each for each in self.outputs
+        )
+        return replace(self, outputs=tuple(outputs))
 
 
 def validate(spec: JobSpec) -> None:
@@ -211,6 +261,7 @@ def validate(spec: JobSpec) -> None:
         raise InvalidSpec("outputs", len(spec.outputs), f"a job has 1 to {MAX_OUTPUTS} outputs")
     for number, output in enumerate(spec.outputs):
         _check_output(output, f"outputs[{number}]")
+    _check_live(spec)
     _check_targets(spec)
     if spec.timeout is not None and not timedelta(seconds=1) <= spec.timeout <= MAX_TIMEOUT:
         raise InvalidSpec("timeout", str(spec.timeout), "1 second to 30 days, or leave it out")
@@ -252,7 +303,13 @@ def _check_path(media: MediaPath, name: str) -> None:
 
 
 def _check_output(output: Output, name: str) -> None:
-    _check_path(output.path, f"{name}.path")
+    if (output.path is None) == (not output.url):
+        raise InvalidSpec(f"{name}.path", "", "give exactly one of path and url")
+    if output.path is not None:
+        _check_path(output.path, f"{name}.path")
+    else:
+        check_url(output.url, f"{name}.url")
+    _check_container(output, name)
     if output.video is not None:
         _check_video(output.video, f"{name}.video")
     if output.audio is not None:
@@ -261,10 +318,39 @@ def _check_output(output: Output, name: str) -> None:
         _check_combination(output.container, output.video, output.audio, name)
 
 
+def _check_container(output: Output, name: str) -> None:
+    if output.container is None:
+        return
+    if output.url:
+        scheme = scheme_of(output.url)
+        if output.container is not LIVE_CONTAINERS[scheme]:
+            right = f"{scheme} carries {LIVE_CONTAINERS[scheme]}; leave it out"
+            raise InvalidSpec(f"{name}.container", output.container, right)
+    elif output.container is Container.FLV:
+        raise InvalidSpec(f"{name}.container", output.container, "flv is for pushes to rtmp only")
+
+
+def _check_live(spec: JobSpec) -> None:
+    """What only a live job may have, and what it may not."""
+    if spec.restart is not None:
+        if not spec.exclusive:
+            raise InvalidSpec("restart", "", "only a live push is started again; leave it out")
+        if not 1 <= spec.restart.on_failure <= MAX_RESTARTS:
+            count = spec.restart.on_failure
+            raise InvalidSpec("restart.on_failure", count, f"1 to {MAX_RESTARTS}")
+    if not spec.exclusive:
+        return
+    if len(spec.outputs) > 1:
+        raise InvalidSpec("outputs", len(spec.outputs), "a live push has one output, and no files")
+    if spec.overwrite:
+        raise InvalidSpec("overwrite", spec.overwrite, "a live push replaces no file; leave it out")
+
+
 def _check_video(video: VideoSettings, name: str) -> None:
     if video.codec in {VideoCodec.COPY, VideoCodec.NONE}:
         for field_name in ("width", "height", "upscale", "frame_rate", "crf", "bitrate", "speed"):
-            if (value := getattr(video, field_name)) not in {None, False}:
+            value = getattr(video, field_name)
+            if value is not None and value is not False:  # a CRF of 0 is a value
                 raise InvalidSpec(
                     f"{name}.{field_name}", value, f"nothing is encoded with codec {video.codec}"
                 )
@@ -312,8 +398,15 @@ CARRIES: dict[Container, tuple[frozenset[VideoCodec], frozenset[AudioCodec]]] = 
         frozenset({VideoCodec.H264, VideoCodec.H265}),
         frozenset({AudioCodec.AAC}),
     ),
+    Container.FLV: (
+        frozenset({VideoCodec.H264}),  # the others only by an extension that few servers know
+        frozenset({AudioCodec.AAC}),
+    ),
 }
-"""What each container may hold; a copied stream is judged by FFmpeg."""
+"""What each container may hold; a copied stream is judged by FFmpeg, but in FLV: see `plan`."""
+
+LIVE_CONTAINERS = {"rtmp": Container.FLV, "rtmps": Container.FLV, "srt": Container.TS}
+"""What each scheme of a live push carries."""
 
 
 def _check_combination(
@@ -339,7 +432,7 @@ def _listed(values: frozenset[VideoCodec] | frozenset[AudioCodec]) -> str:
 
 def _check_targets(spec: JobSpec) -> None:
     seen: set[MediaPath] = set()
-    for number, target in enumerate(spec.targets):
+    for number, target in enumerate(spec.paths):  # a live push has no files, and one output
         if target in seen:
             raise InvalidSpec(f"outputs[{number}].path", str(target), "two outputs, one file")
         if target == spec.input.path:

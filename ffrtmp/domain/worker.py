@@ -99,7 +99,7 @@ def check_roots(spec: JobSpec, known: Collection[str], useless: Mapping[str, str
     said. `useless`: root to reason, for roots refused on every worker that has them.
     """
     paths = [("input.path", spec.input.path)] if spec.input.path else []
-    paths += [(f"outputs[{n}].path", target) for n, target in enumerate(spec.targets)]
+    paths += [(f"outputs[{n}].path", target) for n, target in enumerate(spec.paths)]
     for field_name, path in paths:
         assert path is not None
         if known and path.root not in known:

@@ -1,15 +1,17 @@
 """A plan as a command line: a list, never a shell string.
 
-FFmpeg never reads its standard input, stops at the first error, reads and writes local files only,
-and writes its progress to standard output.
+FFmpeg never reads its standard input, stops at the first error, reads local files only, writes
+local files or, for a live push, to one server by one protocol, and its progress to standard output.
 """
 
 from collections.abc import Sequence
 
+from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.spec import AudioCodec, Container, Speed
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, Plan, VideoPlan
 
 KEYFRAME_SECONDS = 4
+LIVE_KEYFRAME_SECONDS = 2  # a viewer who joins, or a server that cuts segments, waits for one
 DEFAULT_RATE = 25
 
 MUXERS = {
@@ -18,7 +20,25 @@ MUXERS = {
     Container.MKV: ("matroska",),
     Container.WEBM: ("webm",),
     Container.TS: ("mpegts",),
+    Container.FLV: ("flv", "-flvflags", "no_duration_filesize"),  # a push cannot go back to fill in
 }
+
+PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp", "srt": "srt"}
+"""All that FFmpeg may open for a push, by the URL's scheme."""
+
+RW_TIMEOUT_SECONDS = 5
+"""Without it FFmpeg waits for ever for a server that is silent (measured). SRT connects within 3 s
+and misses a peer after 5 s by itself."""
+
+LINGER_SECONDS = 3
+"""SRT's close throws away what is still on its way: the last 4 of 90 frames (measured)."""
+
+BUFFERED_SECONDS = 2
+LARGEST_BUFFERED_RATE = 4_000_000
+LEAST_BUFFER_BYTES = 1 << 16
+"""How long a server that stops reading goes unnoticed is how long the kernel's send buffer lasts,
+up to 4 MiB: half a minute at 1 Mbit/s. So it is cut to 2 s of media, but not above 4 Mbit/s: there
+4 MiB are soon full, and a long line needs them."""
 
 _X26X = {
     Speed.FASTEST: "ultrafast",
@@ -43,48 +63,76 @@ _CPU_USED = {
 }
 
 
-def build_argv(plan: Plan, *, ffmpeg: str, source: str | None, targets: Sequence[str]) -> list[str]:
-    """`source` (None for a generated one) and `targets` are absolute local paths."""
+def build_argv(
+    plan: Plan, *, ffmpeg: str, source: str | None, targets: Sequence[str], ca_file: str = ""
+) -> list[str]:
+    """`source` (None for a generated one) and `targets` are absolute local paths; of a live output
+    the URL. `ca_file`: whom to believe that they are the server; empty: FFmpeg's own choice."""
     argv = [ffmpeg, "-nostdin", "-hide_banner", "-y", "-xerror", "-v", "level+info"]
     argv += ["-progress", "pipe:1", "-stats_period", "0.5", "-nostats"]
     argv += _source(plan, source)
     generated = source is None
     for output, target in zip(plan.outputs, targets, strict=True):
-        argv += _output(output, target, generated=generated)
+        argv += _output(output, generated=generated)
+        argv += _push(output, target, ca_file) if output.live else [f"file:{target}"]
     return argv
 
 
 def _source(plan: Plan, path: str | None) -> list[str]:
+    pace = ["-re"] if plan.live else []  # at its own rate: a server takes no more
     if path is not None:
         reader = ["-f", plan.reader] if plan.reader else []
-        return ["-protocol_whitelist", "file", *reader, "-i", f"file:{path}"]
+        return [*pace, "-protocol_whitelist", "file", *reader, "-i", f"file:{path}"]
     test = plan.source.test_source
     assert test is not None
     seconds = f"{test.duration.total_seconds():g}"
     picture = f"testsrc2=size={test.width}x{test.height}:rate={test.frame_rate}:duration={seconds}"
     tone = f"sine=frequency=440:sample_rate=48000:duration={seconds}"
-    return ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone]
+    return [*pace, "-f", "lavfi", "-i", picture, *pace, "-f", "lavfi", "-i", tone]
 
 
-def _output(output: OutputPlan, target: str, *, generated: bool) -> list[str]:
+def _output(output: OutputPlan, *, generated: bool) -> list[str]:
     argv: list[str] = []
     if output.video is not None:
         argv += ["-map", "0:v:0" if generated else f"0:{output.video.source.index}"]
     if output.audio is not None:
         argv += ["-map", "1:a:0" if generated else f"0:{output.audio.source.index}"]
-    argv += _video(output.video) if output.video is not None else []
+    argv += _video(output.video, live=output.live) if output.video is not None else []
     argv += _audio(output.audio) if output.audio is not None else []
     muxer, *options = MUXERS[output.container]
-    return [*argv, *options, "-f", muxer, f"file:{target}"]
+    return [*argv, *options, "-f", muxer]
 
 
-def _video(video: VideoPlan) -> list[str]:
+def _push(output: OutputPlan, url: str, ca_file: str) -> list[str]:
+    scheme = scheme_of(url)
+    argv = ["-rw_timeout", str(RW_TIMEOUT_SECONDS * 1_000_000)]
+    argv += ["-protocol_whitelist", PROTOCOLS[scheme]]
+    if scheme == "srt":
+        argv += ["-linger", str(LINGER_SECONDS)]
+    elif (size := _send_buffer(output)) is not None:
+        argv += ["-send_buffer_size", str(size)]
+    if scheme == "rtmps":  # before version 9 FFmpeg believes any server
+        argv += ["-tls_verify", "1", *(["-ca_file", ca_file] if ca_file else [])]
+    return [*argv, url]
+
+
+def _send_buffer(output: OutputPlan) -> int | None:
+    """In bytes; None: the kernel's choice."""
+    rate = output.video.settings.bitrate if output.video is not None else 0
+    if rate is None or rate > LARGEST_BUFFERED_RATE:
+        return None
+    rate += (output.audio.settings.bitrate or 0) if output.audio is not None else 0
+    return max(LEAST_BUFFER_BYTES, rate // 8 * BUFFERED_SECONDS)
+
+
+def _video(video: VideoPlan, *, live: bool) -> list[str]:
     if video.encoder is None:
         return ["-c:v", "copy"]
     argv = ["-c:v", video.encoder, *_quality(video), *_effort(video)]
+    argv += _live(video) if live else []
     if filters := _filters(video):
         argv += ["-vf", ",".join(filters)]
-    argv += ["-pix_fmt", video.pixel_format, *_timing(video)]
+    argv += ["-pix_fmt", video.pixel_format, *_timing(video, live=live)]
     if video.encoder == "libx265":
         argv += ["-tag:v", "hvc1"]  # Apple's players open no other
     return argv
@@ -99,6 +147,15 @@ def _filters(video: VideoPlan) -> list[str]:
     if video.scaled:
         filters += [f"scale={video.width}:{video.height}:flags=bicubic", "setsar=1"]
     return filters
+
+
+def _live(video: VideoPlan) -> list[str]:
+    """No picture waits for a later one: what is read is sent. No B-frames, which shift the times of
+    FLV and which players of low latency do not show. The rate is a ceiling, not only an average."""
+    argv = ["-tune", "zerolatency", "-bf", "0"]
+    if (rate := video.settings.bitrate) is not None:
+        argv += ["-maxrate", str(rate), "-bufsize", str(2 * rate)]
+    return argv
 
 
 def _quality(video: VideoPlan) -> list[str]:
@@ -126,11 +183,12 @@ def _effort(video: VideoPlan) -> list[str]:
             return ["-deadline", "good", "-cpu-used", _CPU_USED[speed]]
 
 
-def _timing(video: VideoPlan) -> list[str]:
+def _timing(video: VideoPlan, *, live: bool) -> list[str]:
     """A rate that is kept keeps every frame at its own time; one that is set is constant."""
     rate = video.settings.frame_rate or video.source.frame_rate
     per_second = rate.numerator / rate.denominator if rate else DEFAULT_RATE
-    keyframes = ["-g", str(max(1, round(per_second * KEYFRAME_SECONDS)))]
+    seconds = LIVE_KEYFRAME_SECONDS if live else KEYFRAME_SECONDS
+    keyframes = ["-g", str(max(1, round(per_second * seconds)))]
     if video.settings.frame_rate is not None:
         return [*keyframes, "-fps_mode", "passthrough"]
     return [*keyframes, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]

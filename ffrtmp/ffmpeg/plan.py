@@ -27,7 +27,12 @@ from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
 
 
 class NothingToEncode(Exception):
-    """The source has no stream that an output asks for. One sentence."""
+    """The source has no stream that an output asks for, or none that it may copy. One sentence."""
+
+
+FLV_COPIES = {Kind.VIDEO: "h264", Kind.AUDIO: "aac"}
+"""What may be copied to RTMP, as a probe names it: FFmpeg would send others in an extension of FLV
+that few servers know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +65,12 @@ class AudioPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputPlan:
+    """`live`: pushed to a server at the source's own rate."""
+
     container: Container
     video: VideoPlan | None
     audio: AudioPlan | None
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +82,10 @@ class Plan:
     outputs: tuple[OutputPlan, ...]
     duration: float
     reader: str = ""
+
+    @property
+    def live(self) -> bool:
+        return any(output.live for output in self.outputs)
 
 
 def plan(spec: JobSpec, source: MediaInfo | None, encoders: Mapping[str, str]) -> Plan:
@@ -129,8 +141,19 @@ def _plan_output(output: Output, source: MediaInfo, encoders: Mapping[str, str])
         wanted = " or ".join(
             name for name, want in (("picture", wants_video), ("sound", wants_audio)) if want
         )
-        raise NothingToEncode(f"the input has no {wanted} for {output.path}")
-    return OutputPlan(container=output.container, video=video, audio=audio)
+        raise NothingToEncode(f"the input has no {wanted} for {output.name}")
+    if output.container is Container.FLV:
+        _check_copies(output, video, audio)
+    return OutputPlan(container=output.container, video=video, audio=audio, live=bool(output.url))
+
+
+def _check_copies(output: Output, *kept: VideoPlan | AudioPlan | None) -> None:
+    for stream in (each.source for each in kept if each is not None and each.encoder is None):
+        if stream.codec != FLV_COPIES[stream.kind]:
+            raise NothingToEncode(
+                f"the {stream.kind} of the input is {stream.codec}: {output.name} takes only "
+                f"{FLV_COPIES[stream.kind]}; encode it, do not copy"
+            )
 
 
 def _plan_video(

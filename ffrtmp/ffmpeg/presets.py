@@ -9,8 +9,11 @@ from difflib import get_close_matches
 from itertools import product
 
 from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.spec import (
+    LIVE_CONTAINERS,
     MAX_CRF,
+    MIN_BITRATE,
     AudioCodec,
     AudioSettings,
     Container,
@@ -45,10 +48,15 @@ DEFAULT_CRF = {
 }
 """Near-transparent for ordinary material; VP8's scale is its encoder's own."""
 
+LIVE_BITS_A_PIXEL = 3
+DEFAULT_LIVE_BITRATE = 4_000_000
+"""A server and the line to it are dimensioned for a rate: a live push has one, 3 bits a second for
+each pixel of its box, or this."""
+
 DEFAULT_AUDIO_BITRATE = {AudioCodec.AAC: 160_000, AudioCodec.OPUS: 128_000}
 
 ENDINGS = {
-    **{f".{container.value}": container for container in Container},
+    **{f".{each.value}": each for each in Container if each is not Container.FLV},
     ".m4v": Container.MP4,
     ".m2ts": Container.TS,
     ".mts": Container.TS,
@@ -74,15 +82,23 @@ def expand(spec: JobSpec) -> JobSpec:
 
 
 def _expand_output(output: Output, name: str) -> Output:
-    container = output.container or container_of(output.path.path, f"{name}.path")
+    container = output.container or _container(output, name)
     preset = preset_settings(output.preset, f"{name}.preset") if output.preset else VideoSettings()
     return replace(
         output,
         container=container,
         preset="",
-        video=_expand_video(output.video or VideoSettings(), preset, container),
+        video=_expand_video(
+            output.video or VideoSettings(), preset, container, live=bool(output.url)
+        ),
         audio=_expand_audio(output.audio or AudioSettings(), container),
     )
+
+
+def _container(output: Output, name: str) -> Container:
+    if output.path is None:
+        return LIVE_CONTAINERS[scheme_of(output.url)]
+    return container_of(output.path.path, f"{name}.path")
 
 
 def container_of(path: str, name: str) -> Container:
@@ -112,7 +128,7 @@ def preset_settings(preset: str, name: str) -> VideoSettings:
 
 
 def _expand_video(
-    asked: VideoSettings, preset: VideoSettings, container: Container
+    asked: VideoSettings, preset: VideoSettings, container: Container, *, live: bool
 ) -> VideoSettings:
     default = VideoCodec.VP9 if container is Container.WEBM else VideoCodec.H264
     codec = asked.codec or preset.codec or default
@@ -120,15 +136,25 @@ def _expand_video(
         return replace(asked, codec=codec)
     sized = asked.width is not None or asked.height is not None
     has_quality = asked.crf is not None or asked.bitrate is not None
-    return replace(
+    filled = replace(
         asked,
         codec=codec,
         width=asked.width if sized else preset.width,
         height=asked.height if sized else preset.height,
         frame_rate=asked.frame_rate or preset.frame_rate,
-        crf=asked.crf if has_quality else DEFAULT_CRF[codec],
-        speed=asked.speed or Speed.MEDIUM,
+        speed=asked.speed or (Speed.FAST if live else Speed.MEDIUM),  # it must keep up
     )
+    if has_quality:
+        return filled
+    if live:
+        return replace(filled, bitrate=_live_bitrate(filled))
+    return replace(filled, crf=DEFAULT_CRF[codec])
+
+
+def _live_bitrate(video: VideoSettings) -> int:
+    if not video.width or not video.height:
+        return DEFAULT_LIVE_BITRATE
+    return max(MIN_BITRATE, video.width * video.height * LIVE_BITS_A_PIXEL)
 
 
 def _expand_audio(asked: AudioSettings, container: Container) -> AudioSettings:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+LARGEST = 10**15
+"""Microseconds or bytes: 31 years, a petabyte."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -41,7 +44,7 @@ class ProgressParser:
 
 def _reading(values: Mapping[str, str]) -> Reading:
     return Reading(
-        position=max(0.0, _number(values.get("out_time_us", "")) / 1_000_000),
+        position=_number(values.get("out_time_us", "")) / 1_000_000,
         frames=int(_number(values.get("frame", ""))),
         frames_per_second=_number(values.get("fps", "")),
         speed=_number(values.get("speed", "").removesuffix("x")),
@@ -51,8 +54,9 @@ def _reading(values: Mapping[str, str]) -> Reading:
 
 
 def _number(text: str) -> float:
-    """0 for what FFmpeg does not know yet."""
+    """0 for what FFmpeg does not know yet, and for what cannot be: no number, negative, endless."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return 0.0
+    return value if 0 <= value <= LARGEST else 0.0

@@ -62,7 +62,7 @@ class Dispatcher:
 
     async def _dispatch(self) -> int:
         """One pass; returns how many jobs were granted."""
-        rooms = self._parts.roster.rooms()
+        rooms = self._parts.roster.rooms(self._parts.now())
         wanted = _wanted(rooms)
         if not wanted:
             return 0

@@ -12,7 +12,7 @@ from ffrtmp.domain.facts import Fact, JobMoved
 from ffrtmp.domain.job import TERMINAL_STATES
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.scheduling import rank
-from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
@@ -25,8 +25,17 @@ from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
 from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, view_of
+from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
-from ffrtmp.store.base import Change, JobFilter, JobRecord, NewJob, PageKey, Store
+from ffrtmp.store.base import (
+    Change,
+    JobFilter,
+    JobRecord,
+    NewJob,
+    PageKey,
+    Store,
+    WorkerRecord,
+)
 
 LARGEST_BATCH = 1000
 LONGEST_KEY = 128
@@ -45,12 +54,14 @@ class Master:
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
         woken = asyncio.Event()
-        jobs = Jobs(store)
+        jobs, roster = Jobs(store), Roster()
         self._parts = Parts(
             store=store,
             jobs=jobs,
-            roster=Roster(),
+            roster=roster,
+            warden=Warden(store, roster, now=clocks[0], observe=observe),
             watchers=Watchers(),
+            blocks=BlockObserver(timers.lease_ttl),
             timers=timers,
             now=clocks[0],
             boot=clocks[1],
@@ -60,7 +71,8 @@ class Master:
         )
         self._new_id = new_id
         self._dispatcher = Dispatcher(self._parts, woken)
-        jobs.listen(self._parts.roster.note)
+        jobs.listen(roster.note)
+        jobs.listen(self._parts.warden.note)
         jobs.listen(self._dispatcher.note)
         jobs.listen(self._parts.watchers.note)
         jobs.listen(lambda before, after: observe(JobMoved(before, after)))
@@ -124,6 +136,8 @@ class Master:
             rank=rank(submit_at=now, queue=spec.queue, priority=spec.priority),
             now=now,
             actor=actor,
+            exclusive=spec.exclusive,
+            restarts=spec.restarts,
         )
         return NewJob(
             job=job,
@@ -193,19 +207,28 @@ class Master:
         """One page by name, and the token of the next."""
         size = page_size(size)
         records = await self._parts.store.workers(size=size + 1, after=page_token)
-        views = [
-            view_of(record, self._parts.roster.get(record.name), self._refused(record.name))
-            for record in records[:size]
-        ]
+        views = [self._view_of(record) for record in records[:size]]
         return views, views[-1].record.name if len(records) > size else ""
 
     async def worker(self, name: str) -> WorkerView:
         """Raises WorkerNotFound."""
-        record = await self._parts.store.worker(name)
-        return view_of(record, self._parts.roster.get(name), self._refused(name))
+        return self._view_of(await self._parts.store.worker(name))
 
-    def _refused(self, worker: str) -> dict[str, str]:
-        return dict(self._parts.roster.refused_roots(worker))
+    async def drain(self, name: str, *, actor: str) -> WorkerView:
+        """No new work for it, until `resume`. Idempotent. Raises WorkerNotFound."""
+        await self._parts.warden.drain(name, actor=actor)
+        return await self.worker(name)
+
+    async def resume(self, name: str, *, actor: str) -> WorkerView:
+        """Ends drain and quarantine. Idempotent. Raises WorkerNotFound."""
+        await self._parts.warden.resume(name, actor=actor)
+        self._parts.wake()
+        return await self.worker(name)
+
+    def _view_of(self, record: WorkerRecord) -> WorkerView:
+        roster = self._parts.roster
+        refused = dict(roster.refused_roots(record.name))
+        return view_of(record, roster.get(record.name), refused, now=self._parts.now())
 
     # -- streams ----------------------------------------------------------------------------
 

@@ -18,29 +18,35 @@ class Outbox:
         self._waiting: list[Numbered] = []
         self._number = 0
         self._ready = asyncio.Event()
+        self._closed = asyncio.Event()
         self._closed_by: DomainError | None = None
 
     def put(self, command: Command) -> int:
         """Queues a command and returns its number. When full, the stream is closed instead."""
         self._number += 1
-        self._waiting.append(Numbered(self._number, command))
-        if len(self._waiting) > LIMIT:
-            self.close(WorkerDoesNotRead(self._worker))
+        if self._closed_by is None:
+            self._waiting.append(Numbered(self._number, command))
+            if len(self._waiting) > LIMIT:
+                self.close(WorkerDoesNotRead(self._worker))
         self._ready.set()
         return self._number
 
     def close(self, why: DomainError) -> None:
-        """Ends the stream: its writer raises `why`."""
+        """Ends the stream: `until_closed` raises `why`, also while a write waits for the worker."""
         self._closed_by = self._closed_by or why
-        self._ready.set()
+        self._closed.set()
+
+    async def until_closed(self) -> None:
+        """Runs until cancelled or closed. Beside the writer, which may be stuck."""
+        await self._closed.wait()
+        assert self._closed_by is not None
+        raise self._closed_by
 
     async def write_to(self, send: Send) -> None:
-        """The stream's one writer. Runs until cancelled or closed."""
+        """The stream's one writer. Runs until cancelled."""
         while True:
             await self._ready.wait()
             self._ready.clear()
-            if self._closed_by is not None:
-                raise self._closed_by
             batch, self._waiting = self._waiting, []
             if batch:
                 await send(batch)

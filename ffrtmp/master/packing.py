@@ -51,4 +51,15 @@ def pack_worker(view: WorkerView) -> admin_pb.Worker:
             admin_pb.RefusedRoot(name=name, reason=reason)
             for name, reason in sorted(view.refused_roots.items())
         ],
+        draining=record.standing.draining,
+        quarantine_end_time=to_timestamp(view.quarantined_until),
+        losses=[
+            admin_pb.WorkerLoss(
+                job_id=loss.key.job_id,
+                fence=loss.key.fence,
+                lost_time=to_timestamp(loss.lost_at),
+                reason=loss.why,
+            )
+            for loss in record.standing.losses
+        ],
     )

@@ -1,7 +1,6 @@
 """Opaque page tokens: where the last page ended, bound to the filter it was made with."""
 
 import base64
-import binascii
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ def key_from(token: str, wanted: JobFilter) -> PageKey | None:
     try:
         submit_at, job_id, mark = json.loads(base64.urlsafe_b64decode(token.encode()))
         key = PageKey(datetime.fromisoformat(submit_at).astimezone(UTC), str(job_id))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidPageToken("page_token", token[:40], "use next_page_token as given") from None
     if mark != _mark(wanted):
         raise InvalidPageToken("page_token", token[:40], "it belongs to another filter")

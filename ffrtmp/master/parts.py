@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ffrtmp.domain.facts import Fact
+from ffrtmp.domain.session import BlockObserver
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.roster import Roster
+from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import Store
 
@@ -26,6 +28,8 @@ class Parts:
     jobs: Jobs
     roster: Roster
     watchers: Watchers
+    blocks: BlockObserver
+    warden: Warden
     timers: Timers
     now: Callable[[], datetime]
     boot: Callable[[], float]

@@ -12,11 +12,14 @@ from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
 from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
+from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Load, Requirements, misfit, refused_roots
 from ffrtmp.master.outbox import Outbox
 from ffrtmp.store.base import SessionKey
 
 RETURNS_A_SECOND = 200
+NEVER_SENT = 1 << 64
+"""Above every command's number: only the next hello can say that the worker does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,12 @@ class SentOffer:
 
 @dataclass(slots=True, kw_only=True)
 class Presence:
-    """One worker. `outbox` is None while its stream is broken and its session still runs."""
+    """One worker. `outbox` is None while its stream is broken and its session still runs.
+
+    `blocks`: attempts that were taken away and that it has not said to be over, each with the
+    number of its offer (0: offered on an earlier stream, or accepted). `moves` counts what was
+    noted of jobs.
+    """
 
     session: SessionKey
     holder: Holder
@@ -40,9 +48,12 @@ class Presence:
     beat: float
     slots: int = 0
     load: Load = field(default_factory=Load)
+    standing: Standing = field(default_factory=Standing)
     listed: dict[AttemptKey, AttemptReport] = field(default_factory=dict)
     held: dict[str, Job] = field(default_factory=dict)
     offers: dict[AttemptKey, SentOffer] = field(default_factory=dict)
+    blocks: dict[AttemptKey, int] = field(default_factory=dict)
+    moves: int = 0
     excluded: set[str] = field(default_factory=set)
     progress: dict[AttemptKey, Progress] = field(default_factory=dict)
     runnable: dict[str, bool] = field(default_factory=dict)
@@ -52,6 +63,18 @@ class Presence:
         """Slots without an attempt that the worker lists or the store says it holds."""
         held = {AttemptKey(job.job_id, job.fence) for job in self.held.values()}
         return max(0, self.slots - len(held | self.listed.keys()))
+
+    def takes_work(self, now: datetime) -> bool:
+        stands = self.standing
+        able = self.outbox is not None and self.slots > 0
+        return able and not stands.draining and not stands.is_quarantined(now)
+
+    def has_not_seen(self, job: Job, seen: int) -> bool:
+        """Whether the grant of this job was offered behind command `seen`, or is just being."""
+        key = AttemptKey(job.job_id, job.fence)
+        if job.state is JobState.LEASED:
+            return key not in self.offers or self.offers[key].number > seen
+        return self.blocks.get(key, 0) > seen
 
     def holds(self, key: AttemptKey) -> bool:
         job = self.held.get(key.job_id)
@@ -134,8 +157,9 @@ class Roster:
     def refused_roots(self, worker: str) -> Mapping[str, str]:
         return self._refused.get(worker, {})
 
-    def rooms(self) -> list[Room]:
-        """Every connected worker, busy ones too, as the scheduling rule wants to see it."""
+    def rooms(self, now: datetime) -> list[Room]:
+        """Every connected worker that takes work, busy ones too, as the scheduling rule wants to
+        see it."""
         return [
             Room(
                 holder=presence.holder,
@@ -144,7 +168,7 @@ class Roster:
                 excluded=frozenset(presence.excluded),
             )
             for presence in self._present.values()
-            if presence.outbox is not None and presence.slots > 0
+            if presence.takes_work(now)
         ]
 
     def _may_run(self, presence: Presence, job_class: str) -> bool:
@@ -159,17 +183,36 @@ class Roster:
     def note(self, before: Job | None, after: Job) -> None:
         """A job moved: keeps the mirror of who holds what, and tells a worker of a cancel."""
         former = before.holder if before is not None else None
+        if before is not None and before.blocked_by != after.blocked_by:
+            self._note_block(before, after)
         if former is not None and former != after.holder:
             self._let_go(former, after)
         if after.holder is not None and after.state in HELD_STATES:
             presence = self._present.get(after.holder.worker)
             if presence is not None and presence.holder == after.holder:
+                presence.moves += 1
                 presence.held[after.job_id] = after
+
+    def _note_block(self, before: Job, after: Job) -> None:
+        blocker = after.blocked_by or before.blocked_by
+        presence = self._present.get(blocker.worker) if blocker else None
+        if presence is None or presence.holder != blocker:
+            return
+        presence.moves += 1
+        key = AttemptKey(after.job_id, after.fence)
+        if after.blocked_by is None:
+            presence.blocks.pop(key, None)
+        elif before.state is JobState.LEASED:
+            offer = presence.offers.get(key)
+            presence.blocks[key] = offer.number if offer else NEVER_SENT
+        else:
+            presence.blocks[key] = 0
 
     def _let_go(self, former: Holder, job: Job) -> None:
         presence = self._present.get(former.worker)
         if presence is None:
             return
+        presence.moves += 1
         key = AttemptKey(job.job_id, job.fence)
         presence.held.pop(job.job_id, None)
         presence.offers.pop(key, None)

@@ -12,7 +12,7 @@ from ffrtmp.master.master import Master
 from ffrtmp.master.packing import pack_job, pack_view, pack_watched, pack_worker
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import states_from_pb, submissions_from_pb
-from ffrtmp.rpc.convert_stream import command_to_pb, event_from_pb
+from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
 from ffrtmp.rpc.roles import Context, peer_of
 from ffrtmp.rpc.times import from_timestamp
 from ffrtmp.store.base import JobFilter, JobRecord
@@ -91,6 +91,18 @@ class AdminServicer(AdminServiceServicer):
             worker=pack_worker(await self._master.worker(request.name))
         )
 
+    async def DrainWorker(
+        self, request: admin_pb.DrainWorkerRequest, context: Context
+    ) -> admin_pb.DrainWorkerResponse:
+        view = await self._master.drain(request.name, actor=peer_of(context).actor)
+        return admin_pb.DrainWorkerResponse(worker=pack_worker(view))
+
+    async def ResumeWorker(
+        self, request: admin_pb.ResumeWorkerRequest, context: Context
+    ) -> admin_pb.ResumeWorkerResponse:
+        view = await self._master.resume(request.name, actor=peer_of(context).actor)
+        return admin_pb.ResumeWorkerResponse(worker=pack_worker(view))
+
 
 class WorkerServicer(WorkerServiceServicer):
     def __init__(self, master: Master, observe: Callable[[Fact], None]) -> None:
@@ -115,7 +127,7 @@ async def _events(
     requests: AsyncIterator[worker_pb.ConnectRequest], ignored: Callable[[int], None]
 ) -> AsyncIterator[Sequence[Event]]:
     async for request in requests:
-        found = [event_from_pb(event) for event in request.events]
+        found = events_from_pb(request)
         known = [event for event in found if event is not None]
         if len(known) < len(found):
             ignored(len(found) - len(known))

@@ -1,19 +1,24 @@
 """One stream of one worker: from its hello to its end.
 
-Events of a message are taken in three steps: renew the lease, which waits for nothing; commit what
-the worker says of its attempts, as one change; then hold its list against the store and answer.
+A message is renewed for as it is read, which waits for nothing. Then its events are taken in order,
+in two steps: commit what the worker says of its attempts, as one change; then hold its list against
+the store and answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
-from ffrtmp.domain import job as rules
-from ffrtmp.domain.errors import DomainError, NameTaken, ProtocolViolation, StaleEpoch, Unavailable
+from ffrtmp.domain.errors import (
+    HelloLate,
+    NameTaken,
+    ProtocolViolation,
+    Unavailable,
+    WorkerFloods,
+)
 from ffrtmp.domain.facts import SessionClosed, SessionOpened, StreamRefused
-from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
+from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.domain.messages import (
-    Cancel,
     CapabilitiesChanged,
     Event,
     Failed,
@@ -25,19 +30,29 @@ from ffrtmp.domain.messages import (
     ProgressReport,
     Published,
     Result,
-    ResultAck,
-    ResultOutcome,
     Staged,
     Welcome,
 )
-from ffrtmp.domain.session import AttemptKey, AttemptReport, Verdict, reconcile
-from ffrtmp.master.answers import outcome_of, step_of
+from ffrtmp.domain.pace import Pace
+from ffrtmp.domain.session import AttemptKey, Verdict
 from ffrtmp.master.outbox import Outbox, Send
 from ffrtmp.master.parts import Parts
+from ffrtmp.master.reconciler import Reconciler
+from ffrtmp.master.renewer import Renewer
+from ffrtmp.master.results import Results
 from ffrtmp.master.roster import Presence
-from ffrtmp.store.base import Change, Outcome, SessionKey, WorkerRecord
+from ffrtmp.store.base import SessionKey, WorkerRecord
 
 Events = AsyncIterator[Sequence[Event]]
+
+SHORTEST_HELLO = 1.0
+INBOX = 256
+"""Messages read and not yet taken. A worker that fills it loses its stream; nothing is dropped."""
+MESSAGES_A_SECOND = 1000.0
+MESSAGES_AT_ONCE = 5000.0
+
+_Message = tuple[Sequence[Event], float]
+"""A batch and when it was read, in seconds of CLOCK_BOOTTIME."""
 
 
 class Session:
@@ -46,39 +61,46 @@ class Session:
         self._worker = worker
         self._address = address
         self._outbox = Outbox(worker)
+        self._inbox = asyncio.Queue[_Message | None](INBOX)
         self._said_goodbye = False
 
     async def run(self, events: Events, send: Send) -> None:
         """Serves the stream until the worker hangs up, is superseded or breaks the rules."""
         hello, rest = await self._first(events)
         async with self._parts.hellos:
-            self._presence = await self._open(hello)
+            await self._open(hello)
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._outbox.write_to(send))
-                await self._take(rest)
-                async for batch in events:
-                    await self._take(batch)
-                    if self._said_goodbye:
-                        break
-                writer.cancel()
+                helpers = [
+                    tasks.create_task(self._outbox.write_to(send)),
+                    tasks.create_task(self._outbox.until_closed()),
+                    tasks.create_task(self._renewer.run()),
+                    tasks.create_task(self._read(rest, events)),
+                ]
+                await self._take_all()
+                for helper in helpers:
+                    helper.cancel()
             await self._outbox.flush(send)
         finally:
             self._parts.roster.detach(self._session)
 
     async def _first(self, events: Events) -> tuple[Hello, Sequence[Event]]:
+        limit = max(SHORTEST_HELLO, self._parts.timers.connect_deadline.total_seconds())
+        batch: Sequence[Event] = ()
         try:
-            async with asyncio.timeout(self._parts.timers.heartbeat_interval.total_seconds()):
+            async with asyncio.timeout(limit):
                 batch = await anext(events)
-        except (TimeoutError, StopAsyncIteration):
-            batch = ()
+        except TimeoutError:
+            raise HelloLate(self._worker, limit) from None
+        except StopAsyncIteration:
+            pass
         if not batch or not isinstance(batch[0], Hello):
             raise ProtocolViolation("the first event of a stream is hello")
         return batch[0], batch[1:]
 
     # -- hello ------------------------------------------------------------------------------
 
-    async def _open(self, hello: Hello) -> Presence:
+    async def _open(self, hello: Hello) -> None:
         self._refuse_a_twin(hello)
         record = WorkerRecord(
             name=self._worker,
@@ -88,21 +110,23 @@ class Session:
             alive=True,
             capabilities=hello.capabilities,
         )
+        opened_at = self._parts.boot()
         epoch = await self._parts.store.open_session(record)
-        presence = self._attach(hello, epoch)
-        verdicts = await self._resume(presence, hello.attempts)
+        presence = self._attach(hello, epoch, opened_at)
+        verdicts = await self._reconciler.resume(hello.attempts)
+        await self._parts.warden.judge(self._worker)
         self._outbox.put(
             Welcome(
                 epoch=epoch,
                 timers=self._parts.timers,
                 reconnect_spread=self._parts.roster.reconnect_spread,
                 verdicts=verdicts,
+                draining=presence.standing.draining,
             )
         )
         presence.outbox = self._outbox
         self._parts.observe(SessionOpened(self._worker, epoch, self._address))
         self._parts.wake()
-        return presence
 
     def _refuse_a_twin(self, hello: Hello) -> None:
         """The same incarnation always wins; another one only when the incumbent is not alive."""
@@ -116,55 +140,71 @@ class Session:
             self._parts.observe(StreamRefused(self._worker, self._address, str(error)))
             raise error
 
-    def _attach(self, hello: Hello, epoch: int) -> Presence:
-        former = self._parts.roster.get(self._worker)
+    def _attach(self, hello: Hello, epoch: int, opened_at: float) -> Presence:
+        parts, former = self._parts, self._parts.roster.get(self._worker)
         self._session = SessionKey(self._worker, epoch)
-        presence = Presence(
+        unchanged = former is not None and former.capabilities == hello.capabilities
+        self._presence = presence = Presence(
             session=self._session,
             holder=Holder(self._worker, hello.incarnation),
             address=self._address,
             capabilities=hello.capabilities,
             outbox=None,
-            heartbeat_at=self._parts.now(),
-            beat=self._parts.boot(),
+            heartbeat_at=parts.now(),
+            beat=parts.boot(),
             slots=hello.slots,
             load=hello.load,
             listed={report.key: report for report in hello.attempts},
-            excluded=set(former.excluded) if former else set(),
+            excluded=set(former.excluded) if former and unchanged else set(),
         )
-        self._parts.roster.attach(presence)
+        parts.roster.attach(presence)
+        parts.blocks.forget(presence.holder)
+        self._reconciler = Reconciler(parts, presence)
+        self._results = Results(parts, presence, self._outbox)
+        self._renewer = Renewer(
+            parts.store,
+            self._session,
+            lease_ttl=parts.timers.lease_ttl,
+            boot=parts.boot,
+            opened_at=opened_at,
+        )
         return presence
-
-    async def _resume(
-        self, presence: Presence, listed: Collection[AttemptReport]
-    ) -> tuple[Verdict, ...]:
-        """Passes journalled attempts to a new incarnation; what else the old one held is lost."""
-        now = self._parts.now()
-        inherited = [
-            self._change(
-                report.key,
-                partial(rules.inherit, heir=presence.holder, fence=report.key.fence, now=now),
-            )
-            for report in listed
-            if report.journalled
-        ]
-        await self._parts.jobs.change(inherited)
-        held = await self._parts.store.held_by(self._worker)
-        old = [job for job in held if job.holder != presence.holder]
-        await self._lose(old, "its worker came back as a new incarnation")
-        return await self._reconcile(presence, listed, unseen=())
 
     # -- events -----------------------------------------------------------------------------
 
-    async def _take(self, batch: Sequence[Event]) -> None:
+    async def _read(self, rest: Sequence[Event], events: Events) -> None:
+        """Reads as fast as the worker writes, so that no heartbeat waits behind a slow commit."""
+        pace = Pace(a_second=MESSAGES_A_SECOND, at_once=MESSAGES_AT_ONCE)
+        self._receive(rest)
+        async for batch in events:
+            if not pace.allows(self._parts.boot()) or self._inbox.full():
+                raise WorkerFloods(self._worker)
+            self._receive(batch)
+        await self._inbox.put(None)
+
+    def _receive(self, batch: Sequence[Event]) -> None:
+        arrived = self._parts.boot()
+        if any(isinstance(event, Heartbeat) for event in batch):
+            arrived = self._renewer.beat()
+            self._presence.beat = arrived
+            self._presence.heartbeat_at = self._parts.now()
+        self._inbox.put_nowait((batch, arrived))
+
+    async def _take_all(self) -> None:
+        while not self._said_goodbye:
+            if (message := await self._inbox.get()) is None:
+                return
+            await self._take(*message)
+
+    async def _take(self, batch: Sequence[Event], arrived: float) -> None:
         beats = [event for event in batch if isinstance(event, Heartbeat)]
-        if beats:
-            await self._renew(beats[-1])
-        await self._commit([e for e in batch if isinstance(e, OfferReply | Result)])
+        if said := [event for event in batch if isinstance(event, OfferReply | Result)]:
+            await self._results.commit(said)
         for event in batch:
             await self._note(event)
         if beats:
-            await self._answer(beats[-1])
+            self._note_beat(beats[-1])
+            await self._answer(beats[-1], arrived)
 
     async def _note(self, event: Event) -> None:
         match event:
@@ -181,7 +221,7 @@ class Session:
             case Goodbye():
                 await self._leave()
             case Heartbeat() | OfferReply() | Staged() | Published() | Failed():
-                pass  # taken before, as one
+                pass  # taken as one
 
     def _note_progress(self, report: ProgressReport) -> None:
         for progress in report.attempts:
@@ -193,17 +233,13 @@ class Session:
         self._said_goodbye = True
         await self._parts.store.close_session(self._session)
         self._parts.roster.remove(self._session)
-        held = await self._parts.store.held_by(self._worker)
-        await self._lose(held, "its worker said goodbye")
+        await self._reconciler.leave()
         self._parts.observe(SessionClosed(self._worker, self._session.epoch, "goodbye"))
 
     # -- heartbeat --------------------------------------------------------------------------
 
-    async def _renew(self, beat: Heartbeat) -> None:
-        await self._parts.store.renew([self._session])
+    def _note_beat(self, beat: Heartbeat) -> None:
         presence = self._presence
-        presence.heartbeat_at = self._parts.now()
-        presence.beat = self._parts.boot()
         had_room = presence.free
         presence.slots = beat.slots
         presence.load = beat.load
@@ -211,126 +247,25 @@ class Session:
         if presence.free > had_room:
             self._parts.wake()
 
-    async def _answer(self, beat: Heartbeat) -> None:
-        presence = self._presence
-        unseen = {key for key, offer in presence.offers.items() if offer.number > beat.seen}
+    async def _answer(self, beat: Heartbeat, arrived: float) -> None:
         verdicts: tuple[Verdict, ...] = ()
-        if not self._agrees(beat, unseen):
-            verdicts = await self._reconcile(presence, beat.attempts, unseen=unseen)
+        if not self._agrees(beat):
+            with suppress(Unavailable):  # the next heartbeat is held against the store again
+                verdicts = await self._reconciler.reconcile(beat.attempts, seen=beat.seen)
         self._outbox.put(
             HeartbeatAck(
-                number=beat.number, remaining=self._parts.timers.lease_ttl, verdicts=verdicts
+                number=beat.number,
+                remaining=await self._renewer.remaining(arrived),
+                verdicts=verdicts,
+                draining=self._presence.standing.draining,
             )
         )
 
-    def _agrees(self, beat: Heartbeat, unseen: Collection[AttemptKey]) -> bool:
+    def _agrees(self, beat: Heartbeat) -> bool:
         """Whether the mirror and the list name the same attempts: then the store is not asked."""
-        held = {AttemptKey(job.job_id, job.fence): job for job in self._presence.held.values()}
+        presence = self._presence
+        held = {AttemptKey(job.job_id, job.fence): job for job in presence.held.values()}
         listed = {report.key for report in beat.attempts}
         waits = any(held[key].state is JobState.LEASED for key in listed & held.keys())
-        return not waits and listed == held.keys() - set(unseen)
-
-    async def _reconcile(
-        self,
-        presence: Presence,
-        listed: Collection[AttemptReport],
-        *,
-        unseen: Collection[AttemptKey],
-    ) -> tuple[Verdict, ...]:
-        """Puts right what differs, on state read after the list arrived."""
-        jobs = await self._parts.store.get_many({report.key.job_id for report in listed})
-        jobs |= {job.job_id: job for job in await self._parts.store.held_by(self._worker)}
-        result = reconcile(holder=presence.holder, listed=listed, jobs=jobs, unseen=unseen)
-        now = self._parts.now()
-        taken = [(key, rules.accept) for key in result.accepted]
-        taken += [(key, rules.adopt) for key in result.adopted]
-        await self._parts.jobs.change(
-            [
-                self._change(key, partial(rule, holder=presence.holder, fence=key.fence, now=now))
-                for key, rule in taken
-            ]
-        )
-        await self._lose([jobs[key.job_id] for key in result.lost], "its worker does not have it")
-        presence.held = {
-            job.job_id: job
-            for job in await self._parts.store.held_by(self._worker)
-            if job.state in HELD_STATES and job.holder == presence.holder
-        }
-        return result.verdicts
-
-    async def _lose(self, jobs: Iterable[Job], why: str) -> None:
-        await self._parts.jobs.change(
-            [
-                Change(
-                    job.job_id,
-                    partial(
-                        rules.lose,
-                        holder=job.holder,
-                        fence=job.fence,
-                        why=f"worker {self._worker}: {why}",
-                        chance=self._parts.chance(),
-                        now=self._parts.now(),
-                    ),
-                )
-                for job in jobs
-                if job.holder is not None
-            ]
-        )
-
-    # -- offers and results -----------------------------------------------------------------
-
-    async def _commit(self, events: Sequence[OfferReply | Result]) -> None:
-        """Commits what a message says of attempts as one change, and acknowledges results."""
-        try:
-            outcomes = await self._parts.jobs.change([self._rule_for(event) for event in events])
-        except Unavailable:
-            self._ask_again(events)
-            return
-        for event, outcome in zip(events, outcomes, strict=True):
-            if isinstance(outcome, StaleEpoch):
-                raise outcome
-            self._settle(event, outcome)
-
-    def _ask_again(self, events: Sequence[OfferReply | Result]) -> None:
-        for event in events:
-            if isinstance(event, Result):
-                self._outbox.put(ResultAck(event.key, step_of(event), ResultOutcome.RETRY_LATER))
-
-    def _rule_for(self, event: OfferReply | Result) -> Change:
-        now, holder, fence = self._parts.now(), self._presence.holder, event.key.fence
-        rule: rules.Rule
-        match event:
-            case OfferReply(_, rejection) if rejection:
-                rule = partial(rules.reject, holder=holder, fence=fence, why=rejection, now=now)
-            case OfferReply():
-                rule = partial(rules.accept, holder=holder, fence=fence, now=now)
-            case Staged(_, manifest):
-                rule = partial(rules.stage, holder=holder, fence=fence, manifest=manifest, now=now)
-            case Published():
-                rule = partial(rules.publish, holder=holder, fence=fence, now=now)
-            case Failed(_, failure):
-                rule = partial(
-                    rules.fail,
-                    holder=holder,
-                    fence=fence,
-                    failure=failure,
-                    chance=self._parts.chance(),
-                    now=now,
-                )
-        return self._change(event.key, rule)
-
-    def _settle(self, event: OfferReply | Result, outcome: Outcome) -> None:
-        key = event.key
-        if not isinstance(event, OfferReply):
-            self._outbox.put(ResultAck(key, step_of(event), outcome_of(outcome)))
-            self._parts.wake()
-            return
-        self._presence.offers.pop(key, None)
-        if event.rejection:
-            self._presence.excluded.add(key.job_id)
-            self._parts.wake()
-        elif isinstance(outcome, DomainError):
-            self._outbox.put(Cancel(key))  # too late: it is not this worker's any more
-
-    def _change(self, key: AttemptKey, rule: rules.Rule) -> Change:
-        return Change(key.job_id, rule, self._session)
+        unseen = {key for key, job in held.items() if presence.has_not_seen(job, beat.seen)}
+        return not waits and not presence.blocks and listed == held.keys() - unseen

@@ -1,16 +1,20 @@
 """Once a second: expires silent sessions, returns what they held, takes back unanswered offers.
 
-Each step is repeated until it finds nothing: a crash between two of them loses no job.
+Each step is repeated until it finds nothing: a crash between two of them loses no job. What blocks
+an exclusive job ends with the lease of its old holder, which was seen here to run out in full.
 """
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import SessionExpired, Unavailable
-from ffrtmp.domain.facts import SessionClosed, StoreFailed
-from ffrtmp.domain.job import Job
+from ffrtmp.domain.facts import MassLossBegan, SessionClosed, StoreFailed
+from ffrtmp.domain.job import Holder, Job
+from ffrtmp.domain.massloss import MassLoss
 from ffrtmp.domain.session import AttemptKey, Observer
 from ffrtmp.master.parts import Parts
 from ffrtmp.store.base import Change, SessionKey
@@ -19,11 +23,22 @@ BATCH = 500
 LATE = timedelta(seconds=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _RunOut:
+    """A session whose lease was seen to run out in full, maybe as one of many."""
+
+    session: SessionKey
+    in_a_mass: bool
+
+
 class Sweeper:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         timers = parts.timers
         self._interval = timers.sweep_interval.total_seconds()
+        self._mass_loss = MassLoss(timers.lease_ttl)
+        self._run_out: dict[str, _RunOut] = {}
+        self._orphans: set[tuple[str, int]] = set()
         self._observer = Observer(
             lease_ttl=timers.lease_ttl,
             grace=timers.recovery_grace,
@@ -43,18 +58,34 @@ class Sweeper:
     async def sweep(self) -> None:
         await self._expire_sessions()
         await self._return_orphans()
+        await self._end_blocks()
         await self._take_back_offers()
+        await self._parts.warden.settle()
 
     async def _expire_sessions(self) -> None:
         renewals = await self._parts.store.renewals()
         by_name = {f"{key.worker}/{key.epoch}": key for key in renewals}
         readings = {name: renewals[key] for name, key in by_name.items()}
-        for name in self._observer.observe(readings, self._parts.boot()):
-            await self._expire(by_name[name], readings[name])
+        silent = self._observer.observe(readings, self._parts.boot())
+        in_a_mass = bool(silent) and self._is_mass_loss(len(silent))
+        for name in silent:
+            await self._expire(by_name[name], readings[name], in_a_mass=in_a_mass)
 
-    async def _expire(self, session: SessionKey, renewal: int) -> None:
+    def _is_mass_loss(self, lost: int) -> bool:
+        at, mass = self._parts.boot(), self._mass_loss
+        nearly = self._parts.timers.lease_ttl.total_seconds() - mass.at_once
+        failing = self._observer.silent(at, nearly) - lost
+        fleet = self._observer.silent(at, -1.0) - self._observer.silent(at, mass.fleet_within)
+        was_on = mass.is_on(at)
+        is_on = mass.note(lost, failing=failing, fleet=fleet, at=at)
+        if is_on and not was_on:
+            self._parts.observe(MassLossBegan(lost + failing, fleet))
+        return is_on
+
+    async def _expire(self, session: SessionKey, renewal: int, *, in_a_mass: bool) -> None:
         if not await self._parts.store.close_session(session, renewal=renewal):
             return
+        self._run_out[session.worker] = _RunOut(session, in_a_mass)
         self._parts.roster.remove(session, SessionExpired(session.worker))
         missed = self._parts.timers.missed_heartbeats
         self._parts.observe(
@@ -62,18 +93,62 @@ class Sweeper:
         )
 
     async def _return_orphans(self) -> None:
-        orphans = await self._parts.store.orphans(BATCH)
-        await self._parts.jobs.change([self._lost(job) for job in orphans])
+        at = self._parts.boot()
+        limit = self._mass_loss.returns(at) if self._mass_loss.is_on(at) else BATCH
+        orphans = await self._parts.store.orphans(limit) if limit else []
+        over = await self._over({job.holder for job in orphans if job.holder})
+        # A new incarnation's hello makes orphans of what it is about to inherit: those it takes or
+        # loses itself before the next sweep.
+        before, self._orphans = self._orphans, {(job.job_id, job.version) for job in orphans}
+        lost = [job for job in orphans if job.holder in over or (job.job_id, job.version) in before]
+        await self._parts.jobs.change([self._lost(job, over) for job in lost])
 
-    def _lost(self, job: Job) -> Change:
+    async def _over(self, holders: set[Holder]) -> dict[Holder, "_RunOut"]:
+        """Those whose lease this sweeper saw run out, with no stream of theirs since."""
+        over = {}
+        for holder in holders:
+            run_out = self._run_out.get(holder.worker)
+            if run_out is not None:
+                record = await self._parts.store.worker(holder.worker)
+                named = record.epoch, record.incarnation
+                if named == (run_out.session.epoch, holder.incarnation):
+                    over[holder] = run_out
+        return over
+
+    async def _end_blocks(self) -> None:
+        """Where the session of the blocker was seen to run out, at once; else after a lease."""
+        blocked = await self._parts.store.stale_blocks(BATCH)
+        holders = {job.blocked_by for job in blocked if job.blocked_by}
+        gone = (
+            self._parts.blocks.observe(holders, self._parts.boot())
+            | (await self._over(holders)).keys()
+        )
+        await self._parts.jobs.change(
+            [self._unblocked(job, job.blocked_by) for job in blocked if job.blocked_by in gone]
+        )
+
+    def _unblocked(self, job: Job, holder: Holder | None) -> Change:
+        assert holder is not None
+        why = f"the lease of worker {holder.worker} has run out in full"
+        rule = partial(
+            rules.unblock, holder=holder, fence=job.fence, why=why, now=self._parts.now()
+        )
+        return Change(job.job_id, rule)
+
+    def _lost(self, job: Job, over: "Mapping[Holder, _RunOut]") -> Change:
         assert job.holder is not None
+        run_out = over.get(job.holder)
+        in_a_mass = run_out.in_a_mass if run_out else self._mass_loss.is_on(self._parts.boot())
         rule = partial(
             rules.lose,
             holder=job.holder,
             fence=job.fence,
-            why=f"worker {job.holder.worker} was lost: no heartbeat for its lease",
+            why=f"worker {job.holder.worker} was lost: "
+            + ("no heartbeat for its lease" if run_out else "its session has ended"),
             chance=self._parts.chance(),
             now=self._parts.now(),
+            dead=run_out is not None,
+            charged=not in_a_mass,
         )
         return Change(job.job_id, rule)
 

@@ -44,6 +44,7 @@ class WorkerState(StrEnum):
     CONNECTED = "connected"
     SILENT = "silent"
     DRAINING = "draining"
+    QUARANTINED = "quarantined"
     GONE = "gone"
 
 
@@ -66,29 +67,38 @@ class WorkerView:
     attempts: list[WorkerAttempt]
     load: Load
     refused_roots: Mapping[str, str]
+    quarantined_until: datetime | None
 
 
 def view_of(
-    record: WorkerRecord, presence: Presence | None, refused_roots: Mapping[str, str]
+    record: WorkerRecord,
+    presence: Presence | None,
+    refused_roots: Mapping[str, str],
+    *,
+    now: datetime,
 ) -> WorkerView:
+    quarantined = record.standing.is_quarantined(now)
     return WorkerView(
         record=record,
-        state=_state(record, presence),
+        state=_state(record, presence, quarantined=quarantined),
         heartbeat_at=presence.heartbeat_at if presence else None,
         slots=presence.slots if presence else 0,
         free_slots=presence.free if presence else 0,
         attempts=_attempts(presence) if presence else [],
         load=presence.load if presence else Load(),
         refused_roots=refused_roots,
+        quarantined_until=record.standing.quarantined_until if quarantined else None,
     )
 
 
-def _state(record: WorkerRecord, presence: Presence | None) -> WorkerState:
+def _state(record: WorkerRecord, presence: Presence | None, *, quarantined: bool) -> WorkerState:
     if presence is None:
         return WorkerState.SILENT if record.alive else WorkerState.GONE
     if presence.outbox is None:
         return WorkerState.SILENT
-    return WorkerState.CONNECTED if presence.slots > 0 else WorkerState.DRAINING
+    if record.standing.draining or presence.slots == 0:
+        return WorkerState.DRAINING
+    return WorkerState.QUARANTINED if quarantined else WorkerState.CONNECTED
 
 
 def _attempts(presence: Presence) -> list[WorkerAttempt]:

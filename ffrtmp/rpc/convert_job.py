@@ -18,7 +18,7 @@ def job_to_pb(job: Job, spec: JobSpec) -> pb.Job:
     published = job.state is JobState.SUCCEEDED and job.manifest is not None
     return pb.Job(
         job_id=job.job_id,
-        spec=spec_to_pb(spec),
+        spec=spec_to_pb(spec.shown),
         state=JOB_STATES.to_wire(job.state),  # type: ignore[arg-type]
         fence=job.fence,
         attempts=job.attempts,
@@ -31,6 +31,8 @@ def job_to_pb(job: Job, spec: JobSpec) -> pb.Job:
         failure=failure_to_pb(job.failure) if job.failure else None,
         files=files_to_pb(job.manifest) if published and job.manifest else [],
         event_number=job.version,
+        blocked_by=job.blocked_by.worker if job.blocked_by else "",
+        unschedulable_reason=job.detail if job.is_unschedulable else "",
     )
 
 
@@ -79,6 +81,7 @@ def event_to_pb(event: JobEvent) -> pb.JobEvent:
         reason=REASONS.to_wire(event.reason) if event.reason else None,  # type: ignore[arg-type]
         detail=event.detail,
         charged=event.charged,
+        blocked_by=event.blocked_by,
         eligible_time=to_timestamp(event.eligible_at),
     )
 

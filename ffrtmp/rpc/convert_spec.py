@@ -17,6 +17,7 @@ from ffrtmp.domain.spec import (
     Output,
     Priority,
     Queue,
+    Restart,
     TestSource,
     VideoSettings,
 )
@@ -39,6 +40,7 @@ def spec_from_pb(spec: pb.JobSpec) -> JobSpec:
         queue=QUEUES.chosen(spec.queue, "queue") or Queue.DEFAULT,
         priority=PRIORITIES.chosen(spec.priority, "priority") or Priority.NORMAL,
         spec_version=spec.spec_version or SPEC_VERSION,
+        restart=Restart(on_failure=spec.restart.on_failure) if spec.HasField("restart") else None,
     )
 
 
@@ -65,7 +67,8 @@ def _test_source_from_pb(source: pb.TestSource) -> TestSource:
 
 def _output_from_pb(output: pb.Output, name: str) -> Output:
     return Output(
-        path=MediaPath.parse(output.path, name=f"{name}.path"),
+        path=MediaPath.parse(output.path, name=f"{name}.path") if output.path else None,
+        url=output.url,
         container=CONTAINERS.chosen(output.container, f"{name}.container"),
         preset=output.preset,
         video=_video_from_pb(output.video, f"{name}.video") if output.HasField("video") else None,
@@ -129,6 +132,7 @@ def _refuse_unknown(message: Message, path: str) -> None:
 
 
 def spec_to_pb(spec: JobSpec) -> pb.JobSpec:
+    """With its secrets: what answers a client is made of `spec.shown`."""
     return pb.JobSpec(
         input=_input_to_pb(spec.input),
         outputs=[_output_to_pb(output) for output in spec.outputs],
@@ -137,6 +141,7 @@ def spec_to_pb(spec: JobSpec) -> pb.JobSpec:
         queue=QUEUES.to_wire(spec.queue),  # type: ignore[arg-type]
         priority=PRIORITIES.to_wire(spec.priority),  # type: ignore[arg-type]
         spec_version=spec.spec_version,
+        restart=pb.Restart(on_failure=spec.restart.on_failure) if spec.restart else None,
     )
 
 
@@ -158,7 +163,8 @@ def _input_to_pb(source: Input) -> pb.Input:
 
 def _output_to_pb(output: Output) -> pb.Output:
     return pb.Output(
-        path=str(output.path),
+        path=str(output.path) if output.path is not None else "",
+        url=output.url,
         container=CONTAINERS.to_wire(output.container) if output.container else None,  # type: ignore[arg-type]
         preset=output.preset,
         video=_video_to_pb(output.video) if output.video else None,

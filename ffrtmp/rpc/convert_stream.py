@@ -9,6 +9,8 @@ from typing import assert_never
 from ffrtmp.domain.errors import ProtocolViolation
 from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.messages import (
+    MOST_ATTEMPTS,
+    MOST_EVENTS,
     Cancel,
     CapabilitiesChanged,
     Command,
@@ -62,8 +64,8 @@ def event_to_pb(event: Event) -> pb.WorkerEvent:
             return pb.WorkerEvent(heartbeat=_heartbeat_to_pb(event))
         case CapabilitiesChanged(capabilities):
             return pb.WorkerEvent(capabilities=capabilities_to_pb(capabilities))
-        case OfferReply(key, rejection):
-            reply = pb.OfferReply(key=_key_to_pb(key), rejection=rejection)
+        case OfferReply(key, rejection, passing):
+            reply = pb.OfferReply(key=_key_to_pb(key), rejection=rejection, passing=passing)
             return pb.WorkerEvent(offer_reply=reply)
         case ProgressReport(attempts):
             progress = pb.Progress(attempts=[progress_to_pb(attempt) for attempt in attempts])
@@ -109,6 +111,17 @@ def _result_to_pb(result: Result) -> pb.Result:
             assert_never(result)
 
 
+def events_from_pb(request: pb.ConnectRequest) -> list[Event | None]:
+    """Raises ProtocolViolation for a message that no worker of ours would send."""
+    _at_most(MOST_EVENTS, len(request.events), "events in a message")
+    return [event_from_pb(event) for event in request.events]
+
+
+def _at_most(limit: int, found: int, what: str) -> None:
+    if found > limit:
+        raise ProtocolViolation(f"{found} {what}: at most {limit}")
+
+
 def event_from_pb(event: pb.WorkerEvent) -> Event | None:
     """Raises ProtocolViolation for a known event that makes no sense."""
     match event.WhichOneof("kind"):
@@ -119,8 +132,10 @@ def event_from_pb(event: pb.WorkerEvent) -> Event | None:
         case "capabilities":
             return CapabilitiesChanged(capabilities_from_pb(event.capabilities))
         case "offer_reply":
-            return OfferReply(_key_from_pb(event.offer_reply.key), event.offer_reply.rejection)
+            reply = event.offer_reply
+            return OfferReply(_key_from_pb(reply.key), reply.rejection, reply.passing)
         case "progress":
+            _at_most(MOST_ATTEMPTS, len(event.progress.attempts), "attempts in a progress report")
             return ProgressReport(tuple(progress_from_pb(each) for each in event.progress.attempts))
         case "result":
             return _result_from_pb(event.result)
@@ -133,6 +148,7 @@ def event_from_pb(event: pb.WorkerEvent) -> Event | None:
 def _hello_from_pb(hello: pb.Hello) -> Hello:
     if not hello.incarnation:
         raise ProtocolViolation("hello names no incarnation")
+    _check_presence(hello)
     return Hello(
         incarnation=hello.incarnation,
         capabilities=capabilities_from_pb(hello.capabilities),
@@ -142,7 +158,13 @@ def _hello_from_pb(hello: pb.Hello) -> Hello:
     )
 
 
+def _check_presence(said: pb.Hello | pb.Heartbeat) -> None:
+    _at_most(MOST_ATTEMPTS, len(said.attempts), "attempts listed")
+    _at_most(MOST_ATTEMPTS, said.slots, "slots")
+
+
 def _heartbeat_from_pb(beat: pb.Heartbeat) -> Heartbeat:
+    _check_presence(beat)
     return Heartbeat(
         number=beat.number,
         seen=beat.seen,
@@ -178,13 +200,8 @@ def _command_to_pb(command: Command) -> pb.MasterCommand:
     match command:
         case Welcome():
             return pb.MasterCommand(welcome=_welcome_to_pb(command))
-        case HeartbeatAck(number=number, remaining=remaining, verdicts=verdicts):
-            ack = pb.HeartbeatAck(
-                number=number,
-                remaining_duration=to_duration(remaining),
-                verdicts=[_verdict_to_pb(verdict) for verdict in verdicts],
-            )
-            return pb.MasterCommand(heartbeat_ack=ack)
+        case HeartbeatAck():
+            return pb.MasterCommand(heartbeat_ack=_ack_to_pb(command))
         case Offer(key=key, spec=spec, publish_only=manifest):
             offer = pb.Offer(
                 key=_key_to_pb(key),
@@ -223,11 +240,23 @@ def _welcome_to_pb(welcome: Welcome) -> pb.Welcome:
         ),
         reconnect_spread_duration=to_duration(welcome.reconnect_spread),
         verdicts=[_verdict_to_pb(verdict) for verdict in welcome.verdicts],
+        draining=welcome.draining,
+    )
+
+
+def _ack_to_pb(ack: HeartbeatAck) -> pb.HeartbeatAck:
+    return pb.HeartbeatAck(
+        number=ack.number,
+        remaining_duration=to_duration(ack.remaining),
+        verdicts=[_verdict_to_pb(verdict) for verdict in ack.verdicts],
+        draining=ack.draining,
     )
 
 
 def command_from_pb(message: pb.MasterCommand) -> Numbered | None:
-    """Raises InvalidSpec for an offer whose spec this build does not understand."""
+    """Raises InvalidSpec for an offer whose spec this build does not understand, ProtocolViolation
+    for timers that cannot work.
+    """
     command = _command_from_pb(message)
     return Numbered(message.number, command) if command is not None else None
 
@@ -253,20 +282,27 @@ def _command_from_pb(message: pb.MasterCommand) -> Command | None:
 
 
 def _welcome_from_pb(welcome: pb.Welcome) -> Welcome:
-    timers = welcome.timers
-    interval = from_duration(timers.heartbeat_interval_duration, "heartbeat_interval")
     return Welcome(
         epoch=welcome.epoch,
-        timers=Timers(
+        timers=_timers_from_pb(welcome.timers),
+        reconnect_spread=from_duration(welcome.reconnect_spread_duration, "reconnect_spread"),
+        verdicts=_verdicts_from_pb(welcome.verdicts),
+        draining=welcome.draining,
+    )
+
+
+def _timers_from_pb(timers: pb.Timers) -> Timers:
+    interval = from_duration(timers.heartbeat_interval_duration, "heartbeat_interval")
+    try:
+        return Timers(
             heartbeat_interval=interval,
             missed_heartbeats=timers.missed_heartbeats,
             offer_ttl=from_duration(timers.offer_timeout, "offer_timeout"),
             progress_interval=from_duration(timers.progress_interval_duration, "progress"),
             drain_timeout=from_duration(timers.drain_timeout, "drain_timeout"),
-        ),
-        reconnect_spread=from_duration(welcome.reconnect_spread_duration, "reconnect_spread"),
-        verdicts=_verdicts_from_pb(welcome.verdicts),
-    )
+        )
+    except ValueError as error:
+        raise ProtocolViolation(f"the master's timers cannot work: {error}") from None
 
 
 def _ack_from_pb(ack: pb.HeartbeatAck) -> HeartbeatAck:
@@ -274,6 +310,7 @@ def _ack_from_pb(ack: pb.HeartbeatAck) -> HeartbeatAck:
         number=ack.number,
         remaining=from_duration(ack.remaining_duration, "remaining"),
         verdicts=_verdicts_from_pb(ack.verdicts),
+        draining=ack.draining,
     )
 
 

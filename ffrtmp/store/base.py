@@ -6,7 +6,7 @@ then nothing was changed.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.worker import Capabilities, Requirements
 
 
@@ -95,6 +96,7 @@ class WorkerRecord:
     address: str
     alive: bool
     capabilities: Capabilities
+    standing: Standing = field(default_factory=Standing)
 
 
 class JobStore(Protocol):
@@ -102,7 +104,7 @@ class JobStore(Protocol):
         """Adds all, or none and raises IdempotencyMismatch or TargetTaken.
 
         A job whose submitter, key and digest are known is returned as it is now; its targets are
-        not checked again.
+        not checked again. A target is free again once its job `frees_targets`.
         """
         ...
 
@@ -139,7 +141,7 @@ class JobStore(Protocol):
     ) -> list[tuple[Moved, JobSpec]]:
         """Reads the best-ranked eligible queued jobs of each class, at most its number of them,
         applies the changes that `choose` returns for them and commits. A change whose rule or
-        session is refused is left out."""
+        session is refused is left out. A blocked job is not read."""
         ...
 
     async def classes(self) -> dict[str, Requirements]:
@@ -156,6 +158,14 @@ class LeaseStore(Protocol):
         """Held jobs whose holder (worker and incarnation) has no live session."""
         ...
 
+    async def blocked_by(self, worker: str) -> list[Job]:
+        """Every job blocked by this worker, whatever its incarnation; some of them have ended."""
+        ...
+
+    async def stale_blocks(self, limit: int) -> list[Job]:
+        """Blocked jobs whose blocker (worker and incarnation) has no live session."""
+        ...
+
     async def offered_before(self, moment: datetime, limit: int) -> list[Job]:
         """LEASED jobs granted before `moment`."""
         ...
@@ -163,8 +173,8 @@ class LeaseStore(Protocol):
 
 class SessionStore(Protocol):
     async def open_session(self, record: WorkerRecord) -> int:
-        """Stores the worker as alive with the next epoch, and returns it. `record.epoch` is
-        ignored."""
+        """Stores the worker as alive with the next epoch, and returns it. `record.epoch` and
+        `record.standing` are ignored: a worker's standing outlives its sessions."""
         ...
 
     async def close_session(self, session: SessionKey, *, renewal: int | None = None) -> bool:
@@ -184,6 +194,12 @@ class SessionStore(Protocol):
         """Replaces what the worker can do."""
         ...
 
+    async def check(self) -> None:
+        """Writes a row and commits. Raises StoreBusy, or the adapter's error."""
+        ...
+
+
+class WorkerStore(Protocol):
     async def workers(self, *, size: int, after: str = "") -> list[WorkerRecord]:
         """By name, from behind `after`."""
         ...
@@ -192,10 +208,10 @@ class SessionStore(Protocol):
         """Raises WorkerNotFound."""
         ...
 
-    async def check(self) -> None:
-        """Writes a row and commits. Raises StoreBusy, or the adapter's error."""
+    async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
+        """Applies the rule to the worker's standing; before and after. Raises WorkerNotFound."""
         ...
 
 
-class Store(JobStore, LeaseStore, SessionStore, Protocol):
-    """All three; both adapters are one."""
+class Store(JobStore, LeaseStore, SessionStore, WorkerStore, Protocol):
+    """All four; both adapters are one."""

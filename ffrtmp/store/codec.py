@@ -8,6 +8,7 @@ import msgspec
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store.base import WorkerRecord
 
@@ -49,6 +50,13 @@ JOB_COLUMNS = (
     "manifest",
     "failure",
     "detail",
+    "exclusive",
+    "restarts",
+    "blocked_by",
+    "blocked_incarnation",
+    "charged_on",
+    "rejects",
+    "rejected_since",
 )
 
 
@@ -74,6 +82,10 @@ def decode_requirements(text: str) -> Requirements:
 
 def decode_event(text: str) -> JobEvent:
     return msgspec.json.decode(text, type=JobEvent)
+
+
+def decode_standing(text: str) -> Standing:
+    return msgspec.json.decode(text, type=Standing)
 
 
 def job_to_row(job: Job) -> tuple[object, ...]:
@@ -104,6 +116,13 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         encode(job.manifest) if job.manifest else None,
         encode(job.failure) if job.failure else None,
         job.detail,
+        int(job.exclusive),
+        job.restarts,
+        job.blocked_by.worker if job.blocked_by else None,
+        job.blocked_by.incarnation if job.blocked_by else None,
+        ",".join(job.charged_on),
+        job.rejects,
+        to_micros(job.rejected_since) if job.rejected_since else None,
     )
 
 
@@ -132,6 +151,12 @@ def job_from_row(row: Row) -> Job:
         manifest=_maybe(row["manifest"], Manifest),
         failure=_maybe(row["failure"], Failure),
         detail=row["detail"],
+        exclusive=bool(row["exclusive"]),
+        restarts=row["restarts"],
+        blocked_by=_holder(row["blocked_by"], row["blocked_incarnation"]),
+        charged_on=tuple(row["charged_on"].split(",")) if row["charged_on"] else (),
+        rejects=row["rejects"],
+        rejected_since=_maybe_time(row["rejected_since"]),
     )
 
 
@@ -143,6 +168,7 @@ def worker_from_row(row: Row) -> WorkerRecord:
         address=row["address"],
         alive=bool(row["alive"]),
         capabilities=msgspec.json.decode(row["capabilities"], type=Capabilities),
+        standing=decode_standing(row["standing"]),
     )
 
 

@@ -22,11 +22,12 @@ SUBMITTED = (
     " WHERE submitter = ? AND key IN (SELECT value FROM json_each(?))"
 )
 TAKEN_TARGETS = (
-    "SELECT target, job_id FROM targets WHERE target IN (SELECT value FROM json_each(?))"
+    "SELECT target, job_id, end_time IS NOT NULL AS ended FROM targets JOIN jobs USING (job_id)"
+    " WHERE target IN (SELECT value FROM json_each(?))"
 )
 CLAIMABLE = (
     f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' AND job_class = ?"
-    " AND eligible_time <= ? ORDER BY rank, job_id LIMIT ?"
+    " AND blocked_by IS NULL AND eligible_time <= ? ORDER BY rank, job_id LIMIT ?"
 )
 SPECS = "SELECT job_id, spec FROM specs WHERE job_id IN (SELECT value FROM json_each(?))"
 
@@ -46,6 +47,12 @@ ORPHANS = (
     " AND sessions.incarnation = jobs.holder_incarnation AND sessions.alive = 1"
     " WHERE jobs.holder IS NOT NULL AND sessions.worker IS NULL LIMIT ?"
 )
+BLOCKED_BY = f"SELECT {_COLUMNS} FROM jobs WHERE blocked_by = ? ORDER BY job_id"
+STALE_BLOCKS = (
+    f"SELECT {_JOB} FROM jobs LEFT JOIN sessions ON sessions.worker = jobs.blocked_by"
+    " AND sessions.incarnation = jobs.blocked_incarnation AND sessions.alive = 1"
+    " WHERE jobs.blocked_by IS NOT NULL AND sessions.worker IS NULL LIMIT ?"
+)
 OFFERED_BEFORE = (
     f"SELECT {_COLUMNS} FROM jobs WHERE holder IS NOT NULL AND state = 'leased'"
     " AND changed_time < ? LIMIT ?"
@@ -60,8 +67,10 @@ OPEN_SESSION = (
 )
 CLOSE_SESSION = "UPDATE sessions SET alive = 0 WHERE worker = ? AND epoch = ?"
 REPORT = "UPDATE sessions SET capabilities = ? WHERE worker = ? AND epoch = ?"
-_WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities FROM sessions"
+_WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities, standing FROM sessions"
 WORKERS = f"{_WORKER} WHERE worker > ? ORDER BY worker LIMIT ?"
 WORKER = f"{_WORKER} WHERE worker = ?"
+STANDING = "SELECT standing FROM sessions WHERE worker = ?"
+SET_STANDING = "UPDATE sessions SET standing = ? WHERE worker = ?"
 
 CHECK = "UPDATE checks SET count = count + 1"

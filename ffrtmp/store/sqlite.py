@@ -25,6 +25,7 @@ from ffrtmp.domain.errors import (
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
 from ffrtmp.store.base import (
@@ -42,6 +43,7 @@ from ffrtmp.store.codec import (
     decode_event,
     decode_requirements,
     decode_spec,
+    decode_standing,
     encode,
     job_from_row,
     to_micros,
@@ -192,6 +194,12 @@ class SqliteStore:
     async def orphans(self, limit: int) -> list[Job]:
         return [job_from_row(row) for row in await self._read(queries.ORPHANS, [limit])]
 
+    async def blocked_by(self, worker: str) -> list[Job]:
+        return [job_from_row(row) for row in await self._read(queries.BLOCKED_BY, [worker])]
+
+    async def stale_blocks(self, limit: int) -> list[Job]:
+        return [job_from_row(row) for row in await self._read(queries.STALE_BLOCKS, [limit])]
+
     async def offered_before(self, moment: datetime, limit: int) -> list[Job]:
         rows = await self._read(queries.OFFERED_BEFORE, [to_micros(moment), limit])
         return [job_from_row(row) for row in rows]
@@ -259,6 +267,19 @@ class SqliteStore:
         if not rows:
             raise WorkerNotFound(name)
         return worker_from_row(rows[0])
+
+    async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
+        async def apply(tx: Transaction) -> tuple[Standing, Standing]:
+            rows = await tx.rows(queries.STANDING, [name])
+            if not rows:
+                raise WorkerNotFound(name)
+            before = decode_standing(rows[0]["standing"])
+            after = rule(before)
+            if after != before:
+                await tx.execute(queries.SET_STANDING, [encode(after), name])
+            return before, after
+
+        return await self._writer.do(apply)
 
     async def check(self) -> None:
         async def apply(tx: Transaction) -> None:

@@ -55,7 +55,7 @@ async def _refuse_taken_targets(tx: Transaction, fresh: Sequence[NewJob]) -> Non
             if owner != new.job.job_id:
                 raise TargetTaken(str(target), owner)
     for row in await tx.rows(queries.TAKEN_TARGETS, [json.dumps(list(owners))]):
-        raise TargetTaken(row["target"], row["job_id"])
+        raise TargetTaken(row["target"], row["job_id"], stopping=bool(row["ended"]))
 
 
 async def _insert(tx: Transaction, fresh: Sequence[NewJob]) -> None:

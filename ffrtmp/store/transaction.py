@@ -9,7 +9,7 @@ import aiosqlite
 
 from ffrtmp.domain.errors import JobNotFound
 from ffrtmp.domain.event import event_of
-from ffrtmp.domain.job import TERMINAL_STATES, Job
+from ffrtmp.domain.job import Job
 from ffrtmp.store import queries
 from ffrtmp.store.codec import encode, job_from_row, job_to_row
 
@@ -67,9 +67,9 @@ class Transaction:
         rows = [(*job_to_row(job)[1:], job.job_id) for job in newest.values()]
         await self.execute_many(queries.UPDATE_JOB, rows)
         await self._append_events(moved)
-        ended = [job.job_id for job in newest.values() if job.state in TERMINAL_STATES]
-        if ended:
-            await self.execute(queries.RELEASE_TARGETS, [json.dumps(ended)])
+        freed = [job.job_id for job in newest.values() if job.frees_targets]
+        if freed:
+            await self.execute(queries.RELEASE_TARGETS, [json.dumps(freed)])
 
     async def _append_events(self, jobs: Sequence[Job]) -> None:
         rows = [(job.job_id, job.version, encode(event_of(job))) for job in jobs]

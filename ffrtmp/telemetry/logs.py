@@ -6,14 +6,18 @@ import sys
 from datetime import UTC, datetime
 
 from ffrtmp.domain.facts import (
+    AttemptDisowned,
     ClaimTook,
+    DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
+    WorkerQuarantined,
 )
 from ffrtmp.domain.job import Cause, Job, JobState
 
@@ -50,7 +54,7 @@ def set_up(log_format: str) -> None:
     root.propagate = False
 
 
-def write(fact: Fact) -> None:
+def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
     match fact:
         case JobMoved(before, after):
             _write_move(before, after)
@@ -60,6 +64,24 @@ def write(fact: Fact) -> None:
             _log.warning("worker %s is gone: %s", worker, why)
         case StreamRefused(worker, address, why):
             _log.error("refused a stream of %s from %s: %s", worker, address, why)
+        case DrainChanged(worker=worker, draining=draining, actor=actor):
+            _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
+        case WorkerQuarantined(worker=worker, until=until, jobs=jobs):
+            _log.warning(
+                "worker %s gets no offers until %s: it lost %s",
+                worker,
+                f"{until:%H:%M:%S}",
+                ", ".join(jobs),
+                extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
+            )
+        case MassLossBegan(lost, fleet):
+            _log.error(
+                "%d of %d workers lost at once: nobody is charged, their jobs return slowly",
+                lost,
+                fleet,
+            )
+        case AttemptDisowned(worker, job_id, fence, what):
+            _log.warning("worker %s speaks of attempt %s/%d: %s", worker, job_id, fence, what)
         case EnvelopeUnknown(peer, count):
             _log.warning("%s said %d things that this build does not know", peer, count)
         case StoreFailed(where, why):

@@ -8,14 +8,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ffrtmp.domain.facts import (
+    AttemptDisowned,
     ClaimTook,
+    DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
+    WorkerQuarantined,
 )
 from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
 
@@ -66,6 +70,18 @@ class Metrics:
             buckets=SECONDS,
         )
         self._streams = Counter("ffrtmp_streams", "Streams.", ["what"], registry=registry)
+        self._quarantines = Counter(
+            "ffrtmp_quarantines", "Workers put into quarantine.", registry=registry
+        )
+        self._mass_losses = Counter(
+            "ffrtmp_mass_losses", "Times that many workers were lost at once.", registry=registry
+        )
+        self._disowned = Counter(
+            "ffrtmp_disowned_attempts",
+            "Words of workers about attempts that they cannot have.",
+            ["what"],
+            registry=registry,
+        )
         self._ignored = Counter(
             "ffrtmp_unknown_messages", "Members of the envelope not known here.", registry=registry
         )
@@ -78,7 +94,7 @@ class Metrics:
         """In the exposition format."""
         return generate_latest(self._registry)
 
-    def count(self, fact: Fact) -> None:
+    def count(self, fact: Fact) -> None:  # noqa: C901  # one case a fact
         match fact:
             case JobMoved(before, after):
                 self._count_move(before, after)
@@ -90,6 +106,14 @@ class Metrics:
                 self._streams.labels("closed").inc()
             case StreamRefused():
                 self._streams.labels("refused").inc()
+            case WorkerQuarantined():
+                self._quarantines.inc()
+            case MassLossBegan():
+                self._mass_losses.inc()
+            case AttemptDisowned(what=what):
+                self._disowned.labels(what).inc()
+            case DrainChanged():
+                pass
             case EnvelopeUnknown(_, number):
                 self._ignored.inc(number)
             case StoreFailed(where, _):

@@ -37,6 +37,8 @@ class _WorkerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WorkerSta
     """Connected, and takes no new work."""
     WORKER_STATE_GONE: _WorkerState.ValueType  # 4
     """It said goodbye, or its session ran out."""
+    WORKER_STATE_QUARANTINED: _WorkerState.ValueType  # 5
+    """Connected, and gets no offers for a while: it lost too much."""
 
 class WorkerState(_WorkerState, metaclass=_WorkerStateEnumTypeWrapper):
     """Whether a worker can be reached."""
@@ -51,6 +53,8 @@ WORKER_STATE_DRAINING: WorkerState.ValueType  # 3
 """Connected, and takes no new work."""
 WORKER_STATE_GONE: WorkerState.ValueType  # 4
 """It said goodbye, or its session ran out."""
+WORKER_STATE_QUARANTINED: WorkerState.ValueType  # 5
+"""Connected, and gets no offers for a while: it lost too much."""
 Global___WorkerState: _TypeAlias = WorkerState  # noqa: Y015
 
 @_typing.final
@@ -142,6 +146,86 @@ class GetWorkerResponse(_message.Message):
 Global___GetWorkerResponse: _TypeAlias = GetWorkerResponse  # noqa: Y015
 
 @_typing.final
+class DrainWorkerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. The name in its certificate."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainWorkerRequest: _TypeAlias = DrainWorkerRequest  # noqa: Y015
+
+@_typing.final
+class DrainWorkerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def worker(self) -> Global___Worker: ...
+    def __init__(
+        self,
+        *,
+        worker: Global___Worker | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainWorkerResponse: _TypeAlias = DrainWorkerResponse  # noqa: Y015
+
+@_typing.final
+class ResumeWorkerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. The name in its certificate."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeWorkerRequest: _TypeAlias = ResumeWorkerRequest  # noqa: Y015
+
+@_typing.final
+class ResumeWorkerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def worker(self) -> Global___Worker: ...
+    def __init__(
+        self,
+        *,
+        worker: Global___Worker | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeWorkerResponse: _TypeAlias = ResumeWorkerResponse  # noqa: Y015
+
+@_typing.final
 class Worker(_message.Message):
     """A machine that runs FFmpeg, as the master sees it."""
 
@@ -159,6 +243,9 @@ class Worker(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     REFUSED_ROOTS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    QUARANTINE_END_TIME_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name in its certificate."""
     state: Global___WorkerState.ValueType
@@ -172,6 +259,8 @@ class Worker(_message.Message):
     """What it says it can run at once; 0 while it drains."""
     free_slots: _builtins.int
     """Slots without an attempt."""
+    draining: _builtins.bool
+    """An operator asked for it with `DrainWorker`."""
     @_builtins.property
     def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
         """When its last heartbeat arrived; clients compute the age."""
@@ -188,6 +277,16 @@ class Worker(_message.Message):
     def refused_roots(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedRoot]:
         """The roots that get no work there, and why."""
 
+    @_builtins.property
+    def quarantine_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Set while it is quarantined: it gets no offers before this. Three losses in ten minutes make 1,
+        2, 4 ... 30 minutes; attempts lost together count as one.
+        """
+
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerLoss]:
+        """The charged attempts it lost in the last ten minutes, oldest first."""
+
     def __init__(
         self,
         *,
@@ -203,14 +302,53 @@ class Worker(_message.Message):
         capabilities: Global___WorkerCapabilities | None = ...,
         load: Global___WorkerLoad | None = ...,
         refused_roots: _abc.Iterable[Global___RefusedRoot] | None = ...,
+        draining: _builtins.bool = ...,
+        quarantine_end_time: _timestamp_pb2.Timestamp | None = ...,
+        losses: _abc.Iterable[Global___WorkerLoss] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "heartbeat_time", b"heartbeat_time", "load", b"load"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "heartbeat_time", b"heartbeat_time", "load", b"load", "quarantine_end_time", b"quarantine_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempts", b"attempts", "capabilities", b"capabilities", "epoch", b"epoch", "free_slots", b"free_slots", "heartbeat_time", b"heartbeat_time", "incarnation", b"incarnation", "load", b"load", "name", b"name", "refused_roots", b"refused_roots", "slots", b"slots", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempts", b"attempts", "capabilities", b"capabilities", "draining", b"draining", "epoch", b"epoch", "free_slots", b"free_slots", "heartbeat_time", b"heartbeat_time", "incarnation", b"incarnation", "load", b"load", "losses", b"losses", "name", b"name", "quarantine_end_time", b"quarantine_end_time", "refused_roots", b"refused_roots", "slots", b"slots", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Worker: _TypeAlias = Worker  # noqa: Y015
+
+@_typing.final
+class WorkerLoss(_message.Message):
+    """A charged attempt that a worker lost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    LOST_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job's id."""
+    fence: _builtins.int
+    """Names the attempt."""
+    reason: _builtins.str
+    """Why, in a sentence."""
+    @_builtins.property
+    def lost_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was given up."""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+        lost_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lost_time", b"lost_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "job_id", b"job_id", "lost_time", b"lost_time", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerLoss: _TypeAlias = WorkerLoss  # noqa: Y015
 
 @_typing.final
 class WorkerAttempt(_message.Message):
@@ -223,7 +361,9 @@ class WorkerAttempt(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
+    """Which try: the number of its grant."""
     state: _job_pb2.JobState.ValueType
     phase: _job_pb2.AttemptPhase.ValueType
     """As last reported; unspecified before the first report."""
@@ -264,6 +404,7 @@ class WorkerCapabilities(_message.Message):
     ffmpeg_version: _builtins.str
     """Of FFmpeg."""
     cpu_count: _builtins.int
+    """Logical cores of its machine."""
     memory: _builtins.int
     """In bytes."""
     @_builtins.property
@@ -308,6 +449,7 @@ class WorkerRoot(_message.Message):
     EMPTY_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """What stands before the colon in ROOT:PATH."""
     nonce: _builtins.str
     """What the worker wrote there at its start and read back."""
     empty: _builtins.bool
@@ -344,6 +486,7 @@ class RefusedRoot(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """As in `WorkerRoot`."""
     reason: _builtins.str
     """One sentence."""
     def __init__(

@@ -45,6 +45,16 @@ class AdminServiceStub:
                 request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetWorkerRequest.SerializeToString,
                 response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetWorkerResponse.FromString,
                 _registered_method=True)
+        self.DrainWorker = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/DrainWorker',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.FromString,
+                _registered_method=True)
+        self.ResumeWorker = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/ResumeWorker',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -75,6 +85,32 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainWorker(self, request, context):
+        """Gives a worker no new work; what it runs goes on to its end. The wish belongs to the worker's
+        name: it stays until `ResumeWorker`, across restarts of worker and master. Idempotent.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected.
+
+        Example: {"name": "w1"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeWorker(self, request, context):
+        """Gives a worker work again: ends its drain and its quarantine, and forgets its losses.
+        Idempotent.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected.
+
+        Example: {"name": "w1"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -87,6 +123,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetWorker,
                     request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetWorkerRequest.FromString,
                     response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetWorkerResponse.SerializeToString,
+            ),
+            'DrainWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainWorker,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.SerializeToString,
+            ),
+            'ResumeWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeWorker,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -144,6 +190,60 @@ class AdminService:
             '/ffrtmp.v1.AdminService/GetWorker',
             ffrtmp_dot_v1_dot_admin__service__pb2.GetWorkerRequest.SerializeToString,
             ffrtmp_dot_v1_dot_admin__service__pb2.GetWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/DrainWorker',
+            ffrtmp_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/ResumeWorker',
+            ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

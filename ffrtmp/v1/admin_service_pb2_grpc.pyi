@@ -49,6 +49,24 @@ class AdminServiceStub:
 
     Example: {"name": "w1"}
     """
+    DrainWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DrainWorkerRequest, _admin_service_pb2.DrainWorkerResponse]
+    """Gives a worker no new work; what it runs goes on to its end. The wish belongs to the worker's
+    name: it stays until `ResumeWorker`, across restarts of worker and master. Idempotent.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected.
+
+    Example: {"name": "w1"}
+    """
+    ResumeWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeWorkerRequest, _admin_service_pb2.ResumeWorkerResponse]
+    """Gives a worker work again: ends its drain and its quarantine, and forgets its losses.
+    Idempotent.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected.
+
+    Example: {"name": "w1"}
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -65,6 +83,24 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     GetWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetWorkerRequest, _admin_service_pb2.GetWorkerResponse]  # type: ignore[assignment]
     """Returns one worker with all that is known of it.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected.
+
+    Example: {"name": "w1"}
+    """
+    DrainWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DrainWorkerRequest, _admin_service_pb2.DrainWorkerResponse]  # type: ignore[assignment]
+    """Gives a worker no new work; what it runs goes on to its end. The wish belongs to the worker's
+    name: it stays until `ResumeWorker`, across restarts of worker and master. Idempotent.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected.
+
+    Example: {"name": "w1"}
+    """
+    ResumeWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeWorkerRequest, _admin_service_pb2.ResumeWorkerResponse]  # type: ignore[assignment]
+    """Gives a worker work again: ends its drain and its quarantine, and forgets its losses.
+    Idempotent.
 
     Errors:
     * NOT_FOUND: no worker of this name ever connected.
@@ -96,6 +132,36 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetWorkerResponse, _abc.Awaitable[_admin_service_pb2.GetWorkerResponse]]:
         """Returns one worker with all that is known of it.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected.
+
+        Example: {"name": "w1"}
+        """
+
+    @_abc_1.abstractmethod
+    def DrainWorker(
+        self,
+        request: _admin_service_pb2.DrainWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DrainWorkerResponse, _abc.Awaitable[_admin_service_pb2.DrainWorkerResponse]]:
+        """Gives a worker no new work; what it runs goes on to its end. The wish belongs to the worker's
+        name: it stays until `ResumeWorker`, across restarts of worker and master. Idempotent.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected.
+
+        Example: {"name": "w1"}
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeWorker(
+        self,
+        request: _admin_service_pb2.ResumeWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ResumeWorkerResponse, _abc.Awaitable[_admin_service_pb2.ResumeWorkerResponse]]:
+        """Gives a worker work again: ends its drain and its quarantine, and forgets its losses.
+        Idempotent.
 
         Errors:
         * NOT_FOUND: no worker of this name ever connected.

@@ -184,23 +184,27 @@ class _Container:
 class _ContainerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Container.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONTAINER_UNSPECIFIED: _Container.ValueType  # 0
-    """What the path's ending says."""
+    """What the path's ending or the URL's scheme says."""
     CONTAINER_MP4: _Container.ValueType  # 1
     CONTAINER_MOV: _Container.ValueType  # 2
     CONTAINER_MKV: _Container.ValueType  # 3
     CONTAINER_WEBM: _Container.ValueType  # 4
     CONTAINER_TS: _Container.ValueType  # 5
+    CONTAINER_FLV: _Container.ValueType  # 6
+    """For pushes to RTMP only."""
 
 class Container(_Container, metaclass=_ContainerEnumTypeWrapper):
-    """The output's file format."""
+    """The output's format."""
 
 CONTAINER_UNSPECIFIED: Container.ValueType  # 0
-"""What the path's ending says."""
+"""What the path's ending or the URL's scheme says."""
 CONTAINER_MP4: Container.ValueType  # 1
 CONTAINER_MOV: Container.ValueType  # 2
 CONTAINER_MKV: Container.ValueType  # 3
 CONTAINER_WEBM: Container.ValueType  # 4
 CONTAINER_TS: Container.ValueType  # 5
+CONTAINER_FLV: Container.ValueType  # 6
+"""For pushes to RTMP only."""
 Global___Container: _TypeAlias = Container  # noqa: Y015
 
 class _VideoCodec:
@@ -346,6 +350,10 @@ class _JobCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobCause.Val
     JOB_CAUSE_INHERITED: _JobCause.ValueType  # 12
     """The attempt passed to a new incarnation of its worker."""
     JOB_CAUSE_CANCELLED: _JobCause.ValueType  # 13
+    JOB_CAUSE_UNBLOCKED: _JobCause.ValueType  # 14
+    """The last attempt of a live push is known to have ended. May follow the end of the job, whose
+    state it leaves as it is.
+    """
 
 class JobCause(_JobCause, metaclass=_JobCauseEnumTypeWrapper):
     """What happened to a job."""
@@ -373,6 +381,10 @@ JOB_CAUSE_ADOPTED: JobCause.ValueType  # 11
 JOB_CAUSE_INHERITED: JobCause.ValueType  # 12
 """The attempt passed to a new incarnation of its worker."""
 JOB_CAUSE_CANCELLED: JobCause.ValueType  # 13
+JOB_CAUSE_UNBLOCKED: JobCause.ValueType  # 14
+"""The last attempt of a live push is known to have ended. May follow the end of the job, whose
+state it leaves as it is.
+"""
 Global___JobCause: _TypeAlias = JobCause  # noqa: Y015
 
 @_typing.final
@@ -395,6 +407,8 @@ class Job(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    BLOCKED_BY_FIELD_NUMBER: _builtins.int
+    UNSCHEDULABLE_REASON_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Output only. A time-ordered ULID of 26 characters."""
     state: Global___JobState.ValueType
@@ -409,9 +423,18 @@ class Job(_message.Message):
     """Output only. The worker that holds the job, or held it last; empty before the first grant."""
     event_number: _builtins.int
     """Output only. Number of the job's newest event; `WatchJob` resumes from it."""
+    blocked_by: _builtins.str
+    """Output only. Set while the last attempt of a live push may still write its target: the worker
+    that has not said yet that its FFmpeg is gone. Until then the job is not offered, and its target
+    not free for another.
+    """
+    unschedulable_reason: _builtins.str
+    """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
+    the last one did not. It is still tried, once a minute.
+    """
     @_builtins.property
     def spec(self) -> Global___JobSpec:
-        """Output only. As submitted, with every preset and default expanded."""
+        """Output only. As submitted, with every preset and default expanded, and without secrets."""
 
     @_builtins.property
     def submit_time(self) -> _timestamp_pb2.Timestamp:
@@ -435,7 +458,9 @@ class Job(_message.Message):
 
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedFile]:
-        """Output only. The files of a job that SUCCEEDED, in the order of `spec.outputs`."""
+        """Output only. The files of a job that SUCCEEDED, in the order of `spec.outputs`; none of a live
+        push.
+        """
 
     def __init__(
         self,
@@ -454,10 +479,12 @@ class Job(_message.Message):
         failure: Global___Failure | None = ...,
         files: _abc.Iterable[Global___PublishedFile] | None = ...,
         event_number: _builtins.int = ...,
+        blocked_by: _builtins.str = ...,
+        unschedulable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,7 +507,7 @@ class Failure(_message.Message):
     """The exit code of FFmpeg where it ended by itself; negative: the signal that ended it."""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The last lines FFmpeg wrote, at most 20."""
+        """The last lines FFmpeg wrote, at most 20. The key of a live push is not in them."""
 
     def __init__(
         self,
@@ -532,7 +559,12 @@ Global___PublishedFile: _TypeAlias = PublishedFile  # noqa: Y015
 
 @_typing.final
 class JobSpec(_message.Message):
-    """What to do: one input, one or more outputs. Version 1 of the spec."""
+    """What to do: one input, one or more outputs. Version 1 of the spec.
+
+    A job whose output has a `url` is a live push. It has one output and no file: the source is read
+    at its own rate and sent to a server. Nothing is staged, so the job goes from RUNNING to SUCCEEDED;
+    it is never on two workers at once. It ends with its source.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -543,8 +575,9 @@ class JobSpec(_message.Message):
     QUEUE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     SPEC_VERSION_FIELD_NUMBER: _builtins.int
+    RESTART_FIELD_NUMBER: _builtins.int
     overwrite: _builtins.bool
-    """Replace a target that exists. Default: the job fails with TARGET_EXISTS."""
+    """Replace a target that exists. Default: the job fails with TARGET_EXISTS. Not for a live push."""
     queue: Global___Queue.ValueType
     """Default: QUEUE_DEFAULT."""
     priority: Global___Priority.ValueType
@@ -563,6 +596,10 @@ class JobSpec(_message.Message):
     def timeout(self) -> _duration_pb2.Duration:
         """Bounds one attempt, from accept to verified. 1 s to 30 days; default: no bound."""
 
+    @_builtins.property
+    def restart(self) -> Global___Restart:
+        """Only for a live push. Default: failures count as for every job."""
+
     def __init__(
         self,
         *,
@@ -573,14 +610,39 @@ class JobSpec(_message.Message):
         queue: Global___Queue.ValueType = ...,
         priority: Global___Priority.ValueType = ...,
         spec_version: _builtins.int = ...,
+        restart: Global___Restart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "restart", b"restart", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "spec_version", b"spec_version", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "restart", b"restart", "spec_version", b"spec_version", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JobSpec: _TypeAlias = JobSpec  # noqa: Y015
+
+@_typing.final
+class Restart(_message.Message):
+    """When a live push is started again beyond what every job is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
+    on_failure: _builtins.int
+    """Required: 1 to 1000. This often in all: FFmpeg failed, or the server refused, was silent, stopped
+    reading or hung up. After ten minutes in health the count begins anew.
+    """
+    def __init__(
+        self,
+        *,
+        on_failure: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_failure", b"on_failure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Restart: _TypeAlias = Restart  # noqa: Y015
 
 @_typing.final
 class Input(_message.Message):
@@ -659,6 +721,7 @@ class FrameRate(_message.Message):
     NUMERATOR_FIELD_NUMBER: _builtins.int
     DENOMINATOR_FIELD_NUMBER: _builtins.int
     numerator: _builtins.int
+    """Required."""
     denominator: _builtins.int
     """Default: 1."""
     def __init__(
@@ -677,7 +740,7 @@ Global___FrameRate: _TypeAlias = FrameRate  # noqa: Y015
 
 @_typing.final
 class Output(_message.Message):
-    """One file to make."""
+    """One file to make, or one server to push to: exactly one of `path` and `url`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -686,13 +749,23 @@ class Output(_message.Message):
     PRESET_FIELD_NUMBER: _builtins.int
     VIDEO_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Required. ROOT:PATH."""
+    """ROOT:PATH."""
     container: Global___Container.ValueType
-    """Default: what the path's ending says."""
+    """Default: what the path's ending says; FLV for RTMP, MPEG-TS for SRT, which take no other."""
     preset: _builtins.str
     """A scenario such as `1080p30-h264`; fills what `video` and `audio` leave out. Expanded at
     submit, empty in what is stored.
+    """
+    url: _builtins.str
+    """A server, at most 1024 printable ASCII characters:
+    * `rtmp://HOST[:PORT]/APP/KEY[?QUERY]`, or `rtmps://...`, whose certificate must be good; H.264
+      and AAC only.
+    * `srt://HOST:PORT[?OPTION=VALUE&...]` with mode (caller), streamid, passphrase, pbkeylen,
+      latency, peerlatency, maxbw, inputbw, oheadbw, pkt_size; H.264, H.265 and AAC.
+    No user, password or fragment. One live job a stream: host, port and key (streamid) count.
+    The key is a secret: answers show `***` for RTMP's key and query, SRT's streamid and passphrase.
     """
     @_builtins.property
     def video(self) -> Global___VideoSettings:
@@ -710,10 +783,11 @@ class Output(_message.Message):
         preset: _builtins.str = ...,
         video: Global___VideoSettings | None = ...,
         audio: Global___AudioSettings | None = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "url", b"url", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -746,7 +820,7 @@ class VideoSettings(_message.Message):
     bitrate: _builtins.int
     """Average, in bits a second."""
     speed: Global___Speed.ValueType
-    """Default: SPEED_MEDIUM."""
+    """Default: SPEED_MEDIUM; of a live push SPEED_FAST."""
     @_builtins.property
     def frame_rate(self) -> Global___FrameRate:
         """Default: the source's."""
@@ -815,7 +889,9 @@ class AttemptProgress(_message.Message):
     SPEED_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
+    """Which try: the number of its grant."""
     phase: Global___AttemptPhase.ValueType
     frames: _builtins.int
     """Frames encoded so far."""
@@ -871,7 +947,9 @@ class JobEvent(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     CHARGED_FIELD_NUMBER: _builtins.int
     ELIGIBLE_TIME_FIELD_NUMBER: _builtins.int
+    BLOCKED_BY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
+    """Place in the job's history, from 1."""
     actor: _builtins.str
     """Who: `client/NAME`, `admin/NAME`, `worker/NAME` or `master`."""
     cause: Global___JobCause.ValueType
@@ -879,6 +957,7 @@ class JobEvent(_message.Message):
     state: Global___JobState.ValueType
     """The state after it."""
     fence: _builtins.int
+    """Number of the job's current grant after it; 0 before the first."""
     worker: _builtins.str
     """The worker concerned; empty where none is."""
     reason: Global___FailureReason.ValueType
@@ -887,8 +966,12 @@ class JobEvent(_message.Message):
     """Why, in a sentence."""
     charged: _builtins.int
     """Charged attempts after it."""
+    blocked_by: _builtins.str
+    """As in `Job`, after it."""
     @_builtins.property
-    def event_time(self) -> _timestamp_pb2.Timestamp: ...
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided, by the master's clock; for people, not for order."""
+
     @_builtins.property
     def eligible_time(self) -> _timestamp_pb2.Timestamp:
         """Not offered before this time; set where the job waits to be retried."""
@@ -907,10 +990,11 @@ class JobEvent(_message.Message):
         detail: _builtins.str = ...,
         charged: _builtins.int = ...,
         eligible_time: _timestamp_pb2.Timestamp | None = ...,
+        blocked_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "event_time", b"event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "charged", b"charged", "detail", b"detail", "eligible_time", b"eligible_time", "event_time", b"event_time", "fence", b"fence", "number", b"number", "reason", b"reason", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "blocked_by", b"blocked_by", "cause", b"cause", "charged", b"charged", "detail", b"detail", "eligible_time", b"eligible_time", "event_time", b"event_time", "fence", b"fence", "number", b"number", "reason", b"reason", "state", b"state", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -267,6 +267,7 @@ class AttemptKey(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """The job it is a try at."""
     fence: _builtins.int
     """Rises with every grant of the job."""
     def __init__(
@@ -402,8 +403,13 @@ class OfferReply(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
+    PASSING_FIELD_NUMBER: _builtins.int
     rejection: _builtins.str
     """Why not, in a sentence; empty: accepted."""
+    passing: _builtins.bool
+    """The reason will pass (no free slot, draining): this worker may be asked again for this job.
+    Else not before what it reports of itself has changed.
+    """
     @_builtins.property
     def key(self) -> Global___AttemptKey: ...
     def __init__(
@@ -411,10 +417,11 @@ class OfferReply(_message.Message):
         *,
         key: Global___AttemptKey | None = ...,
         rejection: _builtins.str = ...,
+        passing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "rejection", b"rejection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "passing", b"passing", "rejection", b"rejection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -554,8 +561,11 @@ class Welcome(_message.Message):
     TIMERS_FIELD_NUMBER: _builtins.int
     RECONNECT_SPREAD_DURATION_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Number of this stream among the worker's streams."""
+    draining: _builtins.bool
+    """Take no new work (`slots` 0), finish what runs: an operator asked for it."""
     @_builtins.property
     def timers(self) -> Global___Timers: ...
     @_builtins.property
@@ -573,10 +583,11 @@ class Welcome(_message.Message):
         timers: Global___Timers | None = ...,
         reconnect_spread_duration: _duration_pb2.Duration | None = ...,
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "epoch", b"epoch", "reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -594,14 +605,23 @@ class Timers(_message.Message):
     PROGRESS_INTERVAL_DURATION_FIELD_NUMBER: _builtins.int
     DRAIN_TIMEOUT_FIELD_NUMBER: _builtins.int
     missed_heartbeats: _builtins.int
+    """After so many intervals without one the lease is over."""
     @_builtins.property
-    def heartbeat_interval_duration(self) -> _duration_pb2.Duration: ...
+    def heartbeat_interval_duration(self) -> _duration_pb2.Duration:
+        """How often the worker sends a heartbeat."""
+
     @_builtins.property
-    def offer_timeout(self) -> _duration_pb2.Duration: ...
+    def offer_timeout(self) -> _duration_pb2.Duration:
+        """How long the worker may take to answer an offer."""
+
     @_builtins.property
-    def progress_interval_duration(self) -> _duration_pb2.Duration: ...
+    def progress_interval_duration(self) -> _duration_pb2.Duration:
+        """How often the worker reports progress, at most."""
+
     @_builtins.property
-    def drain_timeout(self) -> _duration_pb2.Duration: ...
+    def drain_timeout(self) -> _duration_pb2.Duration:
+        """How long a draining worker lets its attempts run on."""
+
     def __init__(
         self,
         *,
@@ -621,15 +641,18 @@ Global___Timers: _TypeAlias = Timers  # noqa: Y015
 
 @_typing.final
 class HeartbeatAck(_message.Message):
-    """The renewal is committed."""
+    """The renewal is committed; or it takes longer than a second, and less of the lease is left."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NUMBER_FIELD_NUMBER: _builtins.int
     REMAINING_DURATION_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Of the heartbeat."""
+    draining: _builtins.bool
+    """As in `Welcome`. False again: take work again."""
     @_builtins.property
     def remaining_duration(self) -> _duration_pb2.Duration:
         """How long the lease runs, from when that heartbeat was sent."""
@@ -644,10 +667,11 @@ class HeartbeatAck(_message.Message):
         number: _builtins.int = ...,
         remaining_duration: _duration_pb2.Duration | None = ...,
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["remaining_duration", b"remaining_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "remaining_duration", b"remaining_duration", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "number", b"number", "remaining_duration", b"remaining_duration", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

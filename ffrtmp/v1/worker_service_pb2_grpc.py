@@ -55,12 +55,15 @@ class WorkerServiceServicer:
         `hello` lists what it still holds. Members of the envelope that the receiver does not know are
         counted and ignored.
 
+        At most 1,024 events a message, 1,024 attempts listed, and 1,000 messages a second in the long
+        run.
+
         Errors:
         * ALREADY_EXISTS: another incarnation with this name is alive; do not dial again.
         * INVALID_ARGUMENT: the rules of the stream were broken.
         * ABORTED: a newer stream of this worker took over; do not dial again.
-        * RESOURCE_EXHAUSTED: the worker does not read; dial again.
-        * UNAVAILABLE: dial again.
+        * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
+        * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,12 +42,15 @@ class WorkerServiceStub:
     `hello` lists what it still holds. Members of the envelope that the receiver does not know are
     counted and ignored.
 
+    At most 1,024 events a message, 1,024 attempts listed, and 1,000 messages a second in the long
+    run.
+
     Errors:
     * ALREADY_EXISTS: another incarnation with this name is alive; do not dial again.
     * INVALID_ARGUMENT: the rules of the stream were broken.
     * ABORTED: a newer stream of this worker took over; do not dial again.
-    * RESOURCE_EXHAUSTED: the worker does not read; dial again.
-    * UNAVAILABLE: dial again.
+    * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
+    * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
     """
 
 @_typing.type_check_only
@@ -64,12 +67,15 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     `hello` lists what it still holds. Members of the envelope that the receiver does not know are
     counted and ignored.
 
+    At most 1,024 events a message, 1,024 attempts listed, and 1,000 messages a second in the long
+    run.
+
     Errors:
     * ALREADY_EXISTS: another incarnation with this name is alive; do not dial again.
     * INVALID_ARGUMENT: the rules of the stream were broken.
     * ABORTED: a newer stream of this worker took over; do not dial again.
-    * RESOURCE_EXHAUSTED: the worker does not read; dial again.
-    * UNAVAILABLE: dial again.
+    * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
+    * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -89,12 +95,15 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         `hello` lists what it still holds. Members of the envelope that the receiver does not know are
         counted and ignored.
 
+        At most 1,024 events a message, 1,024 attempts listed, and 1,000 messages a second in the long
+        run.
+
         Errors:
         * ALREADY_EXISTS: another incarnation with this name is alive; do not dial again.
         * INVALID_ARGUMENT: the rules of the stream were broken.
         * ABORTED: a newer stream of this worker took over; do not dial again.
-        * RESOURCE_EXHAUSTED: the worker does not read; dial again.
-        * UNAVAILABLE: dial again.
+        * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
+        * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,7 +1,8 @@
 """The attempts of this worker: from accepted offer to the master's last word.
 
 A result is journalled, then said, and said again on every new stream until it is acknowledged. An
-attempt is listed until its last acknowledgement, and, when stopped, until its FFmpeg is gone.
+attempt is listed until its last acknowledgement, and, when stopped, until its FFmpeg is gone. A
+live push has no second step: when all is sent it is PUBLISHED.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, Ver
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.journal import Entry, Journal
+from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.threads import in_thread
 
 _log = logging.getLogger("ffrtmp.worker")
@@ -40,6 +42,13 @@ class Runs(Protocol):
     ) -> Manifest: ...
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest: ...
     async def publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None: ...
+    async def push(
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: Callable[[Progress], None],
+        lease: Deadline,
+    ) -> None: ...
     async def discard(self, key: AttemptKey, spec: JobSpec) -> None: ...
 
 
@@ -79,8 +88,11 @@ class Attempts:
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
+        self.told_to_drain = False
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
+        self.hurry: Callable[[], None] = lambda: None
+        self.lease = Deadline()  # on it, live pushes are ended by their guards
 
     @classmethod
     @asynccontextmanager
@@ -109,11 +121,16 @@ class Attempts:
 
     @property
     def slots(self) -> int:
-        return 0 if self.draining else self._slots
+        return 0 if self.draining or self.told_to_drain else self._slots
 
     @property
     def reports(self) -> tuple[AttemptReport, ...]:
         return tuple(attempt.report for attempt in self._held.values())
+
+    @property
+    def pushes(self) -> bool:
+        """Whether a live push runs, which ends with the lease."""
+        return any(a.spec.exclusive and a.entry is None for a in self._held.values())
 
     def take_progress(self) -> ProgressReport | None:
         """The newest of every attempt that has news."""
@@ -142,11 +159,12 @@ class Attempts:
         if offer.key in self._held:
             self.say(OfferReply(offer.key))
             return
-        if self.draining:
-            self.say(OfferReply(offer.key, "the worker drains"))
+        if self.slots == 0:
+            self.say(OfferReply(offer.key, "the worker drains", passing=True))
             return
         if len(self._held) >= self._slots:
-            self.say(OfferReply(offer.key, f"all {self._slots} slots are taken"))
+            why = f"all {self._slots} slots are taken"
+            self.say(OfferReply(offer.key, why, passing=True))
             return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
@@ -202,7 +220,11 @@ class Attempts:
         key, spec = attempt.key, attempt.spec
         await in_thread(self._journal.begin, key, spec)
         try:
-            if publish_only is not None:
+            if spec.exclusive:
+                self._require_lease()
+                await self._runner.push(key, spec, lambda p: _note(attempt, p), self.lease)
+                manifest = None
+            elif publish_only is not None:
                 attempt.phase = Phase.PUBLISH
                 manifest = await self._runner.take_over(key, spec, publish_only)
             else:
@@ -211,7 +233,14 @@ class Attempts:
             await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
         else:
             attempt.phase = Phase.PUBLISH
-            await self._record(attempt, Entry(key=key, spec=spec, manifest=manifest))
+            done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
+            await self._record(attempt, done)
+
+    def _require_lease(self) -> None:
+        """An offer may have been long on its way. Raises AttemptFailed."""
+        if not self.may_publish():
+            why = "the lease had run out before the push began"
+            raise AttemptFailed.because(Reason.STOPPED, why)
 
     async def _publish(self, attempt: Attempt) -> None:
         entry = attempt.entry
@@ -250,6 +279,7 @@ class Attempts:
         attempt.task = None
         if not attempt.wanted:
             self._finish(attempt.key)
+            self.hurry()  # somebody may wait for the target of a live push
         elif attempt.entry is not None:
             self.say(attempt.entry.result)
 

@@ -9,8 +9,8 @@ the worker sends lines:
 
 End of file, which is also the worker's death by whatever cause, kills the group. The guard answers
 with one line, and ends: `exited STATUS CPU_SECONDS MAX_RSS_BYTES` (as `Popen.returncode`: negative
-for a signal), or `failed ERRNO` when the child could not be started. Should the guard be killed,
-the kernel kills the child.
+for a signal), with the word `fenced` after it when the deadline had passed, or `failed ERRNO` when
+the child could not be started. Should the guard be killed, the kernel kills the child.
 """
 
 import os
@@ -75,6 +75,7 @@ class Guard:
         self._wakeup = wakeup
         self._deadline = 0.0
         self._buffer = b""
+        self.fenced = False
 
     def watch(self) -> None:
         """Returns when the child has ended; it is not reaped yet, so its group's number is its."""
@@ -90,6 +91,7 @@ class Guard:
             if self._deadline and boot_seconds() >= self._deadline:
                 self._send(signal.SIGKILL)
                 self._deadline = 0.0
+                self.fenced = True
 
     def _wait_ms(self) -> float | None:
         if not self._deadline:
@@ -113,7 +115,7 @@ class Guard:
     def _obey(self, words: Sequence[bytes]) -> None:
         if words[0] == b"signal":
             self._send(int(words[1]))
-        elif words[0] == b"deadline":
+        elif words[0] == b"deadline" and not self.fenced:
             self._deadline = float(words[1])
 
     def _send(self, number: int) -> None:
@@ -144,11 +146,13 @@ def main(argv: Sequence[str]) -> None:
     except OSError as error:
         answer(f"failed {error.errno}")
         return
-    Guard(pid, wakeup).watch()
+    guard = Guard(pid, wakeup)
+    guard.watch()
     kill_group(pid, signal.SIGKILL)  # what it may have left behind
     _, status, usage = os.wait4(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    answer(f"exited {code} {usage.ru_utime + usage.ru_stime:.3f} {usage.ru_maxrss * 1024}")
+    said = f"exited {code} {usage.ru_utime + usage.ru_stime:.3f} {usage.ru_maxrss * 1024}"
+    answer(said + (" fenced" if guard.fenced else ""))
 
 
 def answer(line: str) -> None:

@@ -1,7 +1,8 @@
 """Results on disk before they are sent; they stay until the master has said its last word.
 
 One small file an attempt, from its accept: a run of the worker that was killed is cleaned up after
-by the next one. A lock keeps a second worker process off the folder.
+by the next one. A lock keeps a second worker process off the folder. The key of a live push is not
+written: nothing is ever sent from here.
 """
 
 import fcntl
@@ -28,7 +29,7 @@ class JournalUnusable(Exception):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """At most one of `failure` and `manifest` is set; neither: the attempt has no result yet.
 
-    `published`: the files were renamed.
+    `published`: the files were renamed; of a live push, which has no manifest: all was sent.
     """
 
     key: AttemptKey
@@ -39,15 +40,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_result(self) -> bool:
-        return self.manifest is not None or self.failure is not None
+        return self.manifest is not None or self.failure is not None or self.published
 
     @property
     def result(self) -> Result:
         """What is to be said of the attempt."""
         if self.failure is not None:
             return Failed(self.key, self.failure)
+        if self.published:
+            return Published(self.key)
         assert self.manifest is not None
-        return Published(self.key) if self.published else Staged(self.key, self.manifest)
+        return Staged(self.key, self.manifest)
 
 
 class Journal:
@@ -80,7 +83,7 @@ class Journal:
     def begin(self, key: AttemptKey, spec: JobSpec) -> None:
         """Notes an attempt without a result. Not forced to the disk: it only helps to clean up."""
         partial = self._path(key).with_suffix(".new")
-        partial.write_bytes(msgspec.json.encode(Entry(key=key, spec=spec)))
+        partial.write_bytes(_encoded(Entry(key=key, spec=spec)))
         partial.replace(self._path(key))
 
     def record(self, entry: Entry) -> None:
@@ -88,7 +91,7 @@ class Journal:
         path = self._path(entry.key)
         partial = path.with_suffix(".new")
         with partial.open("wb") as file:
-            file.write(msgspec.json.encode(entry))
+            file.write(_encoded(entry))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -117,3 +120,7 @@ class Journal:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _encoded(entry: Entry) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(entry, spec=entry.spec.shown))

@@ -1,5 +1,6 @@
 """Opens streams to a master over gRPC, and says what an error on one means."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.errors import InvalidArgument, InvalidSpec, ProtocolViolation
 from ffrtmp.domain.messages import Event, Numbered, OfferReply
 from ffrtmp.pki.identity import Identity
 from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
@@ -46,7 +47,7 @@ class GrpcStream:
         except grpc.aio.AioRpcError as error:
             raise _meaning(error, self._address) from None
         if response is grpc.aio.EOF:
-            raise await self._ending()
+            raise await self._end()
         commands = []
         for message in response.commands:
             try:
@@ -54,6 +55,8 @@ class GrpcStream:
             except InvalidSpec as error:
                 await self._reject(message, error)
                 continue
+            except (InvalidArgument, ProtocolViolation) as error:
+                raise StreamBroken(str(error)) from error
             if numbered is None:
                 _log.warning("the master said something this build does not know; ignored")
             else:
@@ -64,19 +67,26 @@ class GrpcStream:
         """A spec is never half-understood."""
         await self.write([OfferReply(offer_key(message.offer), f"unsupported spec: {error}")])
 
-    async def _ending(self) -> Exception:
-        code, details = await self._call.code(), await self._call.details()
-        if code in FATAL:
-            return Refused(details or code.name)
-        return StreamBroken(details or "the master hung up")
-
     async def write(self, events: Sequence[Event]) -> None:
         try:
             await self._call.write(pb.ConnectRequest(events=[event_to_pb(e) for e in events]))
         except grpc.aio.AioRpcError as error:
             raise _meaning(error, self._address) from None
-        except grpc.aio.UsageError:
-            raise StreamBroken("the stream is closed") from None
+        except asyncio.InvalidStateError:  # the call ended before it was written to
+            raise await self._end() from None
+
+    async def _end(self) -> Exception:
+        """Why a call that is over has ended."""
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            return StreamBroken("the master hung up")
+        error = grpc.aio.AioRpcError(
+            code,
+            await self._call.initial_metadata(),
+            await self._call.trailing_metadata(),
+            await self._call.details(),
+        )
+        return _meaning(error, self._address)
 
 
 def dialler(identity: Identity) -> Dial:

@@ -56,7 +56,7 @@ class Place:
 
     def check_room(self) -> None:
         """Raises NoSpace."""
-        for path, media in zip(self.staged, self.spec.targets, strict=True):
+        for path, media in zip(self.staged, self.spec.paths, strict=True):
             with suppress(OSError):
                 _check_room(path.parent, media)
 
@@ -67,8 +67,8 @@ def prepare(roots: Roots, key: AttemptKey, spec: JobSpec) -> Place:
     if spec.input.path is not None:
         source = roots.resolve(spec.input.path, for_writing=False)
         seen = _look(source, spec.input.path)
-    targets = [roots.resolve(target, for_writing=True) for target in spec.targets]
-    for target, media in zip(targets, spec.targets, strict=True):
+    targets = [roots.resolve(target, for_writing=True) for target in spec.paths]
+    for target, media in zip(targets, spec.paths, strict=True):
         _check_target(target, media, source, overwrite=spec.overwrite)
     return Place(
         spec=spec,
@@ -98,7 +98,7 @@ def _check_target(target: Path, media: MediaPath, source: Path | None, *, overwr
 def _reserve_all(key: AttemptKey, spec: JobSpec, targets: list[Path]) -> list[Reservation]:
     reserved: list[Reservation] = []
     try:
-        for target, media in zip(targets, spec.targets, strict=True):
+        for target, media in zip(targets, spec.paths, strict=True):
             reserved.append(reserve(target, key, media))
             _check_room(target.parent, media)
     except BaseException:
@@ -117,6 +117,6 @@ def _check_room(folder: Path, media: MediaPath) -> None:
 
 def remove_staged(roots: Roots, key: AttemptKey, spec: JobSpec) -> None:
     """Removes what an attempt staged. What is out of reach stays, and is swept one day."""
-    for media in spec.targets:
+    for media in spec.paths:
         with suppress(StorageError, OSError):
             staged_path(roots.resolve(media, for_writing=True), key).unlink(missing_ok=True)

@@ -6,7 +6,8 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ GUARD = str(Path(guard.__file__).resolve())
 READ_BYTES = 1 << 16
 TAIL_LINES = 200
 LINE_BYTES = 2048
+RAW_LINE_BYTES = 2 * LINE_BYTES  # more than is kept, so that a line is cut after it was redacted
 KILLED_SECONDS = 10.0
 DRAIN_SECONDS = 2.0
 ENVIRONMENT = (
@@ -40,6 +42,8 @@ class StopSequence:
 
 ON_CANCEL = StopSequence(signal.SIGTERM, 2.0)
 ON_TIMEOUT = StopSequence(signal.SIGINT, 5.0)
+ON_LIVE_END = ON_TIMEOUT
+"""FFmpeg takes its leave of the server, which then knows that the stream is over."""
 
 
 class CannotStart(Exception):
@@ -55,20 +59,46 @@ class Exit:
     """How a child ended.
 
     `code` as `Popen.returncode`; -9 also when its guard was killed and the kernel ended both.
-    `timed_out`: by us, so that whatever it returned is no success. `max_rss` in bytes.
+    `timed_out`: by us, so that whatever it returned is no success. `fenced`: by its guard, on the
+    deadline. `max_rss` in bytes.
     """
 
     code: int
     timed_out: bool = False
+    fenced: bool = False
     stderr: tuple[str, ...] = ()
     cpu_seconds: float = 0.0
     max_rss: int = 0
 
 
-class Tail:
-    """The last lines of a stream of any length and any bytes."""
+class Deadline:
+    """A CLOCK_BOOTTIME second that is put off again and again; guards that follow it are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: float = 0.0) -> None:
+        self._at = at
+        self._followers: set[Callable[[float], None]] = set()
+
+    def move(self, at: float) -> None:
+        self._at = at
+        for tell in self._followers:
+            tell(at)
+
+    @contextmanager
+    def followed(self, tell: Callable[[float], None]) -> Iterator[None]:
+        """Tells at once, and at each move until the block ends."""
+        tell(self._at)
+        self._followers.add(tell)
+        try:
+            yield
+        finally:
+            self._followers.discard(tell)
+
+
+class Tail:
+    """The last lines of a stream of any length and any bytes. `redact` gets each first."""
+
+    def __init__(self, redact: Callable[[str], str] = str) -> None:
+        self._redact = redact
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._open = b""
 
@@ -76,10 +106,11 @@ class Tail:
         *lines, rest = chunk.replace(b"\r", b"\n").split(b"\n")
         for line in lines:
             self._close(line)
-        self._open = (self._open + rest)[:LINE_BYTES]
+        self._open = (self._open + rest)[:RAW_LINE_BYTES]
 
     def _close(self, end: bytes) -> None:
-        line = (self._open + end)[:LINE_BYTES].decode(errors="replace").rstrip()
+        raw = (self._open + end)[:RAW_LINE_BYTES].decode(errors="replace")
+        line = self._redact(raw).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
         self._open = b""
         if line:
             self._lines.append(line)
@@ -121,13 +152,16 @@ async def run_guarded(
     feed: Callable[[bytes], None],
     timeout: float | None = None,  # noqa: ASYNC109  its end is a stop sequence, not an exception
     environment: dict[str, str] | None = None,
-    deadline: float | None = None,
+    deadline: Deadline | None = None,
+    on_cancel: StopSequence = ON_CANCEL,
+    log: Tail | None = None,
 ) -> Exit:
     """Runs a program to its end; `feed` gets its standard output in pieces.
 
     After `timeout` seconds, and on CancelledError, which is raised again, its group is stopped:
-    when this returns or raises, it is gone. `deadline` is a CLOCK_BOOTTIME second on which the
-    guard kills the group by itself. Raises CannotStart.
+    when this returns or raises, it is gone. On the `deadline`, which may move meanwhile, the guard
+    kills the group by itself. `log` collects its standard error, for who wants it after an
+    exception too. Raises CannotStart.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -145,9 +179,11 @@ async def run_guarded(
                 start_new_session=True,
             )
         control = _Control(ours)
-        if deadline is not None:
-            control.send(f"deadline {deadline:.3f}")
-        return await _attend(process, control, argv[0], feed, timeout)
+        log = log or Tail()
+        readers = (_drain(process.stdout, feed), _drain(process.stderr, log.feed))
+        with (deadline or Deadline()).followed(lambda at: control.send(f"deadline {at:.3f}")):
+            answer, timed_out = await _attend(process, control, readers, timeout, on_cancel)
+        return _exit(answer, argv[0], log.lines(), timed_out=timed_out)
 
 
 def child_environment() -> dict[str, str]:
@@ -158,18 +194,13 @@ def child_environment() -> dict[str, str]:
 async def _attend(
     process: asyncio.subprocess.Process,
     control: _Control,
-    program: str,
-    feed: Callable[[bytes], None],
+    reading: Sequence[Coroutine[object, object, None]],
     seconds: float | None,
-) -> Exit:
-    assert process.stdout is not None
-    assert process.stderr is not None
-    tail = Tail()
+    on_cancel: StopSequence,
+) -> tuple[list[str], bool]:
+    """The guard's answer, and whether the time was over."""
     async with asyncio.TaskGroup() as tasks:
-        readers = [
-            tasks.create_task(_drain(process.stdout, feed)),
-            tasks.create_task(_drain(process.stderr, tail.feed)),
-        ]
+        readers = [tasks.create_task(each) for each in reading]
         answer = tasks.create_task(control.answer())
         timed_out = False
         try:
@@ -177,14 +208,15 @@ async def _attend(
             if timed_out:
                 await _stop(control, answer, ON_TIMEOUT)
         except asyncio.CancelledError:
-            await _stop(control, answer, ON_CANCEL)
+            await _stop(control, answer, on_cancel)
             raise
         finally:
             await _finish(process, readers)
-    return _exit(answer.result(), program, tail.lines(), timed_out=timed_out)
+    return answer.result(), timed_out
 
 
-async def _drain(stream: asyncio.StreamReader, feed: Callable[[bytes], None]) -> None:
+async def _drain(stream: asyncio.StreamReader | None, feed: Callable[[bytes], None]) -> None:
+    assert stream is not None
     while chunk := await stream.read(READ_BYTES):
         feed(chunk)
 
@@ -219,10 +251,11 @@ async def _finish(
 
 def _exit(answer: Sequence[str], program: str, log: tuple[str, ...], *, timed_out: bool) -> Exit:
     match answer:
-        case ["exited", code, cpu, rss]:
+        case ["exited", code, cpu, rss, *fenced]:
             return Exit(
                 code=int(code),
                 timed_out=timed_out,
+                fenced=bool(fenced),
                 stderr=log,
                 cpu_seconds=float(cpu),
                 max_rss=int(rss),

@@ -1,4 +1,4 @@
-"""Carries out attempts on this machine: encode, take over, publish, discard.
+"""Carries out attempts on this machine: encode, take over, publish, push, discard.
 
 Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
 """
@@ -13,10 +13,13 @@ from ffrtmp.storage import publishing
 from ffrtmp.storage.errors import TargetConflict
 from ffrtmp.storage.roots import Roots
 from ffrtmp.storage.staging import remove_folders
-from ffrtmp.worker.encode import Encode, ReportFn
+from ffrtmp.worker.encode import Encode
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import prepare, remove_staged
+from ffrtmp.worker.process import Deadline
+from ffrtmp.worker.push import Push
+from ffrtmp.worker.steps import ReportFn
 from ffrtmp.worker.threads import in_thread
 
 __all__ = ["AttemptFailed", "ReportFn", "Runner"]
@@ -36,9 +39,7 @@ class Runner:
         Raises AttemptFailed. On that and on CancelledError, which is raised again, FFmpeg is gone
         and nothing staged is left.
         """
-        deadline = None
-        if spec.timeout is not None:
-            deadline = asyncio.get_running_loop().time() + spec.timeout.total_seconds()
+        deadline = _deadline(spec)
         try:
             with named():
                 place = await in_thread(prepare, self._roots, key, spec)
@@ -54,6 +55,25 @@ class Runner:
         except BaseException:
             await self.discard(key, spec)
             raise
+
+    async def push(self, key: AttemptKey, spec: JobSpec, report: ReportFn, lease: Deadline) -> None:
+        """Sends the source to the server of a live job, to its end.
+
+        Raises AttemptFailed, also when `lease` ran out. On that and on CancelledError, which is
+        raised again, FFmpeg is gone.
+        """
+        deadline = _deadline(spec)
+        with named():
+            place = await in_thread(prepare, self._roots, key, spec)
+        await Push(
+            key=key,
+            spec=spec,
+            place=place,
+            tools=self._tools,
+            report=report,
+            deadline=deadline,
+            lease=lease,
+        ).run()
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         """Makes staged files of another attempt this one's, or finds them published.
@@ -94,5 +114,12 @@ class Runner:
     def _parcels(
         self, key: AttemptKey, spec: JobSpec, manifest: Manifest
     ) -> tuple[publishing.Delivery, ...]:
-        targets = [self._roots.resolve(media, for_writing=True) for media in spec.targets]
+        targets = [self._roots.resolve(media, for_writing=True) for media in spec.paths]
         return publishing.deliveries(manifest, targets, key.job_id)
+
+
+def _deadline(spec: JobSpec) -> float | None:
+    """Of one attempt, on the event loop's clock."""
+    if spec.timeout is None:
+        return None
+    return asyncio.get_running_loop().time() + spec.timeout.total_seconds()

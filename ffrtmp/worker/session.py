@@ -22,6 +22,7 @@ _log = logging.getLogger("ffrtmp.worker")
 
 FIRST_SPREAD = 1.0
 LONGEST_SPREAD = 15.0
+LIVE_SPREAD = 1.0  # a live push ends with the lease
 PATIENCE = 30.0
 
 Dial = Callable[[str], AbstractAsyncContextManager[Stream]]
@@ -38,13 +39,15 @@ class Presentation:
 
 @dataclass(slots=True)
 class Lease:
-    """What binds worker and master. `boot`: seconds of CLOCK_BOOTTIME.
+    """What binds worker and master. `boot`: seconds of CLOCK_BOOTTIME. `tell` hears of each new
+    deadline.
 
     The deadline counts from when an acknowledged heartbeat was *sent*, less a margin: by then the
     master cannot have given our attempts to anybody.
     """
 
     boot: Callable[[], float]
+    tell: Callable[[float], None] = lambda _deadline: None
     timers: Timers = field(default_factory=Timers)
     spread: float = FIRST_SPREAD
     deadline: float = 0.0
@@ -63,6 +66,7 @@ class Lease:
     def _extend(self, sent_at: float, remaining: float) -> None:
         self.last_contact = self.boot()
         self.deadline = max(self.deadline, sent_at + remaining - self.timers.margin.total_seconds())
+        self.tell(self.deadline)
 
     def is_held(self) -> bool:
         return self.boot() < self.deadline
@@ -84,10 +88,11 @@ class Session:
         self._attempts = attempts
         self._dial = dial
         self._chance = chance
-        self._lease = Lease(boot, last_contact=boot())
+        self._lease = Lease(boot, attempts.lease.move, last_contact=boot())
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
         attempts.may_publish = self._lease.is_held
+        attempts.hurry = self._hurry.set
 
     @property
     def timers(self) -> Timers:
@@ -146,6 +151,8 @@ class Session:
         away = self._lease.boot() - self._lease.last_contact
         doublings = min(int(away / PATIENCE), 8)
         spread = min(LONGEST_SPREAD, self._lease.spread * 2**doublings)
+        if self._attempts.pushes:
+            spread = min(LIVE_SPREAD, spread)
         try:
             async with asyncio.timeout(spread * self._chance()):
                 await self._leaving.wait()

@@ -189,6 +189,7 @@ class Visit:
         self._lease.open(welcome, self._hello_sent_at)
         self._wait_longer()
         self._attempts.say = self._outbox.put
+        self._obey_drain(draining=welcome.draining)
         for verdict in welcome.verdicts:
             self._attempts.judge(verdict)
         self._attempts.say_all_results()
@@ -200,8 +201,16 @@ class Visit:
         if sent_at is not None:
             self._lease.renew(ack, sent_at)
         self._wait_longer()
+        self._obey_drain(draining=ack.draining)
         for verdict in ack.verdicts:
             self._attempts.judge(verdict)
+
+    def _obey_drain(self, *, draining: bool) -> None:
+        """An operator's wish, kept by the master. The changed slots are told at once."""
+        if draining != self._attempts.told_to_drain:
+            self._attempts.told_to_drain = draining
+            self._hurry.set()
+            _log.info("told to drain: no new work" if draining else "told to take work again")
 
     def _wait_longer(self) -> None:
         limit = self._lease.timers.ack_silence.total_seconds()

@@ -120,7 +120,7 @@ async def _serve(
                 at_once = _twice(stops, signal.SIGTERM)
                 await stack.enter_async_context(at_end_of_input(at_once))
             helpers = [
-                tasks.create_task(_end(session, attempts, stops)),
+                tasks.create_task(drain_when_told(session, attempts, stops)),
                 tasks.create_task(_tidy(session, roots)),
             ]
             await session.run(settings.addresses)
@@ -147,7 +147,7 @@ def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Ca
     return stop
 
 
-async def _end(
+async def drain_when_told(
     session: Session, attempts: Attempts, stops: "asyncio.Queue[signal.Signals]"
 ) -> None:
     """The first signal drains, a second one stops at once."""

@@ -122,6 +122,43 @@ def up(state: Path, media: Path, *arguments: str) -> Iterator[Cluster]:
         log.close()
 
 
+def ffrtmp(folder: Path, *arguments: str) -> str:
+    """Runs one command in a folder, whose state lies there too; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ffrtmp", *arguments],
+        env=environment(folder / "state"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def process(folder: Path, ready: str, *arguments: str) -> Iterator[str]:
+    """A process that stays; yields what it had said when it was ready."""
+    log = folder / f"{'-'.join(arguments[:3]).replace('/', '-')}.log"
+    with log.open("w") as file:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "ffrtmp", *arguments],
+            env=environment(folder / "state"),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        wait_for(lambda: running.poll() is not None or ready in log.read_text())
+        assert running.poll() is None, log.read_text()
+        yield log.read_text()
+    finally:
+        running.terminate()
+        running.wait(30)
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     state, media = tmp_path / "state", tmp_path / "media"

@@ -1,55 +1,16 @@
 """One root on several machines: mounted at different places, and on one of them not at all."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import environment, wait_for
+from tests.cluster.conftest import ffrtmp, process
 
 pytestmark = pytest.mark.slow
 
 JOBS = 12
-
-
-def ffrtmp(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ffrtmp", *arguments],
-        env=environment(folder / "state"),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@contextmanager
-def process(folder: Path, ready: str, *arguments: str) -> Iterator[str]:
-    """A process that stays; yields what it had said when it was ready."""
-    log = folder / f"{'-'.join(arguments[:3]).replace('/', '-')}.log"
-    with log.open("w") as file:
-        running = subprocess.Popen(
-            [sys.executable, "-m", "ffrtmp", *arguments],
-            env=environment(folder / "state"),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-        )
-    try:
-        wait_for(lambda: running.poll() is not None or ready in log.read_text())
-        assert running.poll() is None, log.read_text()
-        yield log.read_text()
-    finally:
-        running.terminate()
-        running.wait(30)
 
 
 def test_a_worker_with_an_empty_mount_gets_no_work_and_says_why(tmp_path: Path):

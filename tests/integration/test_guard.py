@@ -22,6 +22,7 @@ from ffrtmp.worker.process import (
     ON_CANCEL,
     TAIL_LINES,
     CannotStart,
+    Deadline,
     Exit,
     Tail,
     run_guarded,
@@ -216,8 +217,29 @@ async def test_a_child_whose_guard_was_killed_counts_as_killed() -> None:
 
 async def test_a_deadline_given_at_the_start_holds() -> None:
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
-    end = await run_guarded([STUBBORN], feed=lambda _: None, deadline=now + 0.3)
-    assert end.code == -signal.SIGKILL
+    end = await run_guarded([STUBBORN], feed=lambda _: None, deadline=Deadline(now + 0.3))
+    assert (end.code, end.fenced) == (-signal.SIGKILL, True)
+
+
+async def test_a_deadline_that_moves_is_told_to_the_guard_of_a_running_child() -> None:
+    out, deadline = FirstChunk(), Deadline(time.clock_gettime(time.CLOCK_BOOTTIME) + 60)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(run_guarded([STUBBORN], feed=out, deadline=deadline))
+        await out.came.wait()
+        deadline.move(time.clock_gettime(time.CLOCK_BOOTTIME) + 0.2)
+    assert task.result().fenced
+    assert ended_within(int(out.data), 0)
+    deadline.move(0)  # nobody listens any more
+
+
+async def test_a_child_that_a_stranger_kills_was_not_fenced() -> None:
+    out = FirstChunk()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        far = Deadline(time.clock_gettime(time.CLOCK_BOOTTIME) + 60)
+        task = tasks.create_task(run_guarded([STUBBORN], feed=out, deadline=far))
+        await out.came.wait()
+        os.kill(int(out.data), signal.SIGKILL)
+    assert (task.result().code, task.result().fenced) == (-signal.SIGKILL, False)
 
 
 WORKER = """

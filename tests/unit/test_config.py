@@ -26,14 +26,22 @@ from ffrtmp.config import (
     state_dir,
 )
 
-COMMANDS = {"master": ["master"], "worker": ["worker"], "up": ["up"], "client": ["jobs", "list"]}
+COMMANDS = {
+    "master": ["master"],
+    "worker": ["worker"],
+    "up": ["up"],
+    "simulate": ["simulate"],
+    "client": ["jobs", "list"],
+}
 REQUIRED = {
     "master": {"certs": "ids"},
     "worker": {"certs": "ids", "master": "m:1", "root": "media=/mnt"},
     "up": {},
+    "simulate": {"ca": "ids", "master": "m:1"},
     "client": {},
 }
 SAMPLES = {
+    "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
     "database": ("jobs.db", Path("jobs.db")),
     "drain_timeout": ("2h", timedelta(hours=2)),
@@ -41,17 +49,19 @@ SAMPLES = {
     "heartbeat_interval": ("700ms", timedelta(milliseconds=700)),
     "http": ("127.0.0.1:81", "127.0.0.1:81"),
     "json": ("true", True),
+    "ledger": ("lines", Path("lines")),
     "listen": ("0.0.0.0:82", "0.0.0.0:82"),
     "log_format": ("json", "json"),
     "missed_heartbeats": ("7", 7),
     "offer_ttl": ("1.5s", timedelta(seconds=1.5)),
+    "pace": ("0.5", 0.5),
     "root": ("films=/films", ("films=/films",)),
     "slots": ("5", 5),
     "state_dir": ("here", Path("here")),
     "stop_at_eof": ("true", True),
     "workers": ("6", 6),
 }
-MASTERS = {"client": ("h:1", "h:1"), "worker": ("h:1", ("h:1",))}
+MASTERS = {"client": ("h:1", "h:1"), "worker": ("h:1", ("h:1",)), "simulate": ("h:1", ("h:1",))}
 EVERY_OPTION = [
     (section, field.name) for section, kind in SECTIONS.items() for field in fields(kind)
 ]

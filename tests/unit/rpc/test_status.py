@@ -35,6 +35,8 @@ SAMPLES = [
     errors.NewerGrant("01J"),
     errors.NotAllowed("not for you"),
     errors.ProtocolViolation("hello came twice"),
+    errors.HelloLate("w1", 2.5),
+    errors.WorkerFloods("w1"),
     errors.WorkerDoesNotRead("w1"),
     errors.SessionExpired("w1"),
     errors.StoreBusy(2.0),

@@ -26,9 +26,12 @@ IDLE = Fleet(connected=0, silent=0, slots=0, slots_free=0, oldest_heartbeat_seco
 NAMES = {
     "ffrtmp_attempt_failures",
     "ffrtmp_claim_seconds",
+    "ffrtmp_disowned_attempts",
     "ffrtmp_event_loop_lag_seconds",
     "ffrtmp_heartbeat_age_seconds",
     "ffrtmp_job_moves",
+    "ffrtmp_mass_losses",
+    "ffrtmp_quarantines",
     "ffrtmp_queue_wait_seconds",
     "ffrtmp_run_seconds",
     "ffrtmp_slots",

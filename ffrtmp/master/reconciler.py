@@ -1,0 +1,162 @@
+"""What a worker lists, held against the store, and what differs put right."""
+
+from collections.abc import Collection, Iterable
+from functools import partial
+
+from ffrtmp.domain import job as rules
+from ffrtmp.domain.facts import AttemptDisowned
+from ffrtmp.domain.job import HELD_STATES, Job
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Verdict, VerdictKind, reconcile
+from ffrtmp.master.parts import Parts
+from ffrtmp.master.roster import Presence
+from ffrtmp.store.base import Change
+
+MIRROR_TRIES = 3
+
+
+class Reconciler:
+    """Of one stream: a superseded one changes nothing."""
+
+    def __init__(self, parts: Parts, presence: Presence) -> None:
+        self._parts = parts
+        self._presence = presence
+        self._worker = presence.holder.worker
+
+    async def resume(self, listed: Collection[AttemptReport]) -> tuple[Verdict, ...]:
+        """At hello: passes journalled attempts to a new incarnation; what else the old one held is
+        lost."""
+        heir, now = self._presence.holder, self._parts.now()
+        await self._parts.jobs.change(
+            [
+                self._change(
+                    report.key, partial(rules.inherit, heir=heir, fence=report.key.fence, now=now)
+                )
+                for report in listed
+                if report.journalled
+            ]
+        )
+        held = await self._parts.store.held_by(self._worker)
+        old = [job for job in held if job.holder != heir]
+        await self._lose(old, "its worker came back as a new incarnation")
+        return await self.reconcile(listed, seen=None)
+
+    async def reconcile(
+        self, listed: Collection[AttemptReport], *, seen: int | None
+    ) -> tuple[Verdict, ...]:
+        """On state read after the list arrived. `seen` is None in hello: what was offered on an
+        earlier stream was received by now or never will be. Raises Unavailable."""
+        presence = self._presence
+        jobs = await self._read(listed)
+        unseen = {
+            AttemptKey(job.job_id, job.fence)
+            for job in jobs.values()
+            if seen is not None and presence.has_not_seen(job, seen)
+        }
+        result = reconcile(holder=presence.holder, listed=listed, jobs=jobs, unseen=unseen)
+        now = self._parts.now()
+        taken = [(key, rules.accept) for key in result.accepted]
+        taken += [(key, rules.adopt) for key in result.adopted]
+        await self._parts.jobs.change(
+            [
+                self._change(key, partial(rule, holder=presence.holder, fence=key.fence, now=now))
+                for key, rule in taken
+            ]
+        )
+        why = "its worker does not have it"
+        await self._lose([jobs[key.job_id] for key in result.lost], why, dead=True)
+        await self._unblock([jobs[key.job_id] for key in result.gone], why)
+        await self._mirror()
+        self._report_lies(result.verdicts, jobs)
+        return result.verdicts
+
+    async def leave(self) -> None:
+        """The worker said goodbye: it holds nothing any more."""
+        holder, why = self._presence.holder, "its worker said goodbye"
+        held = await self._parts.store.held_by(self._worker)
+        await self._lose([job for job in held if job.holder == holder], why, dead=True)
+        await self._lose([job for job in held if job.holder != holder], why)
+        blocked = await self._parts.store.blocked_by(self._worker)
+        await self._unblock([job for job in blocked if job.blocked_by == holder], why)
+
+    async def _read(self, listed: Collection[AttemptReport]) -> dict[str, Job]:
+        store = self._parts.store
+        jobs = await store.get_many({report.key.job_id for report in listed})
+        for job in (*await store.held_by(self._worker), *await store.blocked_by(self._worker)):
+            jobs[job.job_id] = job
+        return jobs
+
+    async def _mirror(self) -> None:
+        """Reads anew what the worker holds. A job that moves meanwhile makes the reading old."""
+        presence, store = self._presence, self._parts.store
+        holder = presence.holder
+        for _ in range(MIRROR_TRIES):
+            moves = presence.moves
+            held = await store.held_by(self._worker)
+            blocked = await store.blocked_by(self._worker)
+            if presence.moves == moves:
+                break
+        else:
+            return  # what was noted of each move is newer than any reading
+        presence.held = {
+            job.job_id: job for job in held if job.state in HELD_STATES and job.holder == holder
+        }
+        keys = [AttemptKey(job.job_id, job.fence) for job in blocked if job.blocked_by == holder]
+        presence.blocks = {key: presence.blocks.get(key, 0) for key in keys}
+
+    async def _lose(self, jobs: Iterable[Job], why: str, *, dead: bool = False) -> None:
+        await self._parts.jobs.change(
+            [
+                self._change(
+                    AttemptKey(job.job_id, job.fence),
+                    partial(
+                        rules.lose,
+                        holder=job.holder,
+                        fence=job.fence,
+                        why=f"worker {self._worker}: {why}",
+                        chance=self._parts.chance(),
+                        now=self._parts.now(),
+                        dead=dead,
+                    ),
+                )
+                for job in jobs
+                if job.holder is not None
+            ]
+        )
+
+    async def _unblock(self, jobs: Iterable[Job], why: str) -> None:
+        await self._parts.jobs.change(
+            [
+                self._change(
+                    AttemptKey(job.job_id, job.fence),
+                    partial(
+                        rules.unblock,
+                        holder=job.blocked_by,
+                        fence=job.fence,
+                        why=f"worker {self._worker}: {why}",
+                        now=self._parts.now(),
+                    ),
+                )
+                for job in jobs
+                if job.blocked_by is not None
+            ]
+        )
+
+    def _report_lies(self, verdicts: Iterable[Verdict], jobs: dict[str, Job]) -> None:
+        for verdict in verdicts:
+            if verdict.kind is VerdictKind.STOP:
+                job, key = jobs.get(verdict.key.job_id), verdict.key
+                if what := self._lie(key, job):
+                    self._parts.observe(AttemptDisowned(self._worker, key.job_id, key.fence, what))
+
+    def _lie(self, key: AttemptKey, job: Job | None) -> str:
+        if job is None:
+            return "unknown_job"
+        if key.fence > job.fence:
+            return "future_fence"
+        last = job.last_holder
+        if key.fence == job.fence and last is not None and last.worker != self._worker:
+            return "another_worker"
+        return ""
+
+    def _change(self, key: AttemptKey, rule: rules.Rule) -> Change:
+        return Change(key.job_id, rule, self._presence.session)

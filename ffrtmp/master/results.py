@@ -1,0 +1,131 @@
+"""What a worker says of its attempts: committed as one change a message, then acknowledged."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from ffrtmp.domain import job as rules
+from ffrtmp.domain.errors import (
+    DomainError,
+    JobNotFound,
+    NewerGrant,
+    StaleEpoch,
+    StaleFence,
+    Unavailable,
+)
+from ffrtmp.domain.facts import AttemptDisowned
+from ffrtmp.domain.messages import (
+    Cancel,
+    Failed,
+    OfferReply,
+    Published,
+    Result,
+    ResultAck,
+    ResultOutcome,
+    ResultStep,
+    Staged,
+)
+from ffrtmp.master.outbox import Outbox
+from ffrtmp.master.parts import Parts
+from ffrtmp.master.roster import Presence
+from ffrtmp.store.base import Change, Moved, Outcome
+
+DONE = frozenset({ResultOutcome.COMMITTED, ResultOutcome.ALREADY})
+
+
+class Results:
+    def __init__(self, parts: Parts, presence: Presence, outbox: Outbox) -> None:
+        self._parts = parts
+        self._presence = presence
+        self._outbox = outbox
+
+    async def commit(self, events: Sequence[OfferReply | Result]) -> None:
+        """Raises StaleEpoch once a newer stream of the worker took over."""
+        try:
+            outcomes = await self._parts.jobs.change([self._change_of(event) for event in events])
+        except Unavailable:
+            self._ask_again(events)
+            return
+        for event, outcome in zip(events, outcomes, strict=True):
+            if isinstance(outcome, StaleEpoch):
+                raise outcome
+            self._report_lie(event, outcome)
+            if isinstance(event, OfferReply):
+                self._note_reply(event, outcome)
+            else:
+                self._acknowledge(event, outcome)
+
+    def _ask_again(self, events: Sequence[OfferReply | Result]) -> None:
+        """A reply is repaired by the next heartbeat."""
+        for event in events:
+            if isinstance(event, Result):
+                self._outbox.put(ResultAck(event.key, step_of(event), ResultOutcome.RETRY_LATER))
+
+    def _change_of(self, event: OfferReply | Result) -> Change:
+        now, holder, fence = self._parts.now(), self._presence.holder, event.key.fence
+        rule: rules.Rule
+        match event:
+            case OfferReply(_, rejection) if rejection:
+                rule = partial(rules.reject, holder=holder, fence=fence, why=rejection, now=now)
+            case OfferReply():
+                rule = partial(rules.accept, holder=holder, fence=fence, now=now)
+            case Staged(_, manifest):
+                rule = partial(rules.stage, holder=holder, fence=fence, manifest=manifest, now=now)
+            case Published():
+                rule = partial(rules.publish, holder=holder, fence=fence, now=now)
+            case Failed(_, failure):
+                rule = partial(
+                    rules.fail,
+                    holder=holder,
+                    fence=fence,
+                    failure=failure,
+                    chance=self._parts.chance(),
+                    now=now,
+                )
+        return Change(event.key.job_id, rule, self._presence.session)
+
+    def _note_reply(self, reply: OfferReply, outcome: Outcome) -> None:
+        self._presence.offers.pop(reply.key, None)
+        if reply.rejection:
+            if not reply.passing:
+                self._presence.excluded.add(reply.key.job_id)
+            self._parts.wake()
+        elif isinstance(outcome, DomainError):
+            self._outbox.put(Cancel(reply.key))  # too late: it is not this worker's any more
+
+    def _acknowledge(self, result: Result, outcome: Outcome) -> None:
+        answer = outcome_of(outcome)
+        self._outbox.put(ResultAck(result.key, step_of(result), answer))
+        if answer in DONE and not isinstance(result, Staged):
+            # The worker reads the acknowledgement before any later offer: its slot is free by then.
+            self._presence.listed.pop(result.key, None)
+        self._parts.wake()
+
+    def _report_lie(self, event: OfferReply | Result, outcome: Outcome) -> None:
+        if isinstance(outcome, JobNotFound):
+            what = "unknown_job"
+        elif isinstance(outcome, StaleFence) and outcome.is_from_the_future:
+            what = "future_fence"
+        else:
+            return
+        worker, key = self._presence.holder.worker, event.key
+        self._parts.observe(AttemptDisowned(worker, key.job_id, key.fence, what))
+
+
+def outcome_of(outcome: Outcome) -> ResultOutcome:
+    match outcome:
+        case Moved(before, after):
+            return ResultOutcome.ALREADY if before is after else ResultOutcome.COMMITTED
+        case NewerGrant():
+            return ResultOutcome.RETRY_LATER
+        case _:
+            return ResultOutcome.STALE
+
+
+def step_of(result: Result) -> ResultStep:
+    match result:
+        case Staged():
+            return ResultStep.STAGED
+        case Published():
+            return ResultStep.PUBLISHED
+        case Failed():
+            return ResultStep.FAILED

@@ -1,0 +1,39 @@
+"""What simulated workers did, a line each, written by them alone: evidence beside the master's."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from ffrtmp.clock import boot_seconds
+from ffrtmp.domain.session import AttemptKey
+
+
+class Ledger:
+    """Lines of JSON: `at` (seconds of CLOCK_BOOTTIME), `worker`, `did`, `job_id`, `fence`."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._file = file
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path | None) -> "Iterator[Ledger]":
+        """Appends to the file; without one nothing is kept. Each line goes to the OS at once."""
+        if path is None:
+            yield cls(None)
+            return
+        with path.open("a", buffering=1) as file:
+            yield cls(file)
+
+    def note(self, worker: str, did: str, key: AttemptKey) -> None:
+        if self._file is None:
+            return
+        line = {
+            "at": round(boot_seconds(), 6),
+            "worker": worker,
+            "did": did,
+            "job_id": key.job_id,
+            "fence": key.fence,
+        }
+        self._file.write(json.dumps(line) + "\n")

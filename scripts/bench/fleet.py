@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+"""A real master under simulated workers: `scripts/bench/fleet.py [throughput|streams|quiet|kill]`.
+
+throughput  no-op jobs submitted in batches: submit, grant, run, result, publish, everything durable
+quiet       jobs one after the other on an idle cluster: submit to the worker's first line about it
+streams     many idle workers at the default heartbeat: master's CPU and memory
+kill        master kill -9 under many running jobs: time until all workers are back, what was lost
+
+The master is one process, the fleet another; what the workers did is read from their own ledger.
+Run it with `.venv/bin/python`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+from cluster import machine, percentiles
+
+from ffrtmp.client import Client
+from ffrtmp.domain.job import JobState
+from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.rpc.convert_spec import spec_to_pb
+from ffrtmp.rpc.enums import JOB_STATES
+from ffrtmp.v1.admin_service_pb2 import WORKER_STATE_CONNECTED
+
+START_SECONDS = 120.0
+WARM_UP = 20
+BATCH = 1000
+ENDED = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+@dataclass
+class Bench:
+    """A folder on a disk for the master, one in memory for the fleet's journals."""
+
+    folder: Path
+    master_arguments: list[str] = field(default_factory=list)
+    address: str = "127.0.0.1:0"
+    master: subprocess.Popen[str] | None = None
+
+    @property
+    def certs(self) -> Path:
+        return self.folder / "certs"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger"
+
+    def run(self, *arguments: str) -> None:
+        subprocess.run([sys.executable, "-m", "ffrtmp", *arguments], check=True, cwd=self.folder)
+
+    def start(self, stack: ExitStack, name: str, ready: str, *arguments: str) -> str:
+        """Starts a process that stays; returns its log up to the line that is waited for."""
+        log = self.folder / f"{name}.log"
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ffrtmp", *arguments],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                text=True,
+            )
+        stack.callback(end, process)
+        if name == "master":
+            self.master = process
+        until = time.monotonic() + START_SECONDS
+        while ready not in log.read_text():
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"{name} did not start:\n{log.read_text()}")
+            time.sleep(0.05)
+        return log.read_text()
+
+    def start_master(self, stack: ExitStack) -> None:
+        arguments = ["master", "--certs", str(self.certs / "master-m"), "--listen", self.address]
+        said = self.start(
+            stack,
+            "master",
+            "master ready",
+            *arguments,
+            "--http",
+            "127.0.0.1:0",
+            *self.master_arguments,
+        )
+        [self.address] = re.findall(r"gRPC on ([^,]+),", said)
+
+    def start_fleet(self, stack: ExitStack, workers: int, *, slots: int, pace: float) -> None:
+        memory = Path(tempfile.mkdtemp(prefix="ffrtmp-fleet-", dir="/dev/shm"))
+        stack.callback(shutil.rmtree, memory, ignore_errors=True)
+        arguments = ["simulate", "--ca", str(self.certs), "--master", self.address]
+        arguments += ["--workers", str(workers), "--slots", str(slots), "--pace", str(pace)]
+        arguments += ["--ledger", str(self.ledger), "--state-dir", str(memory)]
+        self.start(stack, "fleet", "simulated workers dial", *arguments)
+
+    def master_cpu(self) -> float:
+        assert self.master is not None
+        times = psutil.Process(self.master.pid).cpu_times()
+        return times.user + times.system
+
+    def master_rss(self) -> int:
+        assert self.master is not None
+        return psutil.Process(self.master.pid).memory_info().rss
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def bench(arguments: list[str]) -> Iterator[tuple[Bench, ExitStack]]:
+    folder = Path(tempfile.mkdtemp(prefix="ffrtmp-bench-"))
+    if not any(each.startswith("--database") for each in arguments):
+        arguments = [*arguments, "--database", str(folder / "master.db")]
+    made = Bench(folder, arguments)
+    try:
+        made.run("certs", "init", "certs")
+        made.run("certs", "issue", "certs", "master", "m")
+        made.run("certs", "issue", "certs", "admin", "a")
+        with ExitStack() as stack:
+            made.start_master(stack)
+            yield made, stack
+    finally:
+        shutil.rmtree(folder)
+
+
+def no_op(number: int, seconds: float = 1.0) -> JobSpec:
+    source = TestSource(width=64, height=48, duration=timedelta(seconds=seconds))
+    return JobSpec(
+        input=Input(test_source=source),
+        outputs=(Output(path=MediaPath("sim", f"{number:06}.mp4")),),
+    )
+
+
+async def connected(client: Client, workers: int) -> float:
+    """Waits until so many are; returns how long."""
+    began = time.perf_counter()
+    while True:
+        states = [worker.state async for worker in client.workers()]
+        if states.count(WORKER_STATE_CONNECTED) >= workers:
+            return time.perf_counter() - began
+        await asyncio.sleep(0.1)
+
+
+async def count_states(client: Client) -> Counter[JobState | None]:
+    return Counter([JOB_STATES.from_wire(job.state) async for job in client.list()])
+
+
+async def all_ended(client: Client, ledger: Path, jobs: int) -> None:
+    """The ledger says when to ask; the master has the last word."""
+    while ledger.read_text().count('"published"') < jobs:
+        await asyncio.sleep(0.1)
+    while True:
+        left = 0
+        for state in set(JobState) - ENDED:
+            async for _ in client.list(states=[state], limit=1):
+                left += 1
+        if not left:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def throughput(jobs: int, workers: int, arguments: list[str]) -> None:
+    print(f"method: {jobs} no-op jobs in batches of {BATCH}, {workers} workers of 4 slots")
+    with bench(arguments) as (made, stack):
+        made.start_fleet(stack, workers, slots=4, pace=0)
+        async with Client.open(made.address, made.certs / "admin-a") as client:
+            await connected(client, workers)
+            cpu, began = made.master_cpu(), time.perf_counter()
+            for first in range(0, jobs, BATCH):
+                specs = [
+                    spec_to_pb(no_op(number)) for number in range(first, min(jobs, first + BATCH))
+                ]
+                await client.submit_many(specs)
+            submitted = time.perf_counter() - began
+            await all_ended(client, made.ledger, jobs)
+            took, cpu = time.perf_counter() - began, made.master_cpu() - cpu
+            states = await count_states(client)
+        published = Counter(
+            line["job_id"] for line in read(made.ledger) if line["did"] == "published"
+        )
+    print(
+        f"{jobs / took:.0f} jobs/s ({took:.1f} s; submitted in {submitted:.1f} s); "
+        f"master {1e6 * cpu / jobs:.0f} us CPU a job; "
+        f"succeeded {states[JobState.SUCCEEDED]}, lost {jobs - len(published)}, "
+        f"doubled {sum(count > 1 for count in published.values())}"
+    )
+
+
+def read(ledger: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in ledger.read_text().splitlines()]
+
+
+async def quiet(jobs: int, workers: int, arguments: list[str]) -> None:
+    print(
+        f"method: {jobs} jobs one after the other, {workers} idle workers; submit called to begun"
+    )
+    with bench(arguments) as (made, stack):
+        made.start_fleet(stack, workers, slots=1, pace=0)
+        began: dict[str, float] = {}
+        async with Client.open(made.address, made.certs / "admin-a") as client:
+            await connected(client, workers)
+            for number in range(jobs + WARM_UP):
+                at = time.clock_gettime(time.CLOCK_BOOTTIME)
+                job = await client.submit(no_op(number))
+                if number >= WARM_UP:  # the first ones warm up
+                    began[job.job_id] = at
+                async for _ in client.watch(job.job_id):
+                    pass
+        took = [
+            float(str(line["at"])) - began[str(line["job_id"])]
+            for line in read(made.ledger)
+            if line["did"] == "began" and line["job_id"] in began
+        ]
+    print(f"submit to begun: {percentiles(took)}")
+
+
+async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
+    print(f"method: {workers} idle workers, default heartbeat, {seconds} s")
+    with bench(arguments) as (made, stack):
+        empty, idle = made.master_rss(), made.master_cpu()
+        made.start_fleet(stack, workers, slots=1, pace=0)
+        async with Client.open(made.address, made.certs / "admin-a") as client:
+            took = await connected(client, workers)
+            each_hello = (made.master_cpu() - idle) / workers
+            await asyncio.sleep(5)
+            cpu, began = made.master_cpu(), time.perf_counter()
+            await asyncio.sleep(seconds)
+            share = (made.master_cpu() - cpu) / (time.perf_counter() - began)
+            kept = [worker.state async for worker in client.workers()].count(WORKER_STATE_CONNECTED)
+        each = (made.master_rss() - empty) / workers / 1024
+    print(
+        f"all connected after {took:.1f} s, {1000 * each_hello:.1f} ms CPU each, {kept} still are; "
+        f"master {share:.2f} cores, {each:.0f} KiB a worker"
+    )
+
+
+async def kill(jobs: int, workers: int, arguments: list[str]) -> None:
+    print(f"method: {workers} workers run {jobs} jobs of 90 s; master kill -9, started after 2 s")
+    with bench(arguments) as (made, stack):
+        made.start_fleet(stack, workers, slots=max(1, jobs // workers), pace=1)
+        async with Client.open(made.address, made.certs / "admin-a", patience=60) as client:
+            await connected(client, workers)
+            specs = [spec_to_pb(no_op(number, 90)) for number in range(jobs)]
+            for first in range(0, jobs, BATCH):
+                await client.submit_many(specs[first : first + BATCH])
+            while (await count_states(client))[JobState.RUNNING] < jobs:
+                await asyncio.sleep(0.2)
+            assert made.master is not None
+            os.kill(made.master.pid, signal.SIGKILL)
+            made.master.wait()
+            await asyncio.sleep(2)
+            made.start_master(stack)
+            took = await connected(client, workers)
+            await asyncio.sleep(40)  # longer than the recovery grace: what is lost is lost by then
+            found = [job async for job in client.list()]
+        states = Counter(JOB_STATES.from_wire(job.state) for job in found)
+        print(
+            f"all back {took:.1f} s after it listened; running {states[JobState.RUNNING]}, "
+            f"re-run {sum(job.fence > 1 for job in found)}, "
+            f"charged {sum(job.charged for job in found)}, lost {jobs - len(found)}"
+        )
+
+
+MODES = {
+    "throughput": (throughput, 20_000, 50),
+    "quiet": (quiet, 500, 10),
+    "streams": (streams, 20, 1000),
+    "kill": (kill, 1000, 1000),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("modes", nargs="*", help=", ".join(MODES))
+    parser.add_argument("--count", type=int, help="jobs, or seconds for streams")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--master", action="append", default=[], help="an option of the master")
+    options = parser.parse_args()
+    for mode in options.modes or MODES:
+        if mode not in MODES:
+            parser.error(f"there is no {mode!r}: choose from {', '.join(MODES)}")
+        measure, count, workers = MODES[mode]
+        print(f"== {mode}\n{machine()}")
+        asyncio.run(measure(options.count or count, options.workers or workers, options.master))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""`ffrtmp simulate`: real streams, leases and journals; encodes that only take time."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import ffrtmp, process
+
+pytestmark = pytest.mark.slow
+
+JOBS = 200
+
+
+def test_a_simulated_fleet_does_every_job_once_and_writes_its_own_ledger(tmp_path: Path):
+    ffrtmp(tmp_path, "certs", "init", "certs")
+    for role, name in (("master", "m1"), ("admin", "a")):
+        ffrtmp(tmp_path, "certs", "issue", "certs", role, name)
+    arguments = ["master", "--certs", "certs/master-m1", "--listen", "127.0.0.1:0"]
+    with process(tmp_path, "master ready", *arguments, "--http", "127.0.0.1:0") as said:
+        address = said.partition("gRPC on ")[2].partition(",")[0]
+        arguments = ["simulate", "--ca", "certs", "--master", address, "--workers", "5"]
+        arguments += ["--slots", "3", "--pace", "0.01", "--ledger", "ledger"]
+        with process(tmp_path, "connected: stream", *arguments):
+            admin = ["--master", address, "--certs", "certs/admin-a", "--json"]
+            source = {"test_source": {"width": 64, "height": 48, "duration": "1s"}}
+            lines = [
+                json.dumps({"input": source, "outputs": [{"path": f"sim:{number}.mp4"}]})
+                for number in range(JOBS)
+            ]
+            (tmp_path / "jobs").write_text("\n".join(lines))
+            submitted = ffrtmp(tmp_path, "jobs", "submit", "--spec", "jobs", *admin).splitlines()
+            ids = {json.loads(line)["job_id"] for line in submitted}
+            for job_id in ids:
+                if not said_published(tmp_path, job_id):
+                    ffrtmp(tmp_path, "jobs", "watch", job_id, *admin)
+            ended = ffrtmp(tmp_path, "jobs", "list", "--state", "succeeded", *admin).splitlines()
+            assert {json.loads(line)["job_id"] for line in ended} <= ids
+    lines = [json.loads(line) for line in (tmp_path / "ledger").read_text().splitlines()]
+    published = Counter(line["job_id"] for line in lines if line["did"] == "published")
+    assert published == dict.fromkeys(ids, 1)
+    assert {line["worker"] for line in lines} == {f"sim-{number:04}" for number in range(1, 6)}
+
+
+def said_published(folder: Path, job_id: str) -> bool:
+    text = (folder / "ledger").read_text()
+    return any(job_id in line and '"published"' in line for line in text.splitlines())

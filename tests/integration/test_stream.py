@@ -1,0 +1,296 @@
+"""A worker's stream under strain: slow stores, floods, lies, many losses at once."""
+
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from ffrtmp.clock import boot_seconds
+from ffrtmp.domain.errors import HelloLate, Unavailable, WorkerDoesNotRead, WorkerFloods
+from ffrtmp.domain.facts import AttemptDisowned, MassLossBegan
+from ffrtmp.domain.job import Failure, JobState
+from ffrtmp.domain.messages import (
+    Cancel,
+    CapabilitiesChanged,
+    Failed,
+    Heartbeat,
+    HeartbeatAck,
+    Offer,
+    OfferReply,
+    ProgressReport,
+    Reconnect,
+    ResultAck,
+    ResultOutcome,
+    Staged,
+    Welcome,
+)
+from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.session import AttemptKey, VerdictKind
+from ffrtmp.domain.timers import Timers
+from ffrtmp.master.outbox import LIMIT, Outbox
+from ffrtmp.master.renewer import Renewer
+from ffrtmp.store.base import SessionKey
+from tests.integration.test_exclusive import SLOW
+from tests.integration.test_master_core import (
+    CAPABLE,
+    FAST,
+    Worker,
+    cluster,
+    manifest,
+    running,
+    submitted,
+    until,
+)
+
+
+@asynccontextmanager
+async def locked(path):
+    """Another process holds the store's write lock."""
+    other = sqlite3.connect(path / "master.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+async def test_d11_a_locked_store_expires_nobody_and_loses_no_result(tmp_path):
+    async with cluster(tmp_path) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        async with locked(tmp_path):
+            w1.say(Staged(key, manifest(1)))
+            started = boot_seconds()
+            while boot_seconds() - started < 2 * FAST.lease_ttl.total_seconds():
+                w1.beat(running(key, journalled=True))
+                assert (await w1.hear(HeartbeatAck)).remaining > timedelta(0)
+                await asyncio.sleep(0.2)
+        w1.say(Staged(key, manifest(1)))
+        while (await w1.hear(ResultAck)).outcome is ResultOutcome.RETRY_LATER:
+            w1.say(Staged(key, manifest(1)))
+        job = await until(master, job_id, JobState.PUBLISHING)
+        assert (job.fence, job.charged) == (1, 0)
+
+
+class Renewals:
+    """A store whose renewals take as long as the test likes."""
+
+    def __init__(self) -> None:
+        self.may_go = asyncio.Event()
+        self.fails = False
+        self.renewed = 0
+
+    async def renew(self, _sessions) -> None:
+        await self.may_go.wait()
+        if self.fails:
+            raise Unavailable
+        self.renewed += 1
+
+
+@asynccontextmanager
+async def renewer(store: Renewals, ttl: timedelta = timedelta(seconds=15)):
+    lease = Renewer(
+        store, SessionKey("w1", 1), lease_ttl=ttl, boot=boot_seconds, opened_at=boot_seconds()
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(lease.run())
+        yield lease
+        running.cancel()
+
+
+async def test_a_prompt_renewal_gives_the_whole_lease():
+    store = Renewals()
+    store.may_go.set()
+    async with renewer(store) as lease:
+        assert await lease.remaining(lease.beat()) == timedelta(seconds=15)
+    assert store.renewed == 1
+
+
+async def test_a_renewal_slower_than_a_second_is_acknowledged_with_what_is_left():
+    store = Renewals()
+    async with renewer(store) as lease:
+        opened = boot_seconds()
+        while boot_seconds() - opened < 0.3:
+            await asyncio.sleep(0.05)
+        arrived = lease.beat()
+        left = await lease.remaining(arrived)
+        assert timedelta(seconds=14) < left <= timedelta(seconds=14.7)
+        assert boot_seconds() - arrived >= 1
+        assert store.renewed == 0
+        store.may_go.set()
+        assert await lease.remaining(lease.beat()) == timedelta(seconds=15)
+
+
+async def test_a_renewal_that_fails_shrinks_the_lease_to_nothing_and_never_below():
+    store = Renewals()
+    store.fails = True
+    store.may_go.set()
+    async with renewer(store, ttl=timedelta(seconds=0.5)) as lease:
+        await lease.remaining(lease.beat())
+        assert await lease.remaining(lease.beat()) == timedelta(0)
+
+
+async def test_n13_a_stream_that_says_nothing_is_ended_and_may_dial_again(tmp_path):
+    async with cluster(tmp_path) as (master, _):
+        with pytest.raises(HelloLate, match="dial again"):
+            await Worker(master, "w1").stream()
+
+
+async def test_p5_a_flood_ends_its_own_stream_and_nobody_elses(tmp_path):
+    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+        good = worker("good")
+        good.hello()
+        await good.hear(Welcome)
+        flood = Worker(master, "flood")
+        flood.hello(slots=0)
+        for _ in range(10_000):
+            flood.say(ProgressReport(()))
+        with pytest.raises(ExceptionGroup) as raised:
+            await flood.stream()
+        assert raised.group_contains(WorkerFloods)
+        job_id = await submitted(master)
+        assert (await good.hear(Offer)).key.job_id == job_id
+
+
+async def test_p7_a_worker_that_does_not_read_loses_its_stream_though_the_writer_is_stuck():
+    outbox = Outbox("w1")
+
+    async def stuck(_batch) -> None:
+        await asyncio.Event().wait()
+
+    async def serve() -> None:
+        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+            tasks.create_task(outbox.write_to(stuck))
+            tasks.create_task(outbox.until_closed())
+            for _ in range(3 * LIMIT):
+                await asyncio.sleep(0)
+                outbox.put(Reconnect(timedelta(0)))
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await serve()
+    assert raised.group_contains(WorkerDoesNotRead)
+    assert len(outbox._waiting) <= LIMIT + 1
+
+
+async def test_p4_p6_attempts_that_a_worker_cannot_have_are_stopped_and_counted(tmp_path):
+    facts = []
+    async with cluster(tmp_path, facts, timers=SLOW) as (master, worker):
+        job_id = await submitted(master)
+        w1, liar = worker(), worker("liar")
+        w1.hello()
+        await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        liar.hello()
+        keys = [AttemptKey("nowhere", 1), AttemptKey(job_id, 7), AttemptKey(job_id, 1)]
+        liar.beat(*map(running, keys))
+        verdicts = (await liar.hear(HeartbeatAck)).verdicts
+        assert {verdict.kind for verdict in verdicts} == {VerdictKind.STOP}
+        lies = [fact.what for fact in facts if isinstance(fact, AttemptDisowned)]
+        assert lies == ["unknown_job", "future_fence", "another_worker"]
+        failure = Failure(reason=Reason.FFMPEG_FAILED, message="a lie")
+        for key in keys:
+            liar.say(Failed(key, failure))
+            assert (await liar.hear(ResultAck)).outcome is ResultOutcome.STALE
+        liar.say(OfferReply(AttemptKey(job_id, 7)))
+        assert (await liar.hear(Cancel)).key.fence == 7
+        job = (await master.get(job_id)).record.job
+        assert (job.state, job.fence, job.charged) == (JobState.RUNNING, 1, 0)
+
+
+async def test_a_slot_is_free_as_soon_as_the_last_result_is_committed(tmp_path):
+    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+        first = await submitted(master, "1.mp4")
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, first, JobState.RUNNING)
+        w1.beat(running(key))
+        await w1.hear(HeartbeatAck)
+        second = await submitted(master, "2.mp4")
+        w1.say(Failed(key, Failure(reason=Reason.FFMPEG_FAILED, message="no")))
+        assert (await w1.hear(Offer)).key.job_id == second  # no heartbeat since
+
+
+async def test_a_passing_reject_excludes_nobody_and_a_real_one_only_until_the_report_changes(
+    tmp_path,
+):
+    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+        await submitted(master)
+        w1 = worker()
+        w1.hello()
+        offer = await w1.hear(Offer)
+        w1.say(OfferReply(offer.key, "all slots are taken", passing=True))
+        again = await w1.hear(Offer)
+        assert again.key.fence == 2
+        w1.say(OfferReply(again.key, "no encoder after all"))
+        w1.beat()
+        await w1.hear(HeartbeatAck)
+        job = await until(master, again.key.job_id, JobState.QUEUED)
+        async with asyncio.timeout(5):
+            while (await master.get(job.job_id)).record.job.eligible_at > master._parts.now():
+                await asyncio.sleep(0.05)
+        w1.beat()
+        await w1.hear(HeartbeatAck)
+        assert w1.down.empty()
+        w1.say(CapabilitiesChanged(replace(CAPABLE, ffmpeg_version="10")))
+        assert (await w1.hear(Offer)).key.fence == 3
+
+
+async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(tmp_path):
+    facts = []
+    timers = Timers(
+        heartbeat_interval=timedelta(seconds=0.5),
+        missed_heartbeats=2,
+        offer_ttl=timedelta(seconds=30),
+        sweep_interval=timedelta(seconds=0.05),
+    )
+    async with cluster(tmp_path, facts, timers=timers) as (master, worker):
+        jobs, running_on = [], {}
+
+        async def keep_beating() -> None:
+            while True:
+                for far, key in running_on.items():
+                    far.beat(*([running(key)] if key else []))
+                await asyncio.sleep(0.2)
+
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(keep_beating())
+            for number in range(8):
+                far = worker(f"w{number}")
+                far.hello()
+                await far.hear(Welcome)
+                running_on[far] = None
+                jobs.append(await submitted(master, f"{number}.mp4"))
+                running_on[far] = await far.accept()
+                await until(master, jobs[-1], JobState.RUNNING)
+            beating.cancel()
+        lost = [await until(master, job_id, JobState.QUEUED) for job_id in jobs]
+        assert {job.charged for job in lost} == {0}
+        times = sorted(job.changed_at for job in lost)
+        assert times[-1] - times[0] >= timedelta(seconds=3 / 5)
+        [fact] = [fact for fact in facts if isinstance(fact, MassLossBegan)]
+        assert fact.lost >= 3
+        assert (await master.worker("w1")).record.standing.losses == ()
+
+
+async def test_an_older_stream_loses_nothing_for_the_newer_one(tmp_path):
+    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+        job_id = await submitted(master)
+        old = worker()
+        old.hello()
+        key = await old.accept()
+        await until(master, job_id, JobState.RUNNING)
+        new = worker()
+        new.hello(running(key))
+        await new.hear(Welcome)
+        old.say(Heartbeat(number=1, seen=99, slots=1))  # does not list it
+        new.beat(running(key))
+        await new.hear(HeartbeatAck)
+        assert (await master.get(job_id)).record.job.state is JobState.RUNNING

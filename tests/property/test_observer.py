@@ -1,0 +1,123 @@
+"""When a session may be expired: by the reader's own unbroken observation and by nothing else.
+
+The model keeps every reading ever made and, at each, looks back: since when does this session show
+this number, in readings none of which came late or failed? Times lie on the boundaries. What was
+there before the reader's first reading, or before an interruption, has at least until the grace
+is over.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import takewhile
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from ffrtmp.domain.session import Observer
+
+LEASE_TTL = 6.0
+GRACE = 12.0
+LATE_AFTER = 2.0
+NAMES = ("w1/1", "w2/1")
+
+
+@dataclass
+class History:
+    """Readings as (time, numbers), oldest first; None: one that failed."""
+
+    readings: list[tuple[float, dict[str, int]] | None] = field(default_factory=list)
+
+    def may_expire(self, name: str) -> bool:
+        """Of the newest reading: whether the same number was seen all through the patience."""
+        run = self.unbroken()
+        at, numbers = run[-1]
+        same = list(takewhile(lambda past: past[1].get(name) == numbers[name], reversed(run)))
+        since = same[-1][0]
+        patience = LEASE_TTL
+        if len(same) == len(run):  # there before this observation began
+            patience = max(LEASE_TTL, self.start + GRACE - since)
+        return at - since >= patience
+
+    def unbroken(self) -> list[tuple[float, dict[str, int]]]:
+        """The newest readings, none of them late, no failed one in between."""
+        run: list[tuple[float, dict[str, int]]] = []
+        for reading in reversed(self.readings):
+            if reading is None or (run and run[0][0] - reading[0] > LATE_AFTER):
+                break
+            run.insert(0, reading)
+        return run
+
+    @property
+    def start(self) -> float:
+        return next(reading[0] for reading in self.readings if reading is not None)
+
+
+class ObserverMachine(RuleBasedStateMachine):
+    @initialize(at=st.sampled_from([0.0, 1e6]))
+    def start(self, at: float) -> None:
+        self.at = at
+        self.history = History()
+        self.observer = Observer(
+            lease_ttl=timedelta(seconds=LEASE_TTL),
+            grace=timedelta(seconds=GRACE),
+            late_after=timedelta(seconds=LATE_AFTER),
+        )
+        self.numbers: dict[str, int] = {}
+
+    @rule(name=st.sampled_from(NAMES))
+    def opens_or_renews(self, name: str) -> None:
+        self.numbers[name] = self.numbers.get(name, 0) + 1
+
+    @precondition(lambda self: self.numbers)
+    @rule(name=st.sampled_from(NAMES))
+    def closes(self, name: str) -> None:
+        self.numbers.pop(name, None)
+
+    @rule(after=st.sampled_from([0.5, 1.0, LATE_AFTER, LATE_AFTER, LATE_AFTER + 0.5]))
+    def reads(self, after: float) -> None:
+        self.at += after
+        self.history.readings.append((self.at, dict(self.numbers)))
+        expired = self.observer.observe(dict(self.numbers), self.at)
+        assert expired == [name for name in self.numbers if self.history.may_expire(name)]
+
+    @rule(times=st.integers(2, 7))
+    def reads_on(self, times: int) -> None:
+        for _ in range(times):
+            self.reads(LATE_AFTER)
+
+    @rule()
+    def fails_to_read(self) -> None:
+        self.history.readings.append(None)
+        self.observer.begin_anew()
+
+
+ObserverMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=20)
+TestExpiryByObservation = ObserverMachine.TestCase
+
+
+def readings(observer: Observer, numbers: list[int], *, step: float = LATE_AFTER) -> list[bool]:
+    return [bool(observer.observe({"w": n}, i * step)) for i, n in enumerate(numbers)]
+
+
+def fresh() -> Observer:
+    return Observer(
+        lease_ttl=timedelta(seconds=LEASE_TTL),
+        grace=timedelta(seconds=GRACE),
+        late_after=timedelta(seconds=LATE_AFTER),
+    )
+
+
+def test_a_session_found_at_the_start_is_given_the_grace_to_the_full():
+    assert readings(fresh(), [5] * 7) == [False] * 6 + [True]
+
+
+def test_a_session_that_renewed_since_the_start_is_expired_after_the_lease_to_the_full():
+    assert readings(fresh(), [5, 6, 6, 6, 6]) == [False] * 4 + [True]
+
+
+def test_a_late_reading_begins_anew_and_does_not_shorten_the_grace_after_a_start():
+    observer = fresh()
+    observer.observe({"w": 6}, 0.0)
+    assert [observer.observe({"w": 6}, at) for at in (2.5, 4.5, 6.5, 8.5, 10.5)] == [[]] * 5
+    assert observer.observe({"w": 6}, 12.0) == ["w"]

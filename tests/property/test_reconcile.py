@@ -1,0 +1,110 @@
+"""What a worker's list means: each attempt against a table written out here."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffrtmp.domain.job import Holder, Job, JobState
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, reconcile
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ME = Holder("w1", "a")
+OTHERS = (Holder("w1", "b"), Holder("w2", "a"))
+
+OF_MINE = {
+    "leased": ("keep", "keep"),
+    "running": ("keep", "keep"),
+    "publishing": ("keep", "keep"),
+    "queued": ("adopt", "keep"),
+    "succeeded": ("result_known", "result_known"),
+    "failed": ("stop", "stop"),
+    "cancelled": ("stop", "stop"),
+}
+"""The verdict on an attempt that was mine last: still running, and with a journalled result."""
+
+
+def job(job_id: str, state: str, fence: int, last: Holder | None) -> Job:
+    held = state in ("leased", "running", "publishing")
+    return Job(
+        job_id=job_id,
+        state=JobState(state),
+        job_class="c",
+        rank=1,
+        submit_at=NOW,
+        eligible_at=NOW,
+        changed_at=NOW,
+        fence=fence,
+        holder=last if held else None,
+        last_holder=last,
+    )
+
+
+@st.composite
+def stores(draw) -> dict[str, Job]:
+    return {
+        job_id: job(
+            job_id,
+            draw(st.sampled_from(sorted(OF_MINE))),
+            draw(st.integers(1, 3)),
+            draw(st.sampled_from([ME, ME, ME, *OTHERS])),
+        )
+        for job_id in draw(st.sets(st.sampled_from("pqrs")))
+    }
+
+
+@st.composite
+def lists(draw) -> list[AttemptReport]:
+    return [
+        AttemptReport(
+            key=AttemptKey(job_id, draw(st.integers(0, 3))),
+            phase=draw(st.sampled_from(Phase)),
+            journalled=draw(st.booleans()),
+        )
+        for job_id in draw(st.lists(st.sampled_from("pqrst"), unique=True))
+    ]
+
+
+def verdict(report: AttemptReport, stored: Job | None) -> str:
+    if stored is None:
+        return "stop"
+    fence = report.key.fence
+    if fence == stored.fence and stored.last_holder == ME:
+        return OF_MINE[str(stored.state)][report.journalled]
+    on_offer = str(stored.state) == "leased" and stored.fence == fence + 1
+    return "keep" if on_offer and report.journalled else "stop"
+
+
+@given(jobs=stores(), listed=lists(), unseen=st.sets(st.sampled_from("pqrs")))
+@settings(max_examples=500)
+def test_verdicts_and_what_follows_for_the_store_are_those_of_the_table(jobs, listed, unseen):
+    unseen_keys = {AttemptKey(job_id, jobs[job_id].fence) for job_id in unseen if job_id in jobs}
+    found = reconcile(holder=ME, listed=listed, jobs=jobs, unseen=unseen_keys)
+    expected = {report.key: verdict(report, jobs.get(report.key.job_id)) for report in listed}
+    assert {each.key: str(each.kind) for each in found.verdicts} == expected
+    assert [each.key for each in found.verdicts] == [report.key for report in listed]
+
+    mine = {
+        AttemptKey(stored.job_id, stored.fence): str(stored.state)
+        for stored in jobs.values()
+        if stored.holder == ME
+    }
+    listed_keys = {report.key for report in listed}
+    accepted = {key for key in listed_keys if mine.get(key) == "leased"}
+    assert set(found.accepted) == accepted, "a listed offer was accepted"
+    assert set(found.adopted) == {key for key, kind in expected.items() if kind == "adopt"}
+    assert list(found.lost) == sorted(mine.keys() - listed_keys - unseen_keys)
+
+
+@given(jobs=stores(), listed=lists())
+def test_what_is_kept_or_stopped_is_never_lost(jobs, listed):
+    found = reconcile(holder=ME, listed=listed, jobs=jobs)
+    assert not {each.key for each in found.verdicts} & set(found.lost)
+
+
+def test_a_worker_that_lists_all_it_holds_is_told_to_go_on_and_nothing_changes():
+    held = job("p", "running", 2, ME)
+    report = AttemptReport(key=AttemptKey("p", 2), phase=Phase.ENCODE)
+    found = reconcile(holder=ME, listed=[report], jobs={"p": held})
+    assert [str(each.kind) for each in found.verdicts] == ["keep"]
+    assert (found.accepted, found.adopted, found.lost) == ((), (), ())

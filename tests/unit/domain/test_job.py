@@ -1,0 +1,67 @@
+"""Moves of a job that once went wrong, one sentence each; the whole is in test_job_machine.py."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from ffrtmp.domain import job as jobs
+from ffrtmp.domain.errors import IllegalTransition, NewerGrant
+from ffrtmp.domain.event import event_of
+from ffrtmp.domain.job import (
+    TERMINAL_STATES,
+    Cause,
+    Failure,
+    FileRecord,
+    Holder,
+    Job,
+    JobState,
+    Manifest,
+)
+from ffrtmp.domain.retry import Reason
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST, SECOND = Holder("w1", "a"), Holder("w2", "a")
+
+
+def queued() -> Job:
+    return jobs.new_job(job_id="01J", job_class="c", rank=1, now=NOW, actor="client/a")
+
+
+def running(job: Job, holder: Holder) -> Job:
+    job = jobs.grant(job, holder=holder, now=NOW)
+    return jobs.accept(job, holder=holder, fence=job.fence, now=NOW)
+
+
+def lost(job: Job) -> Job:
+    return jobs.lose(job, holder=job.holder, fence=job.fence, why="gone", chance=0.0, now=NOW)
+
+
+def test_an_offer_lost_with_its_worker_is_told_with_its_own_reason_not_an_earlier_one():
+    failure = Failure(reason=Reason.STOPPED, message="drained")
+    job = jobs.fail(
+        running(queued(), FIRST), holder=FIRST, fence=1, failure=failure, chance=0.0, now=NOW
+    )
+    event = event_of(lost(jobs.grant(job, holder=SECOND, now=NOW)))
+    assert (event.reason, event.detail, event.charged) == (Reason.WORKER_LOST, "gone", 0)
+
+
+def test_word_of_a_finished_publish_waits_while_the_job_is_on_offer_to_another():
+    staged = Manifest((FileRecord("m:out.mp4", 3, "ab" * 32),), 1)
+    job = jobs.stage(running(queued(), FIRST), holder=FIRST, fence=1, manifest=staged, now=NOW)
+    offered = jobs.grant(lost(job), holder=SECOND, now=NOW)
+    with pytest.raises(NewerGrant):
+        jobs.publish(offered, holder=FIRST, fence=1, now=NOW)
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
+def test_no_rule_could_move_an_ended_job_even_by_mistake(state):
+    """The table is asked at every move, whatever the rule checked before."""
+    ended = replace(queued(), state=state)
+    for following in JobState:
+        with pytest.raises(IllegalTransition):
+            jobs._move(ended, following, Cause.GRANTED, actor="master", now=NOW)
+
+
+def test_terminal_states_are_those_that_nothing_follows():
+    assert {"succeeded", "failed", "cancelled"} == TERMINAL_STATES
