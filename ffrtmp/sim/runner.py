@@ -5,11 +5,15 @@ import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
+from ffrtmp.clock import boot_seconds
 from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.messages import Progress
+from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.sim.ledger import Ledger
+from ffrtmp.worker.failures import AttemptFailed
+from ffrtmp.worker.process import Deadline
 
 REPORT_SECONDS = 1.0
 MIB = 1 << 20
@@ -27,15 +31,7 @@ class SimRunner:
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> Manifest:
         """Reports progress as an encode would."""
-        self._ledger.note(self._worker, "began", key)
-        source = spec.input.test_source
-        length = source.duration if source is not None else timedelta(seconds=1)
-        left = length.total_seconds() * self._pace
-        while left > 0:
-            done = length - timedelta(seconds=left / self._pace)
-            report(Progress(key=key, phase=Phase.ENCODE, position=done, total=length))
-            await asyncio.sleep(min(left, REPORT_SECONDS))
-            left -= REPORT_SECONDS
+        await self._spend(key, spec, report)
         self._ledger.note(self._worker, "staged", key)
         files = tuple(
             FileRecord(
@@ -46,6 +42,33 @@ class SimRunner:
             for target in spec.targets
         )
         return Manifest(files, key.fence)
+
+    async def _spend(
+        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
+    ) -> None:
+        self._ledger.note(self._worker, "began", key)
+        source = spec.input.test_source
+        length = source.duration if source is not None else timedelta(seconds=1)
+        left = length.total_seconds() * self._pace
+        while left > 0:
+            done = length - timedelta(seconds=left / self._pace)
+            report(Progress(key=key, phase=Phase.ENCODE, position=done, total=length))
+            await asyncio.sleep(min(left, REPORT_SECONDS))
+            left -= REPORT_SECONDS
+
+    async def push(
+        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None], lease: Deadline
+    ) -> None:
+        """Ends with the lease, as its guard would end an FFmpeg."""
+        clock = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(None) as limit:
+                with lease.followed(lambda at: limit.reschedule(clock() + at - boot_seconds())):
+                    await self._spend(key, spec, report)
+        except TimeoutError:
+            self._ledger.note(self._worker, "fenced", key)
+            raise AttemptFailed.because(Reason.STOPPED, "the lease ran out") from None
+        self._ledger.note(self._worker, "published", key)
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         """Simulated files lie where everybody can reach them."""

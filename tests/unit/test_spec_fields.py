@@ -43,7 +43,7 @@ def argv(message: pb.JobSpec) -> str:
     spec = expand(spec_from_pb(message))
     path = spec.input.path
     planned = plan(spec, SOURCE if path else None, ENCODERS)
-    targets = [target.path for target in spec.targets]
+    targets = [output.url or output.path.path for output in spec.outputs]
     source = path.path if path else None
     return shlex.join(build_argv(planned, ffmpeg="ffmpeg", source=source, targets=targets))
 
@@ -110,6 +110,7 @@ class Elsewhere:
 
 PLAIN = job()
 GENERATED = generated()
+LIVE = job(outputs=[{"url": "rtmp://h/app/key"}])
 
 EFFECTS: dict[str, Effect | Elsewhere] = {
     "JobSpec.input": Effect(PLAIN, argv, "-i file:in.mov", GENERATED),
@@ -135,6 +136,19 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
     "JobSpec.spec_version": Effect(
         job(specVersion=2**31), refusal, "spec_version: 2147483648", job(specVersion=1)
     ),
+    "JobSpec.restart": Elsewhere(
+        LIVE | {"restart": {"onFailure": 2}},
+        "restarts",
+        "2",
+        "tests/cluster/test_live.py",
+        "test_a_server_that_hangs_up_ends_the_job_unless_restarts_are_allowed",
+    ),
+    "Restart.on_failure": Effect(
+        LIVE | {"restart": {"onFailure": 1001}},
+        refusal,
+        "restart.on_failure: 1001",
+        LIVE | {"restart": {"onFailure": 1000}},
+    ),
     "Input.path": Effect(job(input={"path": "n:a.mov"}), needs, "['m', 'n']", PLAIN),
     "Input.test_source": Effect(GENERATED, argv, "-f lavfi -i testsrc2=", PLAIN),
     "TestSource.width": Effect(generated(width=64), argv, "size=64x720", GENERATED),
@@ -153,6 +167,7 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
         video(frameRate={"numerator": 24}),
     ),
     "Output.path": Effect(output(path="m:q.mp4"), argv, "file:q.mp4", PLAIN),
+    "Output.url": Effect(LIVE, argv, "-f flv -rw_timeout", PLAIN),
     "Output.container": Effect(
         output(container="CONTAINER_MKV"), argv, "-f matroska file:o.mp4", PLAIN
     ),

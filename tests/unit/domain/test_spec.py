@@ -175,7 +175,7 @@ def test_what_lies_on_the_edge_is_accepted(spec):
     validate(spec)
 
 
-@pytest.mark.parametrize("container", Container)
+@pytest.mark.parametrize("container", [each for each in Container if each is not Container.FLV])
 def test_each_container_takes_what_it_carries_and_refuses_the_rest(container):
     videos, audios = CARRIES[container]
     for video in MAX_CRF:
