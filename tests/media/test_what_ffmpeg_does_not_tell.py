@@ -91,6 +91,23 @@ async def test_m1_to_m5_a_source_cut_or_damaged(
     assert re.search(r"source length: expected|the input cannot be decoded", failure.message)
 
 
+@pytest.mark.parametrize("encoder", ["libx265 -preset ultrafast", "libvpx-vp9 -deadline realtime"])
+async def test_m4_damage_that_the_reader_skips(site: Site, encoder: str) -> None:
+    """FFmpeg reads on behind it, exits with 0 in spite of `-xerror`, and what lay between is gone.
+    Of sound that goes on the length is whole."""
+    clip = site.root / "in.mkv"
+    options = ["-c:v", *encoder.split(), "-b:v", "1M", "-g", "25", "-cluster_time_limit", "200"]
+    ffmpeg(*picture(10, "320x180"), *tone(10), *options, "-c:a", "libopus", clip)
+    content = bytearray(clip.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20_000] = os.urandom(20_000)
+    clip.write_bytes(content)
+    shown = ffmpeg("-xerror", "-i", clip, "-c", "copy", "-f", "null", "-", check=False)
+    assert shown.returncode == 0
+    failure = await site.fails(site.job("in.mkv", "out.mp4"))
+    assert failure.reason is Reason.INPUT_BAD
+
+
 def on_encoding(site: Site, act: Callable[[], None]) -> None:
     """Acts once, when FFmpeg says how far it is."""
     done = []
