@@ -7,7 +7,7 @@ local files or, for a live push, to one server by one protocol, and its progress
 from collections.abc import Sequence
 
 from ffrtmp.domain.live import scheme_of
-from ffrtmp.domain.spec import AudioCodec, Container, Speed, TestSource
+from ffrtmp.domain.spec import AudioCodec, Container, Speed
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, Plan, VideoPlan
 
 KEYFRAME_SECONDS = 4
@@ -70,30 +70,61 @@ def build_argv(
     the URL. `ca_file`: whom to believe that they are the server; empty: FFmpeg's own choice."""
     argv = [ffmpeg, "-nostdin", "-hide_banner", "-y", "-xerror", "-v", "level+info"]
     argv += ["-progress", "pipe:1", "-stats_period", "0.5", "-nostats"]
-    argv += _source(plan.source.test_source, source, live=plan.live)
+    reads = _reads(plan)
+    argv += _source(plan, source) * (max(reads) + 1)
     generated = source is None
-    for output, target in zip(plan.outputs, targets, strict=True):
-        argv += _output(output, generated=generated)
+    for output, target, number in zip(plan.outputs, targets, reads, strict=True):
+        argv += _output(output, number, generated=generated)
         argv += _push(output, target, ca_file) if output.live else [f"file:{target}"]
     return argv
 
 
-def _source(test: TestSource | None, path: str | None, *, live: bool) -> list[str]:
-    pace = ["-re"] if live else []  # at its own rate: a server takes no more
-    if test is None or path is not None:
-        return [*pace, "-protocol_whitelist", "file", "-i", f"file:{path}"]
+def _reads(plan: Plan) -> list[int]:
+    """Which reader of the source each output has: one for all, but for outputs of a new rate.
+
+    FFmpeg 9 stops for ever when a filter that adds frames, and an encoder that wants many frames
+    before its first packet, wait for each other over one reader (measured: 3 outputs of a second of
+    12.5 frames a second). A reader of its own costs a decode, and cannot be waited for.
+    """
+    numbers: list[int] = []
+    shared: int | None = None
+    for output in plan.outputs:
+        new_rate = output.video is not None and output.video.settings.frame_rate is not None
+        if new_rate or shared is None:
+            numbers.append(max(numbers, default=-1) + 1)
+            shared = shared if new_rate else numbers[-1]
+        else:
+            numbers.append(shared)
+    return numbers
+
+
+def _source(plan: Plan, path: str | None) -> list[str]:
+    pace = ["-re"] if plan.live else []  # at its own rate: a server takes no more
+    if path is not None:
+        reader = ["-f", plan.reader] if plan.reader else []
+        return [*pace, *_times(plan), "-protocol_whitelist", "file", *reader, "-i", f"file:{path}"]
+    test = plan.source.test_source
+    assert test is not None
     seconds = f"{test.duration.total_seconds():g}"
     picture = f"testsrc2=size={test.width}x{test.height}:rate={test.frame_rate}:duration={seconds}"
     tone = f"sine=frequency=440:sample_rate=48000:duration={seconds}"
     return [*pace, "-f", "lavfi", "-i", picture, *pace, "-f", "lavfi", "-i", tone]
 
 
-def _output(output: OutputPlan, *, generated: bool) -> list[str]:
+def _times(plan: Plan) -> list[str]:
+    """AVI has no times of B-frames, and a copy has no decoder to find them."""
+    copied = any(output.video and output.video.encoder is None for output in plan.outputs)
+    return ["-fflags", "+genpts"] if plan.reader == "avi" and copied else []
+
+
+def _output(output: OutputPlan, number: int, *, generated: bool) -> list[str]:
     argv: list[str] = []
     if output.video is not None:
-        argv += ["-map", "0:v:0" if generated else f"0:{output.video.source.index}"]
+        picture = f"{2 * number}:v:0" if generated else f"{number}:{output.video.source.index}"
+        argv += ["-map", picture]
     if output.audio is not None:
-        argv += ["-map", "1:a:0" if generated else f"0:{output.audio.source.index}"]
+        sound = f"{2 * number + 1}:a:0" if generated else f"{number}:{output.audio.source.index}"
+        argv += ["-map", sound]
     argv += _video(output.video, live=output.live) if output.video is not None else []
     argv += _audio(output.audio) if output.audio is not None else []
     muxer, *options = MUXERS[output.container]
@@ -127,12 +158,23 @@ def _video(video: VideoPlan, *, live: bool) -> list[str]:
         return ["-c:v", "copy"]
     argv = ["-c:v", video.encoder, *_quality(video), *_effort(video)]
     argv += _live(video) if live else []
-    if video.scaled:
-        argv += ["-vf", f"scale={video.width}:{video.height}:flags=bicubic,setsar=1"]
+    if filters := _filters(video):
+        argv += ["-vf", ",".join(filters)]
     argv += ["-pix_fmt", video.pixel_format, *_timing(video, live=live)]
     if video.encoder == "libx265":
         argv += ["-tag:v", "hvc1"]  # Apple's players open no other
     return argv
+
+
+def _filters(video: VideoPlan) -> list[str]:
+    """A new rate is made by the filter: `-r` starts at the file's first sound, adds frames at the
+    end, and takes others than the nearest in time."""
+    filters = []
+    if video.settings.frame_rate is not None:
+        filters.append(f"fps={video.settings.frame_rate}")
+    if video.scaled:
+        filters += [f"scale={video.width}:{video.height}:flags=bicubic", "setsar=1"]
+    return filters
 
 
 def _live(video: VideoPlan) -> list[str]:
@@ -176,7 +218,7 @@ def _timing(video: VideoPlan, *, live: bool) -> list[str]:
     seconds = LIVE_KEYFRAME_SECONDS if live else KEYFRAME_SECONDS
     keyframes = ["-g", str(max(1, round(per_second * seconds)))]
     if video.settings.frame_rate is not None:
-        return [*keyframes, "-r", str(video.settings.frame_rate), "-fps_mode", "cfr"]
+        return [*keyframes, "-fps_mode", "passthrough"]
     return [*keyframes, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
 
 
@@ -186,6 +228,8 @@ def _audio(audio: AudioPlan) -> list[str]:
     argv = ["-c:a", audio.encoder]
     if audio.settings.bitrate is not None:
         argv += ["-b:a", str(audio.settings.bitrate)]
+    if 0 < audio.channels < audio.source.channels:
+        argv += ["-ac", str(audio.channels)]
     if audio.settings.codec is AudioCodec.OPUS:  # it refuses side channels; these it takes
         argv += ["-af", "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1"]
     return argv

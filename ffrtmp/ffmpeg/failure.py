@@ -1,4 +1,10 @@
-"""Why FFmpeg failed: from its words, not from its exit number, which differs between versions."""
+"""Why FFmpeg failed: from its words, not from its exit number, which differs between versions.
+
+First the words of the system: no room, no memory, no device. Else it depends on who spoke first:
+the reader of the input (demuxers, decoders), or the side that is ours (options, filters, encoders,
+muxers). Later lines are mostly echoes: a muxer without packets complains of a decoder's error.
+The rules were written against the recorded failures beside their test.
+"""
 
 import re
 import signal
@@ -9,44 +15,91 @@ from ffrtmp.domain.retry import Reason
 
 TAIL_LINES = 20
 
-_PATTERNS = (
-    (Reason.RESOURCE, r"No space left on device|Disk quota exceeded|File too large"),
-    (Reason.RESOURCE, r"OpenEncodeSessionEx failed|Too many open files"),
-    (Reason.RESOURCE_MEMORY, r"Cannot allocate memory"),
+_SYSTEM = (
     (
-        Reason.INPUT_BAD,
-        (
-            r"Invalid data found when processing input|moov atom not found|Error opening input"
-            r"|Error (while )?decoding|Error submitting packet to decoder|partial file"
-            r"|[Tt]runcat|corrupt|Invalid NAL|EBML header parsing failed|error while decoding MB"
-        ),
+        Reason.RESOURCE,
+        r"No space left on device|Disk quota exceeded|File too large|Too many open files"
+        r"|shared object file: Error 24|Resource temporarily unavailable"
+        r"|OpenEncodeSessionEx failed|No capable devices found|Cannot load lib\S+\.so"
+        r"|No VA display found|Failed to initialise VAAPI|Error creating a MFX session"
+        r"|Device creation failed|Cannot open a DRM",
+    ),
+    (
+        Reason.RESOURCE_MEMORY,
+        r"Cannot allocate memory|malloc of size \d+ failed|[Mm]emory allocation (error|failed)"
+        r"|std::bad_alloc|allocate memory failed|[Oo]ut of memory",
+    ),
+    (
+        Reason.TRANSPORT,
+        r"Stale file handle|Transport endpoint is not connected|Remote I/O error"
+        r"|(muxer|trailer.*|write_frame\(\)|closing file): Input/output error"
+        r"|opening output.*: (No such file or directory|Read-only file system)"
+        r"|(muxer|trailer.*|write_frame\(\)): Read-only file system",
     ),
 )
-_RULES = tuple((reason, re.compile(pattern)) for reason, pattern in _PATTERNS)
-_FATAL = re.compile(r"\[(fatal|error)\]|\] \[(fatal|error)\]")
+_OURS = (
+    r"Unknown (encoder|input format|decoder)|Unrecognized option|Option not found"
+    r"|Requested output format|Stream map|No such filter|Error initializing (output|filter|complex)"
+    r"|Could not write header|Error while opening encoder|unknown timestamp"
+    r"|Error (parsing|splitting|applying|reinitializing|setting option|selecting)"
+    r"|\[(out#|vost#|aost#|vf#|af#|fc#|AVFilterGraph|Parsed_|AVFormatContext)"
+)
+_INPUTS = (
+    r"moov atom not found|EBML|[Cc]orrupt|partial file|[Tt]runcat|[Pp]acket mismatch"
+    r"|could not find codec parameters|No such file or directory|Non-monoton|non monoton"
+    r"|channel element \S+ is not allocated|Input buffer exhausted|[Hh]eader missing"
+    r"|error (while decoding|reading header|decoding)|Error (while decoding|at MB|opening input)"
+    r"|Invalid NAL|Invalid data found when processing input|Error submitting packet to decoder"
+    r"|\[(in#|vist#|aist#|dec:|NULL)"
+)
+_ENCODERS = r"lib(?!dav1d)\S*|\w+_(nvenc|qsv|vaapi|amf)|\S+ encoder"
+_MUXERS = r"mp4|mov|matroska|webm|adts|latm|ipod"
+_BOTH_SIDES = r"mpegts|flv|ogg|aac|opus|flac|vorbis|ac3|mp3|NULL"
+_LOST = re.compile(
+    r"exceeds containing master element|invalid as first byte of an EBML number"
+    r"|Invalid length \S+ > \S+ for element|EBML number's first byte .* exceeds max length"
+    r"|File ended prematurely|partial file|offset \S+: corrupt|Read error at pos"
+)
+"""A reader that lost its way, and went on behind the damage: what lay between is missing."""
+
+_RULES = tuple((reason, re.compile(pattern)) for reason, pattern in _SYSTEM)
+_OUR_SIDE = re.compile(rf"{_OURS}|^\[({_ENCODERS}|{_MUXERS}) @")
+_INPUT_SIDE = re.compile(_INPUTS)
+_OTHER_READER = re.compile(rf"^\[(?!({_BOTH_SIDES}|out|enc|AV\w+|SW\w+) @)[a-z0-9_,]+ @")
+_STOPPED = re.compile(r"(?:\[\w+\] )?Exiting normally, received signal (\d{1,2})\.")
+_FATAL = re.compile(r"\[(fatal|error)\]|^/\S+: error while loading")
+_STRANGERS = frozenset({signal.SIGKILL, signal.SIGBUS, signal.SIGINT, signal.SIGTERM})
 
 
 def classify(exit_code: int, log: Sequence[str]) -> Failure:
     """`exit_code` as of `Popen.returncode`: negative for a signal, which was not ours."""
     tail = tuple(log[-TAIL_LINES:])
-    if exit_code in {-signal.SIGKILL, -signal.SIGBUS}:
-        name = signal.Signals(-exit_code).name
-        reason, message = Reason.RESOURCE_MEMORY, f"FFmpeg was ended by {name}, not by us"
+    if (number := _signal_of_a_stranger(exit_code, log)) is not None:
+        message = f"FFmpeg was ended by {number.name}, not by us: out of memory, or a stranger"
         return Failure(
-            reason=reason,
-            message=f"{message}: out of memory, or a stranger",
-            exit_code=exit_code,
-            log_tail=tail,
+            reason=Reason.RESOURCE_MEMORY, message=message, exit_code=exit_code, log_tail=tail
         )
     errors = [line for line in log if _FATAL.search(line)] or list(tail[-1:])
     reason, line = _reason_of(errors)
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    what = "the input cannot be decoded" if reason is Reason.INPUT_BAD else "FFmpeg failed"
     return Failure(
         reason=reason,
-        message=f"FFmpeg failed ({how}): {_plain(line)}",
+        message=f"{what} ({how}): {_plain(line)}",
         exit_code=exit_code,
         log_tail=tail,
     )
+
+
+def _signal_of_a_stranger(exit_code: int, log: Sequence[str]) -> signal.Signals | None:
+    """FFmpeg catches the polite signals, writes a valid short file, and ends with a code of its
+    own: only its words tell."""
+    if -exit_code in _STRANGERS:
+        return signal.Signals(-exit_code)
+    for line in log:
+        if match := _STOPPED.match(line):
+            return signal.Signals(int(match[1]))
+    return None
 
 
 def _reason_of(errors: Sequence[str]) -> tuple[Reason, str]:
@@ -56,7 +109,17 @@ def _reason_of(errors: Sequence[str]) -> tuple[Reason, str]:
                 continue  # a server that answers nonsense is "invalid data" to FFmpeg too
             if pattern.search(line):
                 return reason, line
+    for line in errors:
+        if _OUR_SIDE.search(line) and not _is_dropped_input(line):
+            return Reason.FFMPEG_FAILED, line
+        if _INPUT_SIDE.search(line) or _OTHER_READER.search(line):
+            return Reason.INPUT_BAD, line
     return Reason.FFMPEG_FAILED, errors[0] if errors else "it said nothing"
+
+
+def _is_dropped_input(line: str) -> bool:
+    """A muxer that is given times which run backwards was given them by the input."""
+    return "monoton" in line
 
 
 def _plain(line: str) -> str:
@@ -67,3 +130,8 @@ def _plain(line: str) -> str:
 def fatal_lines(log: Sequence[str]) -> list[str]:
     """Lines that forbid calling a run a success, whatever its exit code."""
     return [line for line in log if "[fatal]" in line or "No space left on device" in line]
+
+
+def lost_lines(log: Sequence[str]) -> list[str]:
+    """Lines of a reader that skipped damage, for which FFmpeg never fails, even when told to."""
+    return [line for line in log if "[error]" in line and _LOST.search(line)]

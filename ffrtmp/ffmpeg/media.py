@@ -16,12 +16,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
-    """One stream. Times in seconds, from the packets: `last` one's start, and its `end`."""
+    """One stream. Times in seconds, from the packets: `last` one's start, and its `end`.
+
+    `hidden` packets are those before an edit list's cut: not in `packets`, and never shown.
+    """
 
     index: int
     kind: Kind
     codec: str
     packets: int
+    hidden: int = 0
     starts_with_key: bool = True
     start: float | None = None
     last: float | None = None

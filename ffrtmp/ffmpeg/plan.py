@@ -22,12 +22,16 @@ from ffrtmp.domain.spec import (
     VideoCodec,
     VideoSettings,
 )
+from ffrtmp.ffmpeg.formats import reader
 from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
 
 
 class NothingToEncode(Exception):
     """The source has no stream that an output asks for, or none that it may copy. One sentence."""
 
+
+TS_CHANNELS = 6
+"""AAC's framing in a transport stream names no layout of more."""
 
 FLV_COPIES = {Kind.VIDEO: "h264", Kind.AUDIO: "aac"}
 """What may be copied to RTMP, as a probe names it: FFmpeg would send others in an extension of FLV
@@ -54,12 +58,13 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioPlan:
-    """`encoder` is None for a copy. `duration` in seconds."""
+    """`encoder` is None for a copy. `duration` in seconds. `channels`: 0 where it is not known."""
 
     source: StreamInfo
     settings: AudioSettings
     encoder: str | None
     duration: float
+    channels: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +79,13 @@ class OutputPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`duration`: of the source, in seconds; what progress counts towards."""
+    """`duration`: of the source, in seconds; what progress counts towards. `reader`: of its format,
+    as FFmpeg names it; empty lets FFmpeg guess."""
 
     source: Input
     outputs: tuple[OutputPlan, ...]
     duration: float
+    reader: str = ""
 
     @property
     def live(self) -> bool:
@@ -97,6 +104,7 @@ def plan(spec: JobSpec, source: MediaInfo | None, encoders: Mapping[str, str]) -
         source=spec.input,
         outputs=tuple(_plan_output(output, source, encoders) for output in spec.outputs),
         duration=source.duration,
+        reader=reader(source.format_name),
     )
 
 
@@ -121,7 +129,7 @@ def generated(source: TestSource) -> MediaInfo:
         index=1, kind=Kind.AUDIO, codec="pcm", packets=1, start=0.0, end=seconds, channels=1
     )
     return MediaInfo(
-        size=0, format_name="generated", declared_duration=seconds, streams=(picture, tone)
+        size=0, format_name="lavfi", declared_duration=seconds, streams=(picture, tone)
     )
 
 
@@ -132,7 +140,7 @@ def _plan_output(output: Output, source: MediaInfo, encoders: Mapping[str, str])
     wants_video = output.video.codec is not VideoCodec.NONE
     wants_audio = output.audio.codec is not AudioCodec.NONE
     video = _plan_video(output.video, source.video, encoders) if wants_video else None
-    audio = _plan_audio(output.audio, source.audio, encoders) if wants_audio else None
+    audio = _plan_audio(output, source.audio, encoders) if wants_audio else None
     if video is None and audio is None:
         wanted = " or ".join(
             name for name, want in (("picture", wants_video), ("sound", wants_audio)) if want
@@ -140,6 +148,8 @@ def _plan_output(output: Output, source: MediaInfo, encoders: Mapping[str, str])
         raise NothingToEncode(f"the input has no {wanted} for {output.name}")
     if output.container is Container.FLV:
         _check_copies(output, video, audio)
+    if video is not None and video.encoder is None:
+        _check_cut(output, video.source)
     return OutputPlan(container=output.container, video=video, audio=audio, live=bool(output.url))
 
 
@@ -150,6 +160,15 @@ def _check_copies(output: Output, *kept: VideoPlan | AudioPlan | None) -> None:
                 f"the {stream.kind} of the input is {stream.codec}: {output.name} takes only "
                 f"{FLV_COPIES[stream.kind]}; encode it, do not copy"
             )
+
+
+def _check_cut(output: Output, source: StreamInfo) -> None:
+    """A copy has the packets before the cut too; without an edit list they would be shown."""
+    if source.hidden and output.container not in {Container.MP4, Container.MOV}:
+        raise NothingToEncode(
+            f"the input is cut by an edit list, which {output.container} does not have: "
+            f"for {output.name} encode the picture, do not copy it"
+        )
 
 
 def _plan_video(
@@ -173,15 +192,19 @@ def _plan_video(
 
 
 def _plan_audio(
-    settings: AudioSettings, source: StreamInfo | None, encoders: Mapping[str, str]
+    output: Output, source: StreamInfo | None, encoders: Mapping[str, str]
 ) -> AudioPlan | None:
-    if source is None or settings.codec is None:
+    settings = output.audio
+    if source is None or settings is None or settings.codec is None:
         return None
+    copied = settings.codec is AudioCodec.COPY
+    mixed = output.container is Container.TS and not copied
     return AudioPlan(
         source=source,
         settings=settings,
-        encoder=None if settings.codec is AudioCodec.COPY else encoders[settings.codec],
+        encoder=None if copied else encoders[settings.codec],
         duration=source.duration,
+        channels=min(source.channels, TS_CHANNELS) if mixed else source.channels,
     )
 
 

@@ -6,8 +6,8 @@ V0: FFmpeg's own account. V2: streams, codecs, sizes. V3: packets, lengths, gaps
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ffrtmp.domain.spec import AudioCodec, VideoCodec
-from ffrtmp.ffmpeg.failure import fatal_lines
+from ffrtmp.domain.spec import AudioCodec, FrameRate, VideoCodec
+from ffrtmp.ffmpeg.failure import fatal_lines, lost_lines
 from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, VideoPlan
 
@@ -26,6 +26,11 @@ LENGTH_SHARE = 0.001
 FRAME_SHARE = 0.002
 SOUND_SECONDS = 0.1
 OFFSET_SECONDS = 0.04
+ASPECT_SHARE = 0.02
+PLAIN_CHANNELS = frozenset({1, 2, 6, 8})
+"""Numbers that every encoder keeps."""
+SOUND_FRAME = 1024
+LOW_SAMPLE_RATE = 32_000
 GAP_SECONDS = 1.0
 TRUNCATED_SHARE = 0.98
 TRUNCATED_SECONDS = 1.0
@@ -51,6 +56,12 @@ def judge_run(log: Sequence[str], *, said_end: bool) -> list[Problem]:
         problems.append(Problem("V0 end of progress", "progress=end", "none"))
     problems += [Problem("V0 log", "no fatal line", line) for line in fatal_lines(log)[:1]]
     return problems
+
+
+def judge_reading(log: Sequence[str]) -> Problem | None:
+    """V0, for an input of which a part was skipped: FFmpeg calls that a success."""
+    lost = lost_lines(log)
+    return Problem("V0 reading", "no part skipped", lost[0]) if lost else None
 
 
 def judge_source(source: MediaInfo) -> Problem | None:
@@ -102,11 +113,35 @@ def _picture(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
         problems.append(
             Problem("V2 size", f"{plan.width}x{plan.height}", f"{found.width}x{found.height}")
         )
-    if plan.encoder is not None and found.pixel_format != plan.pixel_format:
+    if plan.encoder is not None and _depth(found.pixel_format) != plan.pixel_format:
         problems.append(Problem("V2 pixel format", plan.pixel_format, found.pixel_format))
+    turned = plan.source.rotation if plan.encoder is None else 0
+    if found.rotation != turned:
+        problems.append(Problem("V2 rotation", f"{turned} degrees", f"{found.rotation}"))
+    aspect = _pixel_aspect(plan)
+    if abs(_ratio(found.sample_aspect) / aspect - 1) > ASPECT_SHARE:
+        problems.append(Problem("V2 pixel aspect", f"{aspect:.3f}", str(found.sample_aspect)))
     if not found.starts_with_key:
         problems.append(Problem("V2 first picture", "a keyframe", "none"))
     return problems + _frames(plan, found)
+
+
+def _pixel_aspect(plan: VideoPlan) -> float:
+    """Square where the picture was scaled; else the source's, as it is shown."""
+    if plan.scaled:
+        return 1.0
+    aspect = _ratio(plan.source.sample_aspect)
+    turned = plan.encoder is not None and plan.source.rotation % 180 != 0
+    return 1 / aspect if turned else aspect
+
+
+def _ratio(value: FrameRate) -> float:
+    return value.numerator / value.denominator
+
+
+def _depth(pixel_format: str) -> str:
+    """`yuvj420p` is yuv420p of full range, which is kept where the source has it."""
+    return pixel_format.replace("yuvj", "yuv")
 
 
 def _frames(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
@@ -131,7 +166,9 @@ def _sound(plan: AudioPlan, found: StreamInfo) -> list[Problem]:
     codec = plan.source.codec if plan.encoder is None else _name(plan.settings.codec)
     if found.codec != codec:
         problems.append(Problem("V2 audio codec", codec, found.codec))
-    slack = max(SOUND_SECONDS, plan.duration * LENGTH_SHARE)
+    if plan.channels in PLAIN_CHANNELS and found.channels != plan.channels:
+        problems.append(Problem("V2 channels", f"{plan.channels}", f"{found.channels}"))
+    slack = max(SOUND_SECONDS, 2 * _sound_frame(found), plan.duration * LENGTH_SHARE)
     if abs(found.duration - plan.duration) > slack:
         problems.append(_length("audio", plan.duration, slack, found.duration))
     if found.largest_gap > max(GAP_SECONDS, plan.source.largest_gap + slack):
@@ -148,9 +185,16 @@ def _offset(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
     before = (plan.audio.source.start or 0.0) - (plan.video.source.start or 0.0)
     after = (found.audio.start or 0.0) - (found.video.start or 0.0)
     slack = OFFSET_SECONDS + _frame_seconds(plan.video)
+    if found.audio.sample_rate < LOW_SAMPLE_RATE:  # the encoder's lead-in is as long as a frame
+        slack += _sound_frame(found.audio)
     if abs(after - before) > slack:
         return [Problem("V3 sound offset", f"{before:+.3f} s +- {slack:.3f} s", f"{after:+.3f} s")]
     return []
+
+
+def _sound_frame(found: StreamInfo) -> float:
+    """Of the longest frame that is usual, AAC's."""
+    return SOUND_FRAME / found.sample_rate if found.sample_rate else 0.0
 
 
 def _frame_seconds(plan: VideoPlan) -> float:

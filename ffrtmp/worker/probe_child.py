@@ -5,6 +5,7 @@ Of each picture one frame is decoded, else packets are counted.
 `{"media": ...}` or `{"error": "..."}` a path, one line each.
 """
 
+import math
 import resource
 import sys
 from array import array
@@ -20,61 +21,72 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from ffrtmp.domain.spec import FrameRate
+from ffrtmp.ffmpeg.formats import allowed
 from ffrtmp.ffmpeg.media import SQUARE, Kind, MediaInfo, StreamInfo
 
 CPU_SECONDS = 600
 MEMORY_BYTES = 4 << 30
 FRAMES_TRIED = 48
-DECODERS = {
-    "libdav1d": "av1",
-    "libaom-av1": "av1",
-    "libvpx": "vp8",
-    "libvpx-vp9": "vp9",
-    "libopus": "opus",
-    "libvorbis": "vorbis",
-    "mp3float": "mp3",
-}
+NOT_READ = "not one of the formats that are read here, which are single media files"
 KINDS = {"video": Kind.VIDEO, "audio": Kind.AUDIO}
 
 
 class _Packets:
-    """What is kept of one stream's packets."""
+    """What is kept of one stream's packets. Times in seconds; NaN for a packet without any."""
 
     def __init__(self, stream: Stream) -> None:
         self._time_base = float(stream.time_base or 0)
         self._starts = array("d")
-        self._end: float | None = None
+        self._lengths = array("d")
         self._after_cut = False
-        self.count = 0
+        self.hidden = 0
         self.starts_with_key = True
 
+    @property
+    def count(self) -> int:
+        return len(self._starts)
+
     def add(self, packet: "Packet[Any]") -> None:
-        if packet.is_discard:
-            self._after_cut = True  # before the edit list's cut: decoded, never shown
+        if packet.is_discard:  # before the edit list's cut: decoded, never shown
+            self._after_cut = True
+            self.hidden += 1
             return
         if self.count == 0:
             self.starts_with_key = packet.is_keyframe or self._after_cut
-        self.count += 1
         ticks = packet.pts if packet.pts is not None else packet.dts
-        if ticks is None:
-            return
-        start = ticks * self._time_base
-        end = start + (packet.duration or 0) * self._time_base
-        self._starts.append(start)
-        self._end = end if self._end is None else max(self._end, end)
+        self._starts.append(math.nan if ticks is None else ticks * self._time_base)
+        self._lengths.append((packet.duration or 0) * self._time_base)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, usual_length: float) -> dict[str, Any]:
         """Start, end and the largest gap between two starts, in seconds."""
-        if self._end is None:
+        if not self.count:
             return {}
-        starts = sorted(self._starts)
+        starts = _filled(self._starts, self._lengths, usual_length)
+        ends = map(sum, zip(starts, self._lengths, strict=True))
+        end = max(ends)
+        starts = sorted(starts)
         gaps = (later - earlier for earlier, later in pairwise(starts))
         return {
             "start": starts[0],
             "last": starts[-1],
-            "end": self._end,
+            "end": end,
             "largest_gap": max(gaps, default=0.0),
+            "hidden": self.hidden,
         }
+
+
+def _filled(starts: "array[float]", lengths: "array[float]", usual: float) -> list[float]:
+    """Some containers, and every raw stream, leave out times: then one packet follows the other."""
+    filled = list(starts)
+    known = next((i for i, start in enumerate(filled) if not math.isnan(start)), None)
+    if known is None:
+        known, filled[0] = 0, 0.0
+    for i in range(known - 1, -1, -1):
+        filled[i] = filled[i + 1] - (lengths[i] or usual)
+    for i in range(known + 1, len(filled)):
+        if math.isnan(filled[i]):
+            filled[i] = filled[i - 1] + (lengths[i - 1] or usual)
+    return filled
 
 
 class _Turn:
@@ -99,7 +111,8 @@ class _Turn:
 
 def probe(path: str) -> MediaInfo:
     """Raises av.FFmpegError, OSError."""
-    options = {"protocol_whitelist": "file"}
+    formats = ",".join(allowed(path))
+    options = {"protocol_whitelist": "file", "format_whitelist": formats}
     with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
         packets = {stream.index: _Packets(stream) for stream in container.streams}
         turns = {stream.index: _Turn() for stream in container.streams.video}
@@ -121,7 +134,8 @@ def probe(path: str) -> MediaInfo:
 
 
 def _stream(stream: Stream, packets: _Packets, turn: _Turn | None) -> StreamInfo:
-    facts = packets.summary()
+    rate = stream.average_rate or stream.guessed_rate if isinstance(stream, VideoStream) else None
+    facts = packets.summary(float(1 / rate) if rate else 0.0)
     if isinstance(stream, VideoStream):
         facts |= _picture(stream) | {"rotation": turn.degrees if turn else 0}
     elif isinstance(stream, AudioStream):
@@ -156,8 +170,8 @@ def _codec_name(stream: Stream) -> str:
     context = getattr(stream, "codec_context", None)
     if context is None:
         return ""
-    name: str = context.name
-    return DECODERS.get(name, name)
+    name: str = context.codec.canonical_name
+    return name
 
 
 def _limit() -> None:
@@ -172,6 +186,8 @@ def main() -> None:
     for path in sys.argv[1:]:
         try:
             answer: dict[str, object] = {"media": probe(path)}
+        except av.ArgumentError:
+            answer = {"error": NOT_READ}
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             answer = {"error": getattr(error, "strerror", None) or str(error) or repr(error)}
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")

@@ -13,7 +13,7 @@ from ffrtmp.ffmpeg.failure import TAIL_LINES, classify
 from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import Plan, plan
 from ffrtmp.ffmpeg.progress import ProgressParser, Reading
-from ffrtmp.ffmpeg.verify import judge_run, judge_source
+from ffrtmp.ffmpeg.verify import judge_reading, judge_run, judge_source
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
@@ -119,6 +119,10 @@ def judge_exit(end: Exit, *, said_end: bool) -> Failure | None:
     """V0."""
     if end.code != 0:
         return classify(end.code, end.stderr)
+    if (lost := judge_reading(end.stderr)) is not None:
+        message = f"the input is damaged: {lost}"
+        tail = end.stderr[-TAIL_LINES:]
+        return Failure(reason=Reason.INPUT_BAD, message=message, exit_code=0, log_tail=tail)
     problems = judge_run(end.stderr, said_end=said_end)
     if not problems:
         return None

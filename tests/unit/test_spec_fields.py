@@ -158,12 +158,12 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
     ),
     "TestSource.duration": Effect(generated(duration="2.5s"), argv, "duration=2.5", GENERATED),
     "FrameRate.numerator": Effect(
-        video(frameRate={"numerator": 50}), argv, "-r 50 ", video(frameRate={"numerator": 25})
+        video(frameRate={"numerator": 50}), argv, "fps=50 ", video(frameRate={"numerator": 25})
     ),
     "FrameRate.denominator": Effect(
         video(frameRate={"numerator": 24000, "denominator": 1001}),
         argv,
-        "-r 24000/1001 ",
+        "fps=24000/1001 ",
         video(frameRate={"numerator": 24}),
     ),
     "Output.path": Effect(output(path="m:q.mp4"), argv, "file:q.mp4", PLAIN),
@@ -181,7 +181,7 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
         video(width=1280, upscale=True), argv, "scale=1280:720", video(width=1280)
     ),
     "VideoSettings.frame_rate": Effect(
-        video(frameRate={"numerator": 12}), argv, "-r 12 -fps_mode cfr", PLAIN
+        video(frameRate={"numerator": 12}), argv, "-vf fps=12 ", PLAIN
     ),
     "VideoSettings.crf": Effect(video(crf=0), argv, "-crf 0 ", PLAIN),
     "VideoSettings.bitrate": Effect(video(bitrate=10**6), argv, "-b:v 1000000", PLAIN),

@@ -45,7 +45,7 @@ HEAD = (
     "ffmpeg -nostdin -hide_banner -y -xerror -v level+info"
     " -progress pipe:1 -stats_period 0.5 -nostats"
 )
-READS = "-protocol_whitelist file -i file:/in.mov"
+READS = "-protocol_whitelist file -f mov -i file:/in.mov"
 
 
 def line(
@@ -70,7 +70,7 @@ def line(
 
 BOTH = "-map 0:1 -map 0:2"
 KEPT = "-g 120 -fps_mode passthrough -enc_time_base:v demux"
-SD = "-vf scale=1280:720:flags=bicubic,setsar=1"
+SD = "-vf fps=25,scale=1280:720:flags=bicubic,setsar=1"
 AAC = "-c:a aac -b:a 160000"
 OPUS = "-c:a libopus -b:a 128000 -af 'aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1'"
 MP4 = "-movflags +faststart -f mp4 file:/o.mp4"
@@ -110,7 +110,7 @@ def test_each_container_has_its_muxer_and_its_defaults(name, expected):
 def test_each_codec_of_a_preset_has_its_encoder_quality_effort_and_size(codec, expected):
     tail = " -tag:v hvc1" if codec == "h265" else ""
     found = line("o.mkv", preset=f"720p25-{codec}")
-    timing = "-g 100 -r 25 -fps_mode cfr"
+    timing = "-g 100 -fps_mode passthrough"
     assert found == f"{BOTH} {expected} {timing}{tail} {AAC} -f matroska file:/o.mkv"
 
 
@@ -164,8 +164,9 @@ def test_a_larger_box_scales_nothing_unless_asked():
 
 def test_a_set_rate_is_constant_and_a_keyframe_comes_every_four_seconds():
     found = line(video=VideoSettings(frame_rate=FrameRate(24000, 1001)))
-    timing = "-g 96 -r 24000/1001 -fps_mode cfr"
-    assert found == f"{BOTH} {X264} {PLAIN} {timing} {AAC} {MP4}"
+    timing = "-g 96 -fps_mode passthrough"
+    rate = "-vf fps=24000/1001"
+    assert found == f"{BOTH} {X264} {rate} {PLAIN} {timing} {AAC} {MP4}"
 
 
 def test_a_source_without_a_rate_gets_keyframes_as_if_it_had_25():

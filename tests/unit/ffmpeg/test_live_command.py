@@ -80,7 +80,7 @@ def test_a_file_copied_to_rtmps() -> None:
         "audio": AudioSettings(codec=AudioCodec.COPY),
     }
     assert line(RTMPS, source=file(), ca_file="/ca.pem", **copied) == (
-        "-re -protocol_whitelist file -i file:/m/a.mp4 -map 0:0 -map 0:1 -c:v copy -c:a copy"
+        "-re -protocol_whitelist file -f mp4 -i file:/m/a.mp4 -map 0:0 -map 0:1 -c:v copy -c:a copy"
         " -flvflags no_duration_filesize -f flv"
         " -rw_timeout 5000000 -protocol_whitelist rtmps,tls,tcp -tls_verify 1 -ca_file /ca.pem"
         " rtmps://h/app/key"
@@ -90,10 +90,10 @@ def test_a_file_copied_to_rtmps() -> None:
 def test_h265_to_srt() -> None:
     video = VideoSettings(codec=VideoCodec.H265, bitrate=6_000_000, frame_rate=FrameRate(50))
     assert line(SRT, source=file(), video=video) == (
-        "-re -protocol_whitelist file -i file:/m/a.mp4 -map 0:0 -map 0:1"
+        "-re -protocol_whitelist file -f mp4 -i file:/m/a.mp4 -map 0:0 -map 0:1"
         " -c:v libx265 -b:v 6000000 -preset veryfast"
         " -tune zerolatency -bf 0 -maxrate 6000000 -bufsize 12000000"
-        " -pix_fmt yuv420p -g 100 -r 50 -fps_mode cfr -tag:v hvc1"
+        " -vf fps=50 -pix_fmt yuv420p -g 100 -fps_mode passthrough -tag:v hvc1"
         " -c:a aac -b:a 160000 -f mpegts"
         " -rw_timeout 5000000 -protocol_whitelist srt -linger 3 'srt://h:9000?streamid=key'"
     )
