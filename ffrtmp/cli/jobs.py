@@ -32,7 +32,7 @@ def _with_client(settings: ClientSettings, work: Callable[[Client], Awaitable[in
 
 def _at(target: Target, work: Callable[[Client], Awaitable[int]]) -> int:
     async def run() -> int:
-        async with Client.open(target.address, target.certs) as client:
+        async with Client(target.address, target.certs) as client:
             return await work(client)
 
     return asyncio.run(run())
@@ -74,7 +74,7 @@ def submit(
     job = spec_to_pb((wish or Wish()).spec(source, target, cluster.roots))
 
     async def work(client: Client) -> int:
-        submitted = await client.submit_message(job, key=key or None)
+        submitted = await client.submit(job, key=key or None)
         _say_submitted(submitted, settings)
         if not watch:
             return Exit.DONE

@@ -24,7 +24,7 @@ def _with_client(settings: ClientSettings, work: Callable[[Client], Awaitable[in
     target = require_target(settings)
 
     async def run() -> int:
-        async with Client.open(target.address, target.certs) as client:
+        async with Client(target.address, target.certs) as client:
             return await work(client)
 
     return asyncio.run(run())
