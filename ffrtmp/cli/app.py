@@ -34,6 +34,8 @@ app = App(
 )
 app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
 app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
+app.command("ffrtmp.cli.plan:plan", name="plan", help="Print the FFmpeg command of a job.")
+app.command("ffrtmp.cli.presets:presets", name="presets", help="Show what each preset means.")
 app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch and cancel jobs.")
 app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")

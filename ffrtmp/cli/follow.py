@@ -1,7 +1,8 @@
 """Follows a job to its end and shows it: a bar on a terminal, lines elsewhere, or JSON."""
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -45,10 +46,12 @@ async def follow(client: Client, job_id: str, *, as_json: bool, after: int = 0) 
 
 def print_json(message: Message) -> None:
     """One object a line: the protobuf JSON mapping, names as in the protos."""
-    from json import dumps  # noqa: PLC0415
+    print_object(MessageToDict(message, preserving_proto_field_name=True))
 
-    fields = MessageToDict(message, preserving_proto_field_name=True)
-    print(dumps(fields, ensure_ascii=False), flush=True)
+
+def print_object(fields: Mapping[str, object]) -> None:
+    """One object a line."""
+    print(json.dumps(fields, ensure_ascii=False), flush=True)
 
 
 class _Display(Protocol):
