@@ -42,6 +42,9 @@ app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
+app.command("ffrtmp.cli.doctor:doctor", name="doctor", help="Is this machine fit for it?")
+app.command("ffrtmp.cli.recommend:config", name="config", help="Settings that suit this machine.")
+app.command("ffrtmp.cli.completion:completion", name="completion", help="Complete in the shell.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
