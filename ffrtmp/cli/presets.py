@@ -35,7 +35,8 @@ def presets(
     found = [each for each in scenario_names() if _wanted(each, name)]
     if not found:
         raise UserError(f"no preset begins with {name!r}: they are SIZE[RATE]-CODEC")
-    table = Table("preset", "box", "frames/s", "codec", "CRF", "speed", "containers")
+    columns = ("preset", "box", "frames/s", "codec", "CRF", "speed", "containers")
+    table = Table(*columns, spare=("speed", "codec", "box"))
     for each in found:
         spec = _spec(each)
         video = spec.outputs[0].video

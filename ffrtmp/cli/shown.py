@@ -1,6 +1,6 @@
 """How quantities are shown to people."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 SIZES = {"TiB": 1 << 40, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 SPANS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -24,3 +24,9 @@ def show_span(span: timedelta) -> str:
     largest = next((number for number, unit in enumerate(units) if counts[unit]), len(units) - 1)
     shown = units[largest : largest + 2]
     return " ".join(f"{counts[unit]} {unit}" for unit in shown if counts[unit]) or "0 s"
+
+
+def show_time(moment: datetime, now: datetime) -> str:
+    """In this machine's time zone; the date only where it is another day."""
+    here, today = moment.astimezone(), now.astimezone()
+    return f"{here:%H:%M:%S}" if here.date() == today.date() else f"{here:%Y-%m-%d %H:%M:%S}"

@@ -36,7 +36,8 @@ def list_workers(*, settings: ClientSettings | None = None) -> int:
     settings = settings or ClientSettings()
 
     async def work(client: Client) -> int:
-        table = Table("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
+        columns = ("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
+        table = Table(*columns, flexible={"FFmpeg", "problems"})
         async for worker in client.workers():
             if settings.json:
                 print_json(worker)
