@@ -276,7 +276,7 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
         job = await client.retry(job_id)
         _say_submitted(job, settings)
         if state_of(job) in TERMINAL_STATES:
-            say = f"it was retried before and is {_state(job)} again: retry {job.job_id} in turn"
+            say = f"it was retried before and is {_state(job)}: see {job.job_id}"
             print(f"job {job_id}: {say}", file=sys.stderr)
 
     deed = Deed("retry", "retried", RETRIABLE, act, oldest_first=True)

@@ -79,7 +79,7 @@ def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
     """Raises UserError, naming the first wrong section or key and the nearest right one."""
     try:
         found = tomllib.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
