@@ -24,8 +24,14 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
     return (
         _Variables(ENV_PREFIX, command=False, show=False),
         _refuse_misspelt_variables,
-        _from_file(config_file(), command if command in SECTIONS else "client"),
+        _from_file(config_file(), _section(command)),
     )
+
+
+def _section(command: str) -> str:
+    if command in {"backup", "restore"}:
+        return "master"  # whose store it is
+    return command if command in SECTIONS else "client"
 
 
 class _Variables(Env):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Collection, Sequence
 
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -40,7 +40,7 @@ class Table:
                 console.print(self._table(shown))
                 return
         for row in self._rows:
-            console.print(self._card(row, console.width))
+            console.print(self._card(row, console.width), no_wrap=True, overflow="ignore")
 
     def _cells(self, column: str) -> list[str]:
         number = self._columns.index(column)
@@ -66,4 +66,7 @@ class Table:
             if lines[-1] and cell_len(lines[-1] + fact) > width:
                 lines.append("")
             lines[-1] += fact
-        return Text(row[0], style="bold").append("".join(f"\n{line}" for line in lines), "not bold")
+        folded = [part for line in lines for part in chop_cells(line, width)]
+        return Text(row[0], style="bold").append(
+            "".join(f"\n{part}" for part in folded), "not bold"
+        )
