@@ -47,7 +47,7 @@ app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certifi
 app.command("ffrtmp.cli.backup:backup", name="backup", help="Copy a running master's store.")
 app.command("ffrtmp.cli.backup:restore", name="restore", help="Put such a copy back.")
 app.command("ffrtmp.cli.doctor:doctor", name="doctor", help="Is this machine fit for it?")
-app.command("ffrtmp.cli.recommend:config", name="config", help="Settings that suit this machine.")
+app.command("ffrtmp.cli.recommend:config", name="config", help="Files for this machine.")
 app.command("ffrtmp.cli.completion:completion", name="completion", help="Complete in the shell.")
 
 

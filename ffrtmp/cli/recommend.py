@@ -1,6 +1,7 @@
-"""`ffrtmp config`: settings that suit this machine."""
+"""`ffrtmp config`: settings that suit this machine, and what monitoring needs."""
 
 import os
+from importlib import resources
 
 from cyclopts import App
 
@@ -8,7 +9,7 @@ from ffrtmp.cli.shown import show_size
 from ffrtmp.config import config_file
 from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
 
-config = App(name="config", help="Settings that suit this machine.", help_on_error=False)
+config = App(name="config", help="Files for this machine and for monitoring.", help_on_error=False)
 
 
 @config.command
@@ -30,3 +31,19 @@ def recommend() -> None:
     print("# One worker is enough on one machine; more only to try out what happens when one dies.")
     print("workers = 1")
     print(f"slots = {slots}")
+
+
+@config.command
+def alerts() -> None:
+    """Print alerting rules for Prometheus, which scrapes the masters as the job "ffrtmp"."""
+    print(_packaged("alerts.yml"), end="")
+
+
+@config.command
+def dashboard() -> None:
+    """Print a Grafana dashboard, to be imported."""
+    print(_packaged("dashboard.json"), end="")
+
+
+def _packaged(name: str) -> str:
+    return (resources.files("ffrtmp.telemetry") / name).read_text()

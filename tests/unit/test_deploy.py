@@ -22,6 +22,7 @@ DEPLOY = Path(__file__).parents[2] / "scripts" / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
 KUBERNETES = DEPLOY / "kubernetes" / "ffrtmp.yaml"
+ALERTS = Path(__file__).parents[2] / "ffrtmp" / "telemetry" / "alerts.yml"
 INSTALLED = "/opt/ffrtmp/bin/ffrtmp"
 VARIABLES = {f"FFRTMP_{each.name.upper()}" for kind in SECTIONS.values() for each in fields(kind)}
 VARIABLES |= {"FFRTMP_STATE_DIR", "FFRTMP_CONFIG"}
@@ -89,7 +90,9 @@ def test_the_commands_at_the_heads_of_the_files_are_ours(monkeypatch, tmp_path):
     monkeypatch.setenv("FFRTMP_CONFIG", str(tmp_path / "none.toml"))
     heads = "\n".join(path.read_text() for path in (*UNITS, COMPOSE, KUBERNETES))
     said = re.findall(
-        r"(?:bin/|0 |`|^#   )ffrtmp ((?:certs|doctor|jobs) [^`\n]*)", heads, re.MULTILINE
+        r"(?:bin/|0 |rm |`|^#   )ffrtmp ((?:certs|config|doctor|jobs) [^`>\n]*)",
+        heads,
+        re.MULTILINE,
     )
     assert len(said) >= 4
     for line in said:
@@ -104,6 +107,16 @@ def test_prometheus_scrapes_what_the_master_serves():
     arguments = services()["master"]["command"]
     assert target == f"master:{arguments[arguments.index('--http') + 1].rpartition(':')[2]}"
     assert job["metrics_path"] == "/metrics"
+    assert f'up{{job="{job["job_name"]}"}}' in ALERTS.read_text()
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+def test_prometheus_takes_its_file(tmp_path):
+    shutil.copy(COMPOSE.parent / "prometheus.yml", tmp_path)
+    shutil.copy(ALERTS, tmp_path)
+    argv = ["promtool", "check", "config", tmp_path / "prometheus.yml"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_worker_is_given_the_time_that_it_drains():
