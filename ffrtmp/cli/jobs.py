@@ -22,7 +22,6 @@ from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
 from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
-from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES
 from ffrtmp.v1 import job_pb2
 
@@ -63,14 +62,14 @@ def submit(
     cluster = require_target(settings)
     if spec:
         return at(cluster, lambda client: _submit_all(client, _read_specs(spec), key, settings))
-    job = spec_to_pb((wish or Wish()).spec(source, target, cluster.roots))
+    job = (wish or Wish()).spec(source, target, cluster.roots)
 
     async def work(client: Client) -> int:
         submitted = await client.submit(job, key=key or None)
         _say_submitted(submitted, settings)
-        if not watch:
-            return Exit.DONE
-        return await follow(client, submitted.job_id, as_json=settings.json, detaches=True)
+        if watch:
+            return await follow(client, submitted.job_id, as_json=settings.json, detaches=True)
+        return Exit.DONE
 
     return at(cluster, work)
 

@@ -69,12 +69,7 @@ def plan(
     roots = found.roots if found is not None else _roots_here(source, target, settings)
     spec = expand((wish or Wish()).spec(source, target, roots))
     planned = asyncio.run(_plan(spec, roots, _Ask(ffmpeg, worker, found)))
-    if settings.json:
-        print_object({"argv": planned.argv, "outputs": [_described(each) for each in planned.all]})
-        return Exit.DONE
-    for line in planned.notes:
-        print(line, file=sys.stderr)
-    print(shlex.join(planned.argv))
+    _say(planned, as_json=settings.json)
     return Exit.DONE
 
 
@@ -100,6 +95,16 @@ class _Planned:
     @property
     def all(self) -> tuple[OutputPlan, ...]:
         return self.plan.outputs
+
+
+def _say(planned: _Planned, *, as_json: bool) -> None:
+    """The command alone on standard output, so that it can be run."""
+    if as_json:
+        print_object({"argv": planned.argv, "outputs": [_described(each) for each in planned.all]})
+        return
+    for line in planned.notes:
+        print(line, file=sys.stderr)
+    print(shlex.join(planned.argv))
 
 
 async def _plan(spec: JobSpec, folders: Mapping[str, Path], ask: _Ask) -> _Planned:
