@@ -286,12 +286,20 @@ def test_every_list_is_json_when_asked(cluster, shell):
         ("jobs", "list"),
         ("workers", "list"),
         ("presets", "1080p"),
-        ("health",),
         ("certs", "list", str(cluster.state / "up" / "certs")),
     ):
         ran = shell(cluster, *command, "--json")
         assert ran.code == 0
         assert objects(ran.out), command
+
+
+def test_health_is_an_object_too(cluster, shell):
+    http = (cluster.state.parent / "up.log").read_text().partition("http://")[2].partition("/")[0]
+    for address, code, state in ((http, 0, "ready"), ("127.0.0.1:1", 3, "does not answer")):
+        ran = shell(cluster, "health", "--http", address, "--json")
+        [answer] = objects(ran.out)
+        assert (ran.code, answer["master"]) == (code, address)
+        assert answer["state"].startswith(state)
 
 
 def test_without_a_home_folder_there_is_a_sentence_not_a_traceback(cluster):
