@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,11 +13,13 @@ from ffrtmp.cli.connect import at
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, NotEnded, state_of
-from ffrtmp.config import ClientSettings
+from ffrtmp.clock import utc_now
+from ffrtmp.config import ClientSettings, Duration
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.job import JobState
 from ffrtmp.v1 import job_pb2
 
+WAYS = "--all, --state, --worker or --since"
 Switch = Annotated[bool, Parameter(negative=())]
 
 
@@ -31,19 +34,25 @@ class Choice:
     """Every job in this state; give it again for more."""
     worker: str = ""
     """Only jobs held, or held last, by this worker."""
+    since: Annotated[Duration | None, Parameter(show_default=False)] = None
+    """Only jobs submitted in this last time, for example 12h."""
     yes: Switch = False
     """Do not ask."""
 
     @property
     def is_made(self) -> bool:
-        return self.all or bool(self.state) or bool(self.worker)
+        return self.all or bool(self.state or self.worker or self.since)
 
     def check(self, ids: Sequence[str], verb: str) -> None:
         """Raises UserError unless the jobs are either named or chosen."""
         if ids and self.is_made:
-            raise UserError("name jobs, or choose them by --all, --state or --worker: not both")
+            raise UserError(
+                "name jobs, or choose them by --all, --state, --worker or --since: not both"
+            )
         if not ids and not self.is_made:
-            raise UserError(f"which job? Name one, or {verb} by --all, --state or --worker")
+            raise UserError(
+                f"which job? Name one, or {verb} by --all, --state, --worker or --since"
+            )
 
     async def find(
         self, client: Client, possible: Collection[JobState], verb: str
@@ -54,7 +63,8 @@ class Choice:
                 those = ", ".join(sorted(possible))
                 raise UserError(f"state {state}: such jobs cannot be {verb}; possible are {those}")
         states = self.state or tuple(possible)
-        return [job async for job in client.list(states=states, worker=self.worker)]
+        found = client.list(states=states, worker=self.worker, since=start_of(self.since))
+        return [job async for job in found]
 
     def confirm(self, jobs: Sequence[job_pb2.Job], verb: str) -> bool:
         """Asks on a terminal. Raises UserError where nobody can be asked."""
@@ -67,6 +77,14 @@ class Choice:
             raise UserError(f"this would {what}: give --yes if it is meant")
         print(f"{what}? [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def start_of(span: timedelta | None) -> datetime | None:
+    """Of the last `span`. Raises UserError when that is before all time."""
+    try:
+        return None if span is None else utc_now() - span
+    except OverflowError:
+        raise UserError(f"since {span}: use a shorter time, such as 12h") from None
 
 
 @dataclass(frozen=True, slots=True)

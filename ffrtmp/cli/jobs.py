@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from google.protobuf.json_format import ParseDict, ParseError
 
 from ffrtmp.cli.ask import Wish
-from ffrtmp.cli.choice import Choice, Deed, to_each
+from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
 from ffrtmp.cli.connect import at, with_client
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import event_line, follow, percent_of, print_json, speed_of
@@ -20,7 +20,7 @@ from ffrtmp.cli.table import Table
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
-from ffrtmp.config import ClientSettings
+from ffrtmp.config import ClientSettings, Duration
 from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
 from ffrtmp.rpc.enums import JOB_STATES
 from ffrtmp.v1 import job_pb2
@@ -151,6 +151,7 @@ def list_jobs(
     *ids: JobId,
     state: Annotated[tuple[JobState, ...], Parameter(negative=())] = (),
     worker: str = "",
+    since: Annotated[Duration | None, Parameter(show_default=False)] = None,
     limit: int = 100,
     settings: ClientSettings | None = None,
 ) -> int:
@@ -164,30 +165,35 @@ def list_jobs(
         Only jobs in this state; give it again for more.
     worker
         Only jobs held, or held last, by this worker.
+    since
+        Only jobs submitted in this last time, for example 12h.
     limit
         At most this many.
     """
     settings = settings or ClientSettings()
     if limit < 1:
         raise UserError(f"limit {limit}: at least 1")
-    if ids and (state or worker):
-        raise UserError("name jobs, or choose them by --state or --worker: not both")
+    if ids and (state or worker or since):
+        raise UserError("name jobs, or choose them by --state, --worker or --since: not both")
+    start = start_of(since)
 
     async def work(client: Client) -> int:
-        table = Table(*COLUMNS, flexible={"input", "output"}, spare=("charged", "input"))
-        found = (
-            _named(client, ids) if ids else client.list(states=state, worker=worker, limit=limit)
-        )
-        async for job in found:
-            if settings.json:
-                print_json(job)
-            else:
-                table.add(*_row(job))
-        if not settings.json:
-            table.print()
+        listed = client.list(states=state, worker=worker, since=start, limit=limit)
+        await _show_all(_named(client, ids) if ids else listed, as_json=settings.json)
         return Exit.DONE
 
     return with_client(settings, work)
+
+
+async def _show_all(found: AsyncIterator[job_pb2.Job], *, as_json: bool) -> None:
+    table = Table(*COLUMNS, flexible={"input", "output"}, spare=("charged", "input"))
+    async for job in found:
+        if as_json:
+            print_json(job)
+        else:
+            table.add(*_row(job))
+    if not as_json:
+        table.print()
 
 
 async def _named(client: Client, ids: Sequence[str]) -> AsyncIterator[job_pb2.Job]:
@@ -199,7 +205,9 @@ COLUMNS = ("job", "state", "worker", "charged", "submitted", "input", "output")
 
 
 def _row(job: job_pb2.Job) -> tuple[str, ...]:
-    submitted = show_time(job.submit_time.ToDatetime(tzinfo=UTC), utc_now())
+    moment = job.submit_time.ToDatetime(tzinfo=UTC)
+    exact = moment.isoformat(sep=" ", timespec="seconds")  # a program may read it another day
+    submitted = show_time(moment, utc_now()) if sys.stdout.isatty() else exact
     outputs = ", ".join(output.path for output in job.spec.outputs)
     return (
         job.job_id,

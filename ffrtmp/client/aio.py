@@ -8,6 +8,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +26,7 @@ from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES
 from ffrtmp.rpc.status import error_from_rpc
+from ffrtmp.rpc.times import to_timestamp
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -122,14 +124,22 @@ class Client:
         return await self._call(lambda: self._jobs.GetJob(request, timeout=CALL_SECONDS))
 
     async def list(
-        self, *, states: Sequence[JobState] = (), worker: str = "", limit: int | None = None
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        worker: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
     ) -> AsyncIterator[job_pb2.Job]:
-        """Newest first, at most `limit`."""
+        """Newest first, at most `limit`; submitted at or after `since`, and before `until`."""
         token, left = "", limit
         while left is None or left > 0:
             request = pb.ListJobsRequest(
                 states=[JOB_STATES.to_wire(state) for state in states],  # type: ignore[misc]
                 worker=worker,
+                submitted_after_time=to_timestamp(since),
+                submitted_before_time=to_timestamp(until),
                 page_size=PAGE if left is None else min(PAGE, left),
                 page_token=token,
             )

@@ -6,6 +6,7 @@ It works where a loop runs already (a notebook) and from several threads at once
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -108,10 +109,19 @@ class BlockingClient:
         return self._do(self._client.get(job_id))
 
     def list(
-        self, *, states: Sequence[JobState] = (), worker: str = "", limit: int | None = None
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        worker: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
     ) -> Iterator[job_pb2.Job]:
         """As `Client.list`."""
-        return self._each(self._client.list(states=states, worker=worker, limit=limit))
+        found = self._client.list(
+            states=states, worker=worker, since=since, until=until, limit=limit
+        )
+        return self._each(found)
 
     def watch(self, job_id: str, *, after: int = 0) -> Iterator[pb.WatchJobResponse]:
         """As `Client.watch`."""

@@ -153,6 +153,8 @@ ROWS = {
     "retry what cannot be": (["jobs", "retry", "--state", "running"], 2, "possible are cancelled"),
     "unknown job listed": (["jobs", "list", "nope"], 2, "no job 'nope'"),
     "named and chosen to list": (["jobs", "list", "x", "--worker", "w1"], 2, "not both"),
+    "since without a unit": (["jobs", "list", "--since", "5"], 2, "with its unit"),
+    "since before all time": (["jobs", "cancel", "--since", "999999d"], 2, "a shorter time"),
     "limit of none": (["jobs", "list", "--limit", "0"], 2, "limit 0: at least 1"),
     "limit not a number": (["jobs", "list", "--limit", "few"], 2, "few"),
     "watch from before the beginning": (["jobs", "watch", "x", "--after", "-1"], 2, "0 or more"),

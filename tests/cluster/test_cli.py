@@ -24,6 +24,7 @@ case "$*" in *.part*)
 esac
 exec "{ffmpeg}" "$@"
 """
+RECENT = ("jobs", "list", "--since", "1h", "--json")
 LONG = "test:320x240@25:1h"
 SHORT = "test:64x48@25:1s"
 
@@ -132,6 +133,8 @@ def test_several_jobs_are_cancelled_and_one_that_cannot_be_is_named(cluster, she
     ran = shell(cluster, "jobs", "cancel", ids[0], "nope", ids[1])
     assert (ran.code, "no job 'nope'" in ran.err) == (2, True)
     assert ran.out == "".join(f"job {job_id} is cancelled\n" for job_id in ids)
+    newest = [job["job_id"] for job in objects(shell(cluster, *RECENT).out)]
+    assert newest[:2] == ids[::-1]
     listed = shell(cluster, "jobs", "list", *ids, "--json")
     assert [job["job_id"] for job in objects(listed.out)] == ids
 

@@ -14,6 +14,7 @@ import pytest
 
 import ffrtmp
 from ffrtmp.client import BlockingClient, Client, JobFailed, NotEnded, Unreachable, state_of
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import (
     IdempotencyMismatch,
     IllegalTransition,
@@ -92,6 +93,10 @@ async def test_the_list_is_newest_first_filtered_and_ends_where_asked(run):
         only = [job.job_id async for job in client.list(states=[JobState.CANCELLED])]
         assert only == [ids[3]]
         assert [job async for job in client.list(worker="nobody")] == []
+        now, day = utc_now(), timedelta(days=1)
+        assert len([job async for job in client.list(since=now - day, until=now + day)]) == 7
+        assert [job async for job in client.list(since=now + day)] == []
+        assert [job async for job in client.list(until=now - day)] == []
 
 
 async def test_more_jobs_than_a_page_are_listed_once_each(run, monkeypatch):
