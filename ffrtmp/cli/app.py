@@ -3,6 +3,7 @@
 Commands are imported when they are called, so that `--help` is quick.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -34,14 +35,22 @@ app = App(
 )
 app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
 app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
-app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch and cancel jobs.")
+app.command("ffrtmp.cli.plan:plan", name="plan", help="Print the FFmpeg command of a job.")
+app.command("ffrtmp.cli.presets:presets", name="presets", help="Show what each preset means.")
+app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch, cancel, retry jobs.")
 app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain them.")
+app.command("ffrtmp.cli.top:top", name="top", help="Watch workers and jobs.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
 app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
 app.command("ffrtmp.cli.docs:docs", name="docs", help="Print tables of the documentation.")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
+app.command("ffrtmp.cli.backup:backup", name="backup", help="Copy a running master's store.")
+app.command("ffrtmp.cli.backup:restore", name="restore", help="Put such a copy back.")
+app.command("ffrtmp.cli.doctor:doctor", name="doctor", help="Is this machine fit for it?")
+app.command("ffrtmp.cli.recommend:config", name="config", help="Files for this machine.")
+app.command("ffrtmp.cli.completion:completion", name="completion", help="Complete in the shell.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,11 +107,16 @@ def explain(error: BaseException) -> tuple[str | None, int]:
         error = error.exceptions[0]
     if isinstance(error, UserError):
         return str(error), error.exit_code
+    if isinstance(error, OSError) and error.errno in _FILES and error.filename is not None:
+        return f"cannot use {error.filename}: {(error.strerror or '').lower()}", Exit.USAGE
     for code, names in _EXITS.items():
         if any(kind.__name__ in names for kind in type(error).__mro__):
             return str(error), code
     return None, 1
 
+
+_FILES = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR})
+"""A folder that this user may not use; anything else that the system says is for us to mend."""
 
 _EXITS: dict[int, frozenset[str]] = {
     Exit.NOT_REACHABLE: frozenset({"Unreachable", "NotAllowed", "Unavailable"}),
@@ -111,6 +125,7 @@ _EXITS: dict[int, frozenset[str]] = {
             "DomainError",
             "FfmpegMissing",
             "JournalUnusable",
+            "NotEnded",
             "PkiError",
             "PortTaken",
             "SettingError",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -73,14 +74,36 @@ def issue(
 
 
 @certs.command(name="list", alias="inspect")
-def list_(directory: Annotated[Path, Parameter(name="DIR")], /) -> None:
-    """List the certificates in DIR, or show the one that DIR holds."""
+def list_(
+    directory: Annotated[Path, Parameter(name="DIR")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """List the certificates in DIR, or show the one that DIR holds.
+
+    Parameters
+    ----------
+    json
+        Print one object a line.
+    """
     with _mistakes():
         found = identity.inspect(directory, now=utc_now())
-    if not found:
+    if not found and not json:
         print(f"no certificates in {directory}: ffrtmp certs issue {directory} ROLE NAME")
     for listed in found:
-        print(_line(listed))
+        print(dumps(_facts(listed)) if json else _line(listed))
+
+
+def _facts(listed: identity.Listed) -> dict[str, object]:
+    return {
+        "folder": str(listed.folder),
+        "member": listed.peer.actor if listed.peer else None,
+        "cluster": listed.peer.cluster if listed.peer else None,
+        "not_after": listed.not_after.isoformat() if listed.not_after else None,
+        "hosts": list(listed.hosts),
+        "problem": listed.problem,
+    }
 
 
 def _line(listed: identity.Listed) -> str:

@@ -1,8 +1,11 @@
 """Follows a job to its end and shows it: a bar on a terminal, lines elsewhere, or JSON."""
 
+import asyncio
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Protocol
 
 from google.protobuf.json_format import MessageToDict
@@ -11,7 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ffrtmp.cli.errors import Exit
+from ffrtmp.cli.shown import show_size, show_time
 from ffrtmp.client import Client
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.session import Phase
 from ffrtmp.rpc.enums import JOB_STATES, PHASES, REASONS
@@ -27,14 +32,25 @@ EXITS = {
 LINE_EVERY_PERCENT = 10
 
 
-async def follow(client: Client, job_id: str, *, as_json: bool, after: int = 0) -> int:
-    """Returns the exit code that the job's end means."""
+async def follow(
+    client: Client, job_id: str, *, as_json: bool, after: int = 0, detaches: bool = False
+) -> int:
+    """Returns the exit code that the job's end means.
+
+    `detaches`: when this is cancelled the job goes on, and a line says how to see the rest.
+    """
     job: job_pb2.Job | None = None
-    with _display(as_json=as_json) as display:
-        async for news in client.watch(job_id, after=after):
-            display.show(news)
-            if news.HasField("job"):
-                job = news.job
+    try:
+        with _display(as_json=as_json) as display:
+            async for news in client.watch(job_id, after=after):
+                display.show(news)
+                after = news.event.number or after
+                if news.HasField("job"):
+                    job = news.job
+    except asyncio.CancelledError:
+        if detaches:
+            print(f"the job goes on: ffrtmp jobs watch {job_id} --after {after}", file=sys.stderr)
+        raise
     if job is None:  # it had ended before, and every event was seen
         job = (await client.get(job_id)).job
     if not as_json:
@@ -45,10 +61,12 @@ async def follow(client: Client, job_id: str, *, as_json: bool, after: int = 0) 
 
 def print_json(message: Message) -> None:
     """One object a line: the protobuf JSON mapping, names as in the protos."""
-    from json import dumps  # noqa: PLC0415
+    print_object(MessageToDict(message, preserving_proto_field_name=True))
 
-    fields = MessageToDict(message, preserving_proto_field_name=True)
-    print(dumps(fields, ensure_ascii=False), flush=True)
+
+def print_object(fields: Mapping[str, object]) -> None:
+    """One object a line."""
+    print(json.dumps(fields, ensure_ascii=False), flush=True)
 
 
 class _Display(Protocol):
@@ -116,7 +134,7 @@ class _Lines:
 
 def event_line(event: job_pb2.JobEvent) -> str:
     """One step of a job's life, for people."""
-    moment = event.event_time.ToDatetime().strftime("%H:%M:%S")
+    moment = show_time(event.event_time.ToDatetime(tzinfo=UTC), utc_now())
     where = f" on {event.worker}" if event.worker else ""
     cause = job_pb2.JobCause.Name(event.cause).removeprefix("JOB_CAUSE_").lower()
     why = "".join(f", {part}" for part in _reasons(event))
@@ -145,16 +163,14 @@ def percent_of(progress: job_pb2.AttemptProgress) -> float | None:
 
 
 def speed_of(progress: job_pb2.AttemptProgress) -> str:
-    """Where it is, frames a second, speed, and how long it will still take."""
+    """Where it is, frames a second where there is a picture, speed, and how long it will take."""
     if progress.speed <= 0:
         return ""
     position = from_duration(progress.position, "position").total_seconds()
     left = from_duration(progress.total, "total").total_seconds() - position
     eta = max(0.0, left / progress.speed)
-    return (
-        f"at {_clock(position)}  {progress.frames_per_second:.0f} fps  {progress.speed:.2f}x"
-        f"  ETA {_clock(eta)}"
-    )
+    frames = f"{progress.frames_per_second:.0f} fps  " if progress.frames else ""
+    return f"at {_clock(position)}  {frames}{progress.speed:.2f}x  ETA {_clock(eta)}"
 
 
 def _clock(seconds: float) -> str:
@@ -170,7 +186,7 @@ def _say_end(job: job_pb2.Job) -> None:
     state = JOB_STATES.from_wire(job.state)
     if state is JobState.SUCCEEDED:
         for file in job.files:
-            print(f"{file.path}  {file.size} bytes  sha256 {file.sha256[:16]}...")
+            print(f"{file.path}  {show_size(file.size)}  sha256 {file.sha256[:16]}...")
         if not job.files:
             print(f"all was sent to {targets_of(job)}")
         return

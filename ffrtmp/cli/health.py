@@ -3,7 +3,11 @@
 import fcntl
 import urllib.error
 import urllib.request
+from json import dumps
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.config import state_dir
@@ -11,22 +15,35 @@ from ffrtmp.config import state_dir
 SECONDS = 3.0
 
 
-def health(*, http: str = "127.0.0.1:7480") -> int:
+def health(
+    *, http: str = "127.0.0.1:7480", json: Annotated[bool, Parameter(negative=())] = False
+) -> int:
     """Exit code 0 when a worker of this state folder runs, or a master here is ready.
 
     Parameters
     ----------
     http
         HOST:PORT of the master's HTTP port.
+    json
+        Print one object a line.
     """
     workers = [path for path in state_dir().glob("worker-*/journal/lock") if _is_held(path)]
     for path in workers:
-        print(f"worker in {path.parent.parent} runs")
+        _say("worker", str(path.parent.parent), "runs", as_json=json)
     if workers:
         return Exit.DONE
     answer = _ask(f"http://{http}/readyz")
-    print(f"master at {http}: {answer}")
+    _say("master", http, answer, as_json=json)
     return Exit.DONE if answer == "ready" else Exit.NOT_REACHABLE
+
+
+def _say(what: str, where: str, state: str, *, as_json: bool) -> None:
+    if as_json:
+        print(dumps({what: where, "state": state}))
+    elif what == "worker":
+        print(f"worker in {where} {state}")
+    else:
+        print(f"master at {where}: {state}")
 
 
 def _is_held(path: Path) -> bool:

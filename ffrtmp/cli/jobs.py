@@ -1,9 +1,9 @@
-"""`ffrtmp jobs`: submit, get, list, watch, cancel."""
+"""`ffrtmp jobs`: submit, get, list, watch, cancel, retry."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,8 @@ from cyclopts import App, Parameter
 from google.protobuf.json_format import ParseDict, ParseError
 
 from ffrtmp.cli.ask import Wish
+from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
+from ffrtmp.cli.connect import at, with_client
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import (
     event_line,
@@ -20,29 +22,18 @@ from ffrtmp.cli.follow import (
     speed_of,
     targets_of,
 )
+from ffrtmp.cli.shown import show_size, show_time
 from ffrtmp.cli.table import Table
-from ffrtmp.cli.target import Target, require_target
-from ffrtmp.client import Client
-from ffrtmp.config import ClientSettings
-from ffrtmp.domain.job import JobState
-from ffrtmp.rpc.convert_spec import spec_to_pb
+from ffrtmp.cli.target import require_target
+from ffrtmp.client import Client, state_of
+from ffrtmp.clock import utc_now
+from ffrtmp.config import ClientSettings, Duration
+from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
 from ffrtmp.rpc.enums import JOB_STATES
 from ffrtmp.v1 import job_pb2
 
-jobs = App(name="jobs", help="Submit, list, watch and cancel jobs.", help_on_error=False)
+jobs = App(name="jobs", help="Submit, list, watch, cancel and retry jobs.", help_on_error=False)
 JobId = Annotated[str, Parameter(name="JOB")]
-
-
-def _with_client(settings: ClientSettings, work: Callable[[Client], Awaitable[int]]) -> int:
-    return _at(require_target(settings), work)
-
-
-def _at(target: Target, work: Callable[[Client], Awaitable[int]]) -> int:
-    async def run() -> int:
-        async with Client.open(target.address, target.certs) as client:
-            return await work(client)
-
-    return asyncio.run(run())
 
 
 @jobs.command
@@ -78,17 +69,17 @@ def submit(
         raise UserError("give INPUT and OUTPUT, or --spec FILE")
     cluster = require_target(settings)
     if spec:
-        return _at(cluster, lambda client: _submit_all(client, _read_specs(spec), key, settings))
-    job = spec_to_pb((wish or Wish()).spec(source, target, cluster.roots))
+        return at(cluster, lambda client: _submit_all(client, _read_specs(spec), key, settings))
+    job = (wish or Wish()).spec(source, target, cluster.roots)
 
     async def work(client: Client) -> int:
-        submitted = await client.submit_message(job, key=key or None)
+        submitted = await client.submit(job, key=key or None)
         _say_submitted(submitted, settings)
-        if not watch:
-            return Exit.DONE
-        return await follow(client, submitted.job_id, as_json=settings.json)
+        if watch:
+            return await follow(client, submitted.job_id, as_json=settings.json, detaches=True)
+        return Exit.DONE
 
-    return _at(cluster, work)
+    return at(cluster, work)
 
 
 async def _submit_all(
@@ -150,7 +141,7 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
             print(f"  {done:.0f} %  {speed_of(response.progress)}")
         return Exit.DONE
 
-    return _with_client(settings, work)
+    return with_client(settings, work)
 
 
 def _show(job: job_pb2.Job) -> None:
@@ -164,58 +155,87 @@ def _show(job: job_pb2.Job) -> None:
     if job.blocked_by:
         print(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
-        print(f"  {file.path}  {file.size} bytes  sha256 {file.sha256}")
+        print(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
 
 
 @jobs.command(name="list")
 def list_jobs(
-    *,
+    *ids: JobId,
     state: Annotated[tuple[JobState, ...], Parameter(negative=())] = (),
     worker: str = "",
+    since: Annotated[Duration | None, Parameter(show_default=False)] = None,
     limit: int = 100,
     settings: ClientSettings | None = None,
 ) -> int:
-    """List jobs, newest first.
+    """List jobs, newest first; or those that are named, in that order.
 
     Parameters
     ----------
+    ids
+        Ids of jobs.
     state
         Only jobs in this state; give it again for more.
     worker
         Only jobs held, or held last, by this worker.
+    since
+        Only jobs submitted in this last time, for example 12h.
     limit
         At most this many.
     """
     settings = settings or ClientSettings()
     if limit < 1:
         raise UserError(f"limit {limit}: at least 1")
+    if ids and (state or worker or since):
+        raise UserError("name jobs, or choose them by --state, --worker or --since: not both")
+    start = start_of(since)
 
     async def work(client: Client) -> int:
-        table = Table("job", "state", "worker", "charged", "submitted", "input", "output")
-        async for job in client.list(states=state, worker=worker, limit=limit):
-            if settings.json:
-                print_json(job)
-                continue
-            submitted = job.submit_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
-            table.add(
-                job.job_id,
-                _state(job),
-                job.worker,
-                str(job.charged),
-                submitted,
-                _source(job),
-                targets_of(job),
-            )
-        if not settings.json:
-            table.print()
+        listed = client.list(states=state, worker=worker, since=start, limit=limit)
+        await _show_all(_named(client, ids) if ids else listed, as_json=settings.json)
         return Exit.DONE
 
-    return _with_client(settings, work)
+    return with_client(settings, work)
+
+
+async def _show_all(found: AsyncIterator[job_pb2.Job], *, as_json: bool) -> None:
+    table = Table(*COLUMNS, flexible={"input", "output"}, spare=("charged", "input"))
+    async for job in found:
+        if as_json:
+            print_json(job)
+        else:
+            table.add(*_row(job))
+    if not as_json:
+        table.print()
+
+
+async def _named(client: Client, ids: Sequence[str]) -> AsyncIterator[job_pb2.Job]:
+    for job_id in ids:
+        yield (await client.get(job_id)).job
+
+
+COLUMNS = ("job", "state", "worker", "charged", "submitted", "input", "output")
+
+
+def _row(job: job_pb2.Job) -> tuple[str, ...]:
+    moment = job.submit_time.ToDatetime(tzinfo=UTC)
+    exact = moment.isoformat(sep=" ", timespec="seconds")  # a program may read it another day
+    submitted = show_time(moment, utc_now()) if sys.stdout.isatty() else exact
+    return (
+        job.job_id,
+        _state(job),
+        job.worker,
+        str(job.charged),
+        submitted,
+        _source(job),
+        targets_of(job),
+    )
 
 
 @jobs.command
 def watch(job: JobId, /, *, after: int = 0, settings: ClientSettings | None = None) -> int:
     """Follow a job to its end; the exit code says how it ended.
+
+    Ctrl-C ends the watching, not the job, and says how to go on where it was.
 
     Parameters
     ----------
@@ -225,31 +245,67 @@ def watch(job: JobId, /, *, after: int = 0, settings: ClientSettings | None = No
         Number of the last event already seen.
     """
     settings = settings or ClientSettings()
-    return _with_client(
-        settings, lambda client: follow(client, job, as_json=settings.json, after=after)
-    )
+    if not 0 <= after <= LAST_EVENT:
+        raise UserError(f"after {after}: the number of an event, 0 or more")
+
+    def work(client: Client) -> Awaitable[int]:
+        return follow(client, job, as_json=settings.json, after=after, detaches=True)
+
+    return with_client(settings, work)
 
 
 @jobs.command
-def cancel(job: JobId, /, settings: ClientSettings | None = None) -> int:
-    """Cancel a job; what it had made is thrown away.
+def cancel(
+    *ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None
+) -> int:
+    """Cancel jobs; what they had made is thrown away.
 
     Parameters
     ----------
-    job
-        The job's id.
+    ids
+        Ids of jobs.
     """
     settings = settings or ClientSettings()
 
-    async def work(client: Client) -> int:
-        cancelled = await client.cancel(job)
+    async def act(client: Client, job_id: str) -> None:
+        job = await client.cancel(job_id)
         if settings.json:
-            print_json(cancelled)
+            print_json(job)
         else:
-            print(f"job {job} is {_state(cancelled)}")
-        return Exit.DONE
+            print(f"job {job_id} is {_state(job)}", flush=True)
 
-    return _with_client(settings, work)
+    return to_each(ids, choice or Choice(), settings, Deed("cancel", "cancelled", CANCELLABLE, act))
+
+
+@jobs.command
+def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None) -> int:
+    """Submit failed or cancelled jobs once more, as they were, and print the new jobs' ids.
+
+    A job is retried once: again it answers with the same new job, which can be retried in turn.
+
+    Parameters
+    ----------
+    ids
+        Ids of jobs that have ended.
+    """
+    settings = settings or ClientSettings()
+
+    async def act(client: Client, job_id: str) -> None:
+        job = await client.retry(job_id)
+        _say_submitted(job, settings)
+        if state_of(job) in TERMINAL_STATES:
+            say = f"it was retried before and is {_state(job)}: see {job.job_id}"
+            print(f"job {job_id}: {say}", file=sys.stderr)
+
+    deed = Deed("retry", "retried", RETRIABLE, act, oldest_first=True)
+    return to_each(ids, choice or Choice(), settings, deed)
+
+
+LAST_EVENT = 2**63 - 1
+RETRIABLE = TERMINAL_STATES - {JobState.SUCCEEDED}
+CANCELLABLE = frozenset(
+    state for state, following in TRANSITIONS.items() if JobState.CANCELLED in following
+)
 
 
 def _state(job: job_pb2.Job) -> str:

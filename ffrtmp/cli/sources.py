@@ -24,8 +24,14 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
     return (
         _Variables(ENV_PREFIX, command=False, show=False),
         _refuse_misspelt_variables,
-        _from_file(config_file(), command if command in SECTIONS else "client"),
+        _from_file(config_file(), _section(command)),
     )
+
+
+def _section(command: str) -> str:
+    if command in {"backup", "restore"}:
+        return "master"  # whose store it is
+    return command if command in SECTIONS else "client"
 
 
 class _Variables(Env):
@@ -79,7 +85,7 @@ def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
     """Raises UserError, naming the first wrong section or key and the nearest right one."""
     try:
         found = tomllib.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None

@@ -1,15 +1,28 @@
-"""Rows for people: a table on a terminal, tabs between the columns elsewhere."""
+"""Rows for people: a table where it fits, else a few lines a row; tabs where it is no terminal."""
 
 import sys
+from collections.abc import Collection, Sequence
 
 from rich import box
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
+
+LEAST_FLEXIBLE = 14
+PADDING = 2
 
 
 class Table:
-    def __init__(self, *columns: str) -> None:
+    """`flexible` columns may be broken into lines. `spare` ones are left out, first to last, where
+    the terminal is too narrow for all. The others are shown whole, or it becomes no table."""
+
+    def __init__(
+        self, *columns: str, flexible: Collection[str] = (), spare: Sequence[str] = ()
+    ) -> None:
         self._columns = columns
+        self._flexible = flexible
+        self._spare = spare
         self._rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: str) -> None:
@@ -20,9 +33,40 @@ class Table:
             for row in (self._columns, *self._rows):
                 print("\t".join(row))
             return
-        table = RichTable(box=box.SIMPLE_HEAD)
-        for column in self._columns:
-            table.add_column(column, overflow="fold")
+        console = Console(highlight=False)
+        for left_out in range(len(self._spare) + 1):
+            shown = [name for name in self._columns if name not in self._spare[:left_out]]
+            if sum(self._least(name) for name in shown) <= console.width:
+                console.print(self._table(shown))
+                return
         for row in self._rows:
-            table.add_row(*row)
-        Console().print(table)
+            console.print(self._card(row, console.width), no_wrap=True, overflow="ignore")
+
+    def _cells(self, column: str) -> list[str]:
+        number = self._columns.index(column)
+        return [row[number] for row in self._rows]
+
+    def _least(self, column: str) -> int:
+        widest = max(map(cell_len, [column, *self._cells(column)]))
+        return PADDING + (min(widest, LEAST_FLEXIBLE) if column in self._flexible else widest)
+
+    def _table(self, shown: Sequence[str]) -> RichTable:
+        table = RichTable(box=box.SIMPLE_HEAD, padding=(0, PADDING - 1, 0, 0), show_edge=False)
+        for column in shown:
+            table.add_column(column, overflow="fold", no_wrap=column not in self._flexible)
+        for row in zip(*map(self._cells, shown), strict=True):
+            table.add_row(*map(Text, row))
+        return table
+
+    def _card(self, row: tuple[str, ...], width: int) -> Text:
+        """The first cell as a title, what is known of the others below it."""
+        lines = [""]
+        for column, cell in zip(self._columns[1:], row[1:], strict=True):
+            fact = f"{' ' * PADDING}{column} {cell}" if cell else ""
+            if lines[-1] and cell_len(lines[-1] + fact) > width:
+                lines.append("")
+            lines[-1] += fact
+        folded = [part for line in lines for part in chop_cells(line, width)]
+        return Text(row[0], style="bold").append(
+            "".join(f"\n{part}" for part in folded), "not bold"
+        )

@@ -101,7 +101,7 @@ async def _private(roots: dict[str, Path]) -> AsyncIterator[Target]:
 
 async def _await_worker(address: str, certs: Path) -> None:
     """Raises UserError when a folder is of no use to it."""
-    async with Client.open(address, certs) as client, asyncio.timeout(WORKER_SECONDS):
+    async with Client(address, certs) as client, asyncio.timeout(WORKER_SECONDS):
         workers: list[Worker] = []
         while not workers:
             await asyncio.sleep(0.02)
@@ -111,7 +111,7 @@ async def _await_worker(address: str, certs: Path) -> None:
 
 
 async def _run(spec: JobSpec, target: Target, *, as_json: bool) -> int:
-    async with Client.open(target.address, target.certs) as client:
+    async with Client(target.address, target.certs) as client:
         job = await client.submit(spec)
         if as_json:
             print_json(job)

@@ -25,7 +25,7 @@ def _with_client(settings: ClientSettings, work: Callable[[Client], Awaitable[in
     target = require_target(settings)
 
     async def run() -> int:
-        async with Client.open(target.address, target.certs) as client:
+        async with Client(target.address, target.certs) as client:
             return await work(client)
 
     return asyncio.run(run())
@@ -37,7 +37,8 @@ def list_workers(*, settings: ClientSettings | None = None) -> int:
     settings = settings or ClientSettings()
 
     async def work(client: Client) -> int:
-        table = Table("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
+        columns = ("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
+        table = Table(*columns, flexible={"FFmpeg", "problems"})
         async for worker in client.workers():
             if settings.json:
                 print_json(worker)

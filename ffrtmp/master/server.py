@@ -12,7 +12,6 @@ from functools import partial
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from ulid import ULID
 
@@ -26,6 +25,7 @@ from ffrtmp.master.servicers import AdminServicer, JobServicer, WorkerServicer
 from ffrtmp.pki.identity import Identity, load_identity
 from ffrtmp.rpc.channel import SERVER_OPTIONS
 from ffrtmp.rpc.credentials import server_credentials
+from ffrtmp.rpc.health import Health
 from ffrtmp.rpc.interceptors import Gatekeeper
 from ffrtmp.store.base import PoolUse, Store
 from ffrtmp.store.opening import open_store
@@ -173,7 +173,7 @@ async def _serving(
     server = grpc.aio.server(
         interceptors=[Gatekeeper(identity.cluster)], options=list(SERVER_OPTIONS)
     )
-    health = health_aio.HealthServicer()
+    health = Health(utc_now)
     add_JobServiceServicer_to_server(JobServicer(master), server)
     add_AdminServiceServicer_to_server(AdminServicer(master), server)
     add_WorkerServiceServicer_to_server(WorkerServicer(master, observe), server)

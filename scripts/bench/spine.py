@@ -127,7 +127,7 @@ def latency(jobs: int) -> None:
 
 async def submit_one_by_one(cluster: Warm, source: Input, name: str, jobs: int) -> list[float]:
     began: dict[str, float] = {}
-    async with Client.open(cluster.address, cluster.certs) as client:
+    async with Client(cluster.address, cluster.certs) as client:
         for number in range(jobs + 1):
             output = Output(
                 path=MediaPath("media", f"{name}{number}.mp4"),

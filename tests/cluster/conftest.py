@@ -1,11 +1,16 @@
 """Whole clusters of real processes, started as a user would start them."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from ffrtmp.cli import app
 
 READY = re.compile(r"ready: master on (\S+),")
 
@@ -165,3 +172,87 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     state.mkdir()
     media.mkdir()
     return state, media
+
+
+Shell = Callable[..., Ran]
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """`Cluster.run` without the half second that a Python takes to start: the same process, the
+    environment and folder of the cluster. Not for `master` and `worker`, which set up logging."""
+
+    def run(cluster: Cluster, *arguments: str) -> Ran:
+        for name in [name for name in os.environ if name.startswith("FFRTMP_")]:
+            monkeypatch.delenv(name)
+        for name, value in environment(cluster.state).items():
+            if name.startswith("FFRTMP_"):
+                monkeypatch.setenv(name, value)
+        monkeypatch.chdir(cluster.media)
+        capsys.readouterr()
+        code = app.run(arguments)
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+class Terminal:
+    """A command on a terminal of its own; `text` is what came, control sequences left out."""
+
+    def __init__(self, cluster: Cluster, columns: int, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.before = termios.tcgetattr(self._ours)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ffrtmp", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(cluster.state) | {"TERM": "xterm", "COLUMNS": "", "LINES": ""},
+            cwd=cluster.media,
+            start_new_session=True,
+        )
+        self._theirs = theirs
+        self._received = b""
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    @property
+    def text(self) -> str:
+        while select.select([self._ours], [], [], 0)[0]:
+            self._received += os.read(self._ours, 65536)
+        plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self._received)
+        return plain.decode().replace("\r", "")
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        found = wait_for(lambda: re.search(pattern, self.text))
+        assert isinstance(found, re.Match)
+        return found
+
+    def wait(self) -> int:
+        """Reads on: a full terminal would hold it up."""
+        wait_for(lambda: (self.text, self.process.poll() is not None)[1], seconds=30)
+        return self.process.wait(1)
+
+    def is_as_before(self) -> bool:
+        return termios.tcgetattr(self._ours) == self.before
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def start(cluster: Cluster, *arguments: str, columns: int = 80) -> Terminal:
+        opened.append(Terminal(cluster, columns, *arguments))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()

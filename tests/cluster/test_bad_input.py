@@ -11,7 +11,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from tests.cluster.conftest import Cluster, environment, processes_with, up, wait_for
+from tests.cluster.conftest import Cluster, Shell, environment, processes_with, up, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +109,84 @@ ROWS = {
         2,
         r"no empty, \. or \.\.",
     ),
+    "unknown preset prefix": (["presets", "8K"], 2, "no preset begins with '8K'"),
+    "input of a plan is missing": (["plan", "nothere.mp4", OUT], 2, "does not exist"),
+    "input of a plan is cut off": (["plan", "cut.mp4", OUT], 2, "cut.mp4 is not whole"),
+    "input of a plan is random": (["plan", "random.mp4", OUT], 2, "cannot be read as media"),
+    "input of a plan lies elsewhere": (
+        ["plan", "media2:good.mp4", OUT],
+        2,
+        "root media2 is not known here",
+    ),
+    "plan of sound that is not there": (
+        ["plan", "good.mp4", "new.webm", "--video", "none"],
+        2,
+        "has no",
+    ),
+    "plan with a preset that is none": (["plan", "good.mp4", OUT, "--preset", "x"], 2, "SIZE"),
+    "plan with no FFmpeg": (["plan", "good.mp4", OUT, "--ffmpeg", "/nope"], 2, "'/nope' does not"),
+    "plan for an unknown worker": (
+        ["plan", "good.mp4", OUT, "--worker", "w7"],
+        2,
+        "no worker 'w7'",
+    ),
+    "plan for two FFmpegs": (
+        ["plan", "good.mp4", OUT, "--worker", "w1", "--ffmpeg", "x"],
+        2,
+        "not both",
+    ),
+    "doctor of a bad address": (["doctor", "--master", "x"], 2, "HOST:PORT"),
+    "doctor of a bad root": (["doctor", "--root", "x"], 2, "NAME=DIR"),
+    "unknown shell": (["completion", "csh"], 2, "csh"),
+    "no shell": (["completion"], 2, "SHELL"),
+    "unknown config command": (["config", "recomend"], 2, "recomend"),
+    "nothing to cancel": (["jobs", "cancel"], 2, "which job"),
+    "named and chosen to cancel": (["jobs", "cancel", "x", "--all"], 2, "not both"),
+    "cancel what cannot be": (
+        ["jobs", "cancel", "--state", "failed"],
+        2,
+        "state failed: such jobs cannot be cancelled; possible are leased, queued, running",
+    ),
+    "cancel in an unknown state": (["jobs", "cancel", "--state", "lost"], 2, "lost"),
+    "nothing to retry": (["jobs", "retry"], 2, "which job"),
+    "unknown job to retry": (["jobs", "retry", "nope"], 2, "no job 'nope'"),
+    "retry what cannot be": (["jobs", "retry", "--state", "running"], 2, "possible are cancelled"),
+    "unknown job listed": (["jobs", "list", "nope"], 2, "no job 'nope'"),
+    "named and chosen to list": (["jobs", "list", "x", "--worker", "w1"], 2, "not both"),
+    "since without a unit": (["jobs", "list", "--since", "5"], 2, "with its unit"),
+    "since before all time": (["jobs", "cancel", "--since", "999999d"], 2, "a shorter time"),
+    "limit of none": (["jobs", "list", "--limit", "0"], 2, "limit 0: at least 1"),
+    "limit not a number": (["jobs", "list", "--limit", "few"], 2, "few"),
+    "watch from before the beginning": (["jobs", "watch", "x", "--after", "-1"], 2, "0 or more"),
+    "watch from a number that is none": (
+        ["jobs", "watch", "x", "--after", "9" * 30],
+        2,
+        "0 or more",
+    ),
+    "watch without a job": (["jobs", "watch"], 2, "JOB"),
+    "get without a job": (["jobs", "get"], 2, "JOB"),
+    "get without a worker": (["workers", "get"], 2, "WORKER"),
+    "unknown queue": (["jobs", "submit", "good.mp4", OUT, "--queue", "fast"], 2, "fast"),
+    "unknown priority": (["jobs", "submit", "good.mp4", OUT, "--priority", "top"], 2, "top"),
+    "unknown speed": (["transcode", "good.mp4", OUT, "--speed", "warp"], 2, "warp"),
+    "unknown container": (["transcode", "good.mp4", OUT, "--container", "avi"], 2, "avi"),
+    "unknown sound codec": (["transcode", "good.mp4", OUT, "--audio", "mp3"], 2, "mp3"),
+    "bitrate not a bitrate": (["transcode", "good.mp4", OUT, "--bitrate", "fat"], 2, "4M"),
+    "sound bitrate not one": (["transcode", "good.mp4", OUT, "--audio-bitrate", "x"], 2, "4M"),
+    "crf not a number": (["transcode", "good.mp4", OUT, "--crf", "low"], 2, "low"),
+    "time-out too long": (["transcode", "good.mp4", OUT, "--timeout", "31d"], 2, "30 days"),
+    "rate of nothing": (["transcode", "good.mp4", OUT, "--rate", "0"], 2, "1 to 240 frames"),
+    "certificates of nowhere": (["certs", "list", "nowhere"], 2, "no folder nowhere"),
+    "certificate of no CA": (["certs", "issue", "nowhere", "client", "a"], 2, "nowhere"),
+    "certificate of an unknown role": (["certs", "issue", "{certs}", "boss", "a"], 2, "boss"),
+    "certificate with a bad name": (["certs", "issue", "{certs}", "client", "A b"], 2, "A b"),
+    "certificate for no days": (
+        ["certs", "issue", "{certs}", "client", "a", "--days", "0"],
+        2,
+        "day",
+    ),
+    "CA where one is": (["certs", "init", "{certs}"], 2, "this CA is kept"),
+    "health of a bad address": (["health", "--http", "nohost"], 3, ""),
     "unknown job": (["jobs", "get", "nope"], 2, "no job 'nope'"),
     "unknown job watched": (["jobs", "watch", "nope"], 2, "no job 'nope'"),
     "unknown job cancelled": (["jobs", "cancel", "nope"], 2, "no job 'nope'"),
@@ -198,24 +276,36 @@ def files(cluster: Cluster) -> list[str]:
     return sorted(name for name in names if not name.startswith(".ffrtmp-root"))
 
 
+PROCESSES = {"master", "worker", "up"}
+
+
+@pytest.fixture(scope="module")
+def names(cluster: Cluster) -> dict[str, str]:
+    return {
+        "address": cluster.run("jobs", "list").err.split()[4],
+        "certs": str(cluster.state / "up" / "certs"),
+        "other": str(cluster.state.parent / "other"),
+        "state": str(cluster.state),
+    }
+
+
 @pytest.mark.parametrize("name", ROWS)
-def test_a_mistake_is_one_clear_sentence(cluster: Cluster, name: str):
+def test_a_mistake_is_one_clear_sentence(cluster: Cluster, shell: Shell, names, name: str):
     arguments, code, sentence = ROWS[name]
     before = files(cluster)
-    names = {
-        "address": cluster.run("jobs", "list").err.split()[4],
-        "certs": cluster.state / "up" / "certs",
-        "other": cluster.state.parent / "other",
-        "state": cluster.state,
-    }
-    ran = cluster.run(*[argument.format(**names) for argument in arguments])
+    given = [argument.format(**names) for argument in arguments]
+    ran = cluster.run(*given) if given[0] in PROCESSES else shell(cluster, *given)
     assert re.search(sentence, ran.err, re.DOTALL), ran.err
-    if code is not None:
-        assert ran.code == code, ran.err
+    assert ran.code == code, ran.err
     for leftover in ("x.db", "x.db.lock", "x.db-wal", "x.db-shm"):
         (cluster.media / leftover).unlink(missing_ok=True)
     assert files(cluster) == before
     assert (cluster.media / "exists.mp4").read_bytes() == b"precious"
+
+
+def test_no_mistake_leaves_a_job_behind(cluster: Cluster, shell: Shell):
+    waiting = shell(cluster, "jobs", "cancel", "--all", "--yes")
+    assert "no job to be cancelled" in waiting.err
 
 
 def test_the_target_of_a_live_job_is_refused_with_its_owner(cluster: Cluster):

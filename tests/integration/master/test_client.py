@@ -1,14 +1,20 @@
 """The Python client against a whole master: every call, and what a broken connection costs."""
 
 import asyncio
+import inspect
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import pytest
 
-from ffrtmp.client import Client, Unreachable
+import ffrtmp
+from ffrtmp.client import BlockingClient, Client, JobFailed, NotEnded, Unreachable, state_of
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import (
     IdempotencyMismatch,
     IllegalTransition,
@@ -40,7 +46,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def a_client(master, name: str = "client-c", patience: float = 10) -> AsyncIterator[Client]:
-    async with Client.open(master.address, master.certs / name, patience=patience) as client:
+    async with Client(master.address, master.certs / name, patience=patience) as client:
         yield client
 
 
@@ -87,10 +93,14 @@ async def test_the_list_is_newest_first_filtered_and_ends_where_asked(run):
         only = [job.job_id async for job in client.list(states=[JobState.CANCELLED])]
         assert only == [ids[3]]
         assert [job async for job in client.list(worker="nobody")] == []
+        now, day = utc_now(), timedelta(days=1)
+        assert len([job async for job in client.list(since=now - day, until=now + day)]) == 7
+        assert [job async for job in client.list(since=now + day)] == []
+        assert [job async for job in client.list(until=now - day)] == []
 
 
 async def test_more_jobs_than_a_page_are_listed_once_each(run, monkeypatch):
-    monkeypatch.setattr("ffrtmp.client.PAGE", 2)
+    monkeypatch.setattr("ffrtmp.client.aio.PAGE", 2)
     async with run() as master, a_client(master) as client:
         specs = [spec_to_pb(spec(f"{number}.mp4")) for number in range(5)]
         ids = [job.job_id for job in await client.submit_many(specs)]
@@ -106,8 +116,13 @@ async def test_errors_are_those_of_the_domain(run):
                 await ask("nope")
         with pytest.raises(JobNotFound):
             [_ async for _ in client.watch("nope")]
-        with pytest.raises(InvalidSpec):
+        with pytest.raises(InvalidSpec) as wrong:
             await client.submit(spec("a.xyz"))
+        assert (wrong.value.field, wrong.value.value) == ("outputs[0].path", "a.xyz")
+        assert "end it in .mp4" in wrong.value.expected
+        with pytest.raises(InvalidSpec) as wrong:
+            await client.submit_many([spec("a.mp4"), ffrtmp.job("m:b.mp4", "m:b.mp4")])
+        assert wrong.value.field == "jobs[1].outputs[0].path"
         job = await client.submit(spec("a.mp4"))
         await client.cancel(job.job_id)
         with suppress(IllegalTransition):  # a second time it is too late, or already so
@@ -132,20 +147,20 @@ async def test_an_admin_sees_the_workers_and_a_client_does_not(run, stream):
 
 async def test_a_certificate_of_another_role_is_refused_before_dialling(certs):
     with pytest.raises(PkiError, match="role"):
-        async with Client.open("127.0.0.1:1", certs / "worker-w1"):
+        async with Client("127.0.0.1:1", certs / "worker-w1"):
             pass
 
 
 async def test_without_a_master_the_patience_ends_in_a_sentence(certs):
     address = f"127.0.0.1:{free_port()}"
-    async with Client.open(address, certs / "client-c", patience=0.3) as client:
+    async with Client(address, certs / "client-c", patience=0.3) as client:
         with pytest.raises(Unreachable, match=f"no master answers at {address}"):
             await client.get("x")
 
 
 async def test_a_call_waits_for_a_master_that_comes_back(run, certs):
     address = f"127.0.0.1:{free_port()}"
-    async with Client.open(address, certs / "client-c") as client, asyncio.TaskGroup() as tasks:
+    async with Client(address, certs / "client-c") as client, asyncio.TaskGroup() as tasks:
         early = tasks.create_task(client.submit(spec("a.mp4")))
         async with run(listen=address):
             assert (await early).job_id
@@ -165,7 +180,7 @@ async def test_a_watch_goes_on_where_it_broke_when_the_master_starts_again(run, 
             if news.HasField("job"):
                 ended.append(JOB_STATES.from_wire(news.job.state))
 
-    async with Client.open(address, certs / "client-c") as client, asyncio.TaskGroup() as tasks:
+    async with Client(address, certs / "client-c") as client, asyncio.TaskGroup() as tasks:
         async with run(listen=address):
             job = await client.submit(spec("a.mp4"))
             watching = tasks.create_task(follow(client, job.job_id))
@@ -178,12 +193,106 @@ async def test_a_watch_goes_on_where_it_broke_when_the_master_starts_again(run, 
 
 
 async def test_a_watch_of_a_master_that_stays_away_ends_in_a_sentence(run, certs, monkeypatch):
-    monkeypatch.setattr("ffrtmp.client.BACKOFF_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("ffrtmp.client.aio.BACKOFF_SECONDS", (0.01, 0.01))
     address = f"127.0.0.1:{free_port()}"
-    async with Client.open(address, certs / "client-c") as client:
+    async with Client(address, certs / "client-c") as client:
         async with run(listen=address):
             job = await client.submit(spec("a.mp4"))
             watching = client.watch(job.job_id)
             assert (await anext(watching)).event.number == 1
         with pytest.raises(Unreachable, match="no master answers"):
             await anext(watching)
+
+
+async def test_a_result_is_a_success_and_any_other_end_is_an_error_with_the_job(run):
+    async with run() as master, a_client(master) as client:
+        job = await client.submit(spec("a.mp4"))
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(client.wait(job.job_id))
+            await client.cancel(job.job_id)
+        assert state_of(waiting.result()) is JobState.CANCELLED
+        with pytest.raises(JobFailed, match="is cancelled") as failed:
+            await client.result(job.job_id)
+        assert failed.value.job.job_id == job.job_id
+
+
+async def test_results_are_in_the_order_of_the_ids_whatever_their_end(run, monkeypatch):
+    monkeypatch.setattr("ffrtmp.client.aio.WATCHES", 2)
+    async with run() as master, a_client(master) as client:
+        ids = [job.job_id for job in await client.submit_many(spec(f"{n}.mp4") for n in range(5))]
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(client.results(ids))
+            for job_id in reversed(ids):
+                await client.cancel(job_id)
+        assert [job.job_id for job in waiting.result()] == ids
+        with pytest.raises(JobNotFound, match="nope"):
+            await client.results([ids[0], "nope"])
+
+
+async def test_a_retry_is_a_new_job_once(run):
+    async with run() as master, a_client(master) as client:
+        old = await client.submit(ffrtmp.job("m:in.mov", "m:a.mp4", preset="720p-h265"))
+        with pytest.raises(NotEnded, match=old.job_id):
+            await client.retry(old.job_id)
+        await client.cancel(old.job_id)
+        new = await client.retry(old.job_id)
+        assert (new.job_id != old.job_id, new.spec) == (True, old.spec)
+        assert (await client.retry(old.job_id)).job_id == new.job_id
+
+
+async def test_a_folder_of_certificates_may_be_text(run):
+    async with run() as master, ffrtmp.Client(master.address, str(master.certs / "client-c")) as c:
+        assert [job async for job in c.list()] == []
+
+
+async def test_the_blocking_face_does_all_of_it_from_any_thread(run):
+    async with run() as master:
+        await asyncio.to_thread(use_it_all, master.address, master.certs / "client-c")
+
+
+def use_it_all(address, certs) -> None:
+    with BlockingClient(address, certs) as client:
+        job = client.submit(spec("a.mp4"))
+        numbers = client.watch(job.job_id)
+        assert next(numbers).event.number == 1
+        assert client.get(job.job_id).job.job_id == job.job_id
+        many = client.submit_many([spec("b.mp4"), spec("c.mp4")])
+        assert len(list(client.list(limit=2))) == 2
+        for each in (job, *many):
+            client.cancel(each.job_id)
+        assert [news.event.number for news in numbers] == [2]
+        assert state_of(client.wait(job.job_id)) is JobState.CANCELLED
+        assert len(client.results(each.job_id for each in many)) == 2
+        with pytest.raises(JobFailed):
+            client.result(job.job_id)
+        with pytest.raises(NotAllowed):
+            list(client.workers())
+        with pytest.raises(NotAllowed):
+            client.worker("w1")
+        assert client.retry(job.job_id).job_id != job.job_id
+    assert "ffrtmp-client" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_blocking_face_says_at_its_door_what_is_wrong(certs):
+    with pytest.raises(PkiError, match="role"), BlockingClient("127.0.0.1:1", certs / "worker-w1"):
+        pass
+    assert "ffrtmp-client" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_both_faces_have_the_same_calls_with_the_same_arguments():
+    def calls(face: type) -> dict[str, list[str]]:
+        public = (name for name in vars(face) if not name.startswith("_"))
+        return {name: list(inspect.signature(getattr(face, name)).parameters) for name in public}
+
+    assert calls(BlockingClient) == calls(Client)
+
+
+def test_everything_is_exported_and_nothing_is_imported_for_it():
+    assert all(getattr(ffrtmp, name) for name in ffrtmp.__all__)
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = ffrtmp.nothing_like_it
+    code = (
+        "import ffrtmp, sys; print(len([m for m in sys.modules if 'grpc' in m or 'ffrtmp.' in m]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"

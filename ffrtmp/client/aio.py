@@ -1,24 +1,22 @@
-"""The Python client: submit, look, follow, cancel. Retries what a broken connection breaks.
+"""The asyncio face: submit, look, follow, wait, cancel; a broken connection is tried again.
 
-    async with Client.open("master:7443", Path("certs/client-ann")) as client:
-        job = await client.submit(spec)
-        async for news in client.watch(job.job_id):
-            ...
-
-Answers are the messages of `ffrtmp.v1`; errors those of `ffrtmp.domain.errors`, and Unreachable.
+Answers are the messages of `ffrtmp.v1`; errors those of `ffrtmp.domain.errors` and of
+`client.errors`.
 """
 
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import grpc
 import grpc.aio
 
+from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
@@ -28,6 +26,7 @@ from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES
 from ffrtmp.rpc.status import error_from_rpc
+from ffrtmp.rpc.times import to_timestamp
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -40,56 +39,84 @@ CALL_SECONDS = 10.0
 PATIENCE_SECONDS = 10.0
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 PAGE = 1000
+WATCHES = 64
 ENDED = frozenset(JOB_STATES.to_wire(state) for state in TERMINAL_STATES)
 
 
-class Unreachable(Exception):
-    """No master answers, or it cannot be trusted. One sentence that says what to do."""
-
-
 class Client:
-    """Open it with `Client.open`. `patience`: seconds to try again while no master answers."""
+    """A master, as a client or an admin of its cluster sees it.
 
-    def __init__(self, channel: grpc.aio.Channel, address: str, patience: float) -> None:
-        self._jobs = JobServiceStub(channel)
-        self._admin = AdminServiceStub(channel)
+        async with ffrtmp.Client("master:7443", "certs/client-ann") as client:
+            job = await client.submit(ffrtmp.job("media:in.mov", "media:out.mp4"))
+            done = await client.result(job.job_id)
+
+    `certs` is an identity's folder made by `ffrtmp certs issue`; entering raises PkiError when it
+    cannot be used. `patience`: seconds to try again while no master answers; then a call raises
+    Unreachable. Every call is idempotent, and may be repeated by the caller too. It connects when
+    first used.
+    """
+
+    def __init__(
+        self, address: str, certs: str | Path, *, patience: float = PATIENCE_SECONDS
+    ) -> None:
         self._address = address
+        self._certs = Path(certs)
         self._patience = patience
 
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, address: str, certs: Path, *, patience: float = PATIENCE_SECONDS
-    ) -> "AsyncIterator[Client]":
-        """`certs`: a client's or admin's folder made by `ffrtmp certs issue`. Raises PkiError."""
+    async def __aenter__(self) -> Self:
         roles = frozenset({Role.CLIENT, Role.ADMIN})
-        identity = await asyncio.to_thread(load_identity, certs, now=utc_now(), roles=roles)
-        async with open_channel(address, identity) as channel:
-            yield cls(channel, address, patience)
+        identity = await asyncio.to_thread(load_identity, self._certs, now=utc_now(), roles=roles)
+        self._channel = open_channel(self._address, identity)
+        self._jobs = JobServiceStub(self._channel)
+        self._admin = AdminServiceStub(self._channel)
+        return self
 
-    async def submit(self, spec: JobSpec, *, key: str | None = None) -> job_pb2.Job:
-        """Submits one job; sent twice with one `key`, it is one job. Raises InvalidSpec,
-        TargetTaken, IdempotencyMismatch."""
-        return await self.submit_message(spec_to_pb(spec), key=key)
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._channel.close()
 
-    async def submit_message(self, spec: job_pb2.JobSpec, *, key: str | None = None) -> job_pb2.Job:
-        """As `submit`, of a spec as it travels."""
-        request = pb.SubmitJobRequest(spec=spec, idempotency_key=key or secrets.token_hex(16))
+    async def submit(
+        self, spec: JobSpec | job_pb2.JobSpec, *, key: str | None = None
+    ) -> job_pb2.Job:
+        """Submits one job; sent twice with one `key`, it is one job.
+
+        Raises InvalidSpec, whose `field`, `value` and `expected` say what is wrong, TargetTaken,
+        IdempotencyMismatch.
+        """
+        request = pb.SubmitJobRequest(spec=_message(spec), idempotency_key=key or _new_key())
         return (await self._call(lambda: self._jobs.SubmitJob(request, timeout=CALL_SECONDS))).job
 
     async def submit_many(
-        self, specs: Sequence[job_pb2.JobSpec], *, key: str | None = None
+        self, specs: Iterable[JobSpec | job_pb2.JobSpec], *, key: str | None = None
     ) -> list[job_pb2.Job]:
-        """All or none. `key` names the batch; each job's key is made from it."""
-        batch = key or secrets.token_hex(16)
+        """1 to 1,000 jobs, all or none. `key` names the batch; each job's key is made from it.
+
+        Raises as `submit` does; the field begins with `jobs[N]`.
+        """
+        batch = key or _new_key()
         request = pb.SubmitJobsRequest(
             jobs=[
-                pb.SubmitJobRequest(spec=spec, idempotency_key=f"{batch}-{number}")
+                pb.SubmitJobRequest(spec=_message(spec), idempotency_key=f"{batch}-{number}")
                 for number, spec in enumerate(specs)
             ]
         )
         response = await self._call(lambda: self._jobs.SubmitJobs(request, timeout=CALL_SECONDS))
         return list(response.jobs)
+
+    async def retry(self, job_id: str) -> job_pb2.Job:
+        """Submits a job that has ended once more, as a new one whose key names the old one.
+
+        Called again it returns that same new job. Raises JobNotFound, NotEnded, and what `submit`
+        raises.
+        """
+        old = (await self.get(job_id)).job
+        if old.state not in ENDED:
+            raise NotEnded(job_id)
+        return await self.submit(old.spec, key=f"retry-of-{job_id}")
 
     async def get(self, job_id: str) -> pb.GetJobResponse:
         """The job with its history. Raises JobNotFound."""
@@ -97,14 +124,22 @@ class Client:
         return await self._call(lambda: self._jobs.GetJob(request, timeout=CALL_SECONDS))
 
     async def list(
-        self, *, states: Sequence[JobState] = (), worker: str = "", limit: int | None = None
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        worker: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
     ) -> AsyncIterator[job_pb2.Job]:
-        """Newest first, at most `limit`."""
+        """Newest first, at most `limit`; submitted at or after `since`, and before `until`."""
         token, left = "", limit
         while left is None or left > 0:
             request = pb.ListJobsRequest(
                 states=[JOB_STATES.to_wire(state) for state in states],  # type: ignore[misc]
                 worker=worker,
+                submitted_after_time=to_timestamp(since),
+                submitted_before_time=to_timestamp(until),
                 page_size=PAGE if left is None else min(PAGE, left),
                 page_token=token,
             )
@@ -135,6 +170,38 @@ class Client:
                 await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
             else:
                 return
+
+    async def wait(self, job_id: str) -> job_pb2.Job:
+        """The job as it ended, however it ended. Raises JobNotFound."""
+        job = None
+        async for news in self.watch(job_id):
+            if news.HasField("job"):
+                job = news.job
+        return job or (await self.get(job_id)).job
+
+    async def result(self, job_id: str) -> job_pb2.Job:
+        """Waits for the job's end; its `files` lie there, verified. Raises JobFailed for any other
+        end, JobNotFound."""
+        job = await self.wait(job_id)
+        if state_of(job) is not JobState.SUCCEEDED:
+            raise JobFailed(job)
+        return job
+
+    async def results(self, job_ids: Iterable[str]) -> Sequence[job_pb2.Job]:
+        """Waits for the end of all; each as it ended, in the order of the ids: a failure among
+        them is data. Raises JobNotFound."""
+        room = asyncio.Semaphore(WATCHES)
+
+        async def one(job_id: str) -> job_pb2.Job:
+            async with room:
+                return await self.wait(job_id)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                waiting = [tasks.create_task(one(job_id)) for job_id in job_ids]
+        except* Exception as group:  # noqa: BLE001 - the first one, as a single call raises it
+            raise group.exceptions[0] from None
+        return [task.result() for task in waiting]
 
     async def cancel(self, job_id: str) -> job_pb2.Job:
         """Raises JobNotFound, or IllegalTransition when it is too late."""
@@ -196,3 +263,16 @@ def _is_passing(error: grpc.aio.AioRpcError) -> bool:
     if is_distrust(error):
         return False
     return error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def state_of(job: job_pb2.Job) -> JobState | None:
+    """None: a state that this build does not know."""
+    return JOB_STATES.from_wire(job.state)
+
+
+def _message(spec: JobSpec | job_pb2.JobSpec) -> job_pb2.JobSpec:
+    return spec if isinstance(spec, job_pb2.JobSpec) else spec_to_pb(spec)
+
+
+def _new_key() -> str:
+    return secrets.token_hex(16)

@@ -1,0 +1,87 @@
+"""`ffrtmp backup` and `ffrtmp restore`: a copy of a store, taken while its master works."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ffrtmp.cli.errors import UserError
+from ffrtmp.cli.shown import show_size
+from ffrtmp.cli.target import up_folder
+from ffrtmp.config import state_dir
+from ffrtmp.store import backup as copies
+
+File = Annotated[Path, Parameter(name="FILE")]
+_POSTGRES = re.compile(r"postgres(ql)?://")
+_PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
+
+
+def backup(
+    file: File,
+    /,
+    *,
+    store: str = "",
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Copy the SQLite store of a master, running or not, to FILE, and its checksum beside it.
+
+    Parameters
+    ----------
+    file
+        The copy to make; FILE.sha256 goes beside it. Copy both elsewhere.
+    store
+        The SQLite file. Default: master.db in the state folder.
+    overwrite
+        Replace FILE if it exists.
+    """
+    dump = "pg_dump --format=custom --file {file} '{store}'"
+    database = _database(store, f"back it up with {dump.format(file=file, store=_shown(store))}")
+    if file.exists() and not overwrite:
+        raise UserError(f"{file} exists already: give --overwrite to replace it")
+    copy = copies.back_up(database, file)
+    print(f"{copy.jobs} jobs, {show_size(copy.size)}, sha256 {copy.sha256}")
+
+
+def restore(
+    file: File,
+    /,
+    *,
+    store: str = "",
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Put a copy in the place of a master's SQLite store. The master must be stopped.
+
+    What happened since the copy was made is not in it: jobs that were submitted later are gone,
+    and those that ended later are queued or run again.
+
+    Parameters
+    ----------
+    file
+        A copy that `ffrtmp backup` made; FILE.sha256 lies beside it.
+    store
+        The SQLite file. Default: master.db in the state folder.
+    overwrite
+        Replace a store that exists; it is kept beside the new one, ending in .old.
+    """
+    load = f"pg_restore --clean --if-exists --dbname '{_shown(store)}' {file}"
+    database = _database(store, f"restore it with {load}")
+    copy = copies.restore(file, database, overwrite=overwrite)
+    print(f"{database}: {copy.jobs} jobs. Start its master.")
+
+
+def _database(store: str, instead: str) -> Path:
+    """Raises UserError."""
+    if _POSTGRES.match(store):
+        raise UserError(f"PostgreSQL has tools of its own: {instead}")
+    if store:
+        return Path(store.removeprefix("sqlite:")).expanduser()
+    database, of_up = state_dir() / "master.db", up_folder() / "master.db"
+    if not database.exists() and of_up.exists():
+        raise UserError(f"there is no {database}: for that of `ffrtmp up`, --store {of_up}")
+    return database
+
+
+def _shown(store: str) -> str:
+    """Without a password: a command line is read by everybody on the machine."""
+    return _PASSWORD.sub(r"\1@", store)

@@ -1,0 +1,24 @@
+"""`ffrtmp completion`: a script for the shell."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+Shell = Literal["bash", "zsh", "fish"]
+
+
+def completion(shell: Annotated[Shell, Parameter(name="SHELL")], /) -> None:
+    """Print the completion script of a shell. Nothing of yours is changed: put it where it belongs.
+
+    bash: ~/.local/share/bash-completion/completions/ffrtmp
+    zsh: _ffrtmp in a folder of $fpath
+    fish: ~/.config/fish/completions/ffrtmp.fish
+
+    Parameters
+    ----------
+    shell
+        bash, zsh or fish.
+    """
+    from ffrtmp.cli.app import app  # noqa: PLC0415  # which names this module
+
+    print(app.generate_completion(shell=shell))

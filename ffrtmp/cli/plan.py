@@ -1,0 +1,204 @@
+"""`ffrtmp plan`: the command line that a worker would run for a job. Nothing is encoded."""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ffrtmp.cli.ask import Wish
+from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.follow import print_object
+from ffrtmp.cli.shown import show_size
+from ffrtmp.cli.target import Target, announce, find_target
+from ffrtmp.cli.transcode import private_roots
+from ffrtmp.client import Client
+from ffrtmp.config import ClientSettings, cache_dir, parse_roots
+from ffrtmp.domain.spec import JobSpec
+from ffrtmp.ffmpeg.capabilities import choose_encoders
+from ffrtmp.ffmpeg.command import build_argv
+from ffrtmp.ffmpeg.media import MediaInfo
+from ffrtmp.ffmpeg.plan import NothingToEncode, OutputPlan, Plan
+from ffrtmp.ffmpeg.plan import plan as plan_outputs
+from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.ffmpeg.verify import judge_source
+from ffrtmp.storage.errors import StorageError
+from ffrtmp.storage.roots import Roots
+from ffrtmp.worker.hardware import find_ffmpeg, probe_tools
+from ffrtmp.worker.probe import ProbeDied, ProbeRefused, probe
+
+
+def plan(
+    source: Annotated[str, Parameter(name="INPUT")],
+    target: Annotated[str, Parameter(name="OUTPUT")],
+    /,
+    *,
+    ffmpeg: str = "",
+    worker: str = "",
+    wish: Wish | None = None,
+    settings: ClientSettings | None = None,
+) -> int:
+    """Print the FFmpeg command that a worker would run for this job, and run nothing.
+
+    The input is probed, so it must be readable here. The worker's own command is the same but for
+    the hidden name it gives an unfinished output.
+
+    Parameters
+    ----------
+    source
+        As for transcode.
+    target
+        As for transcode.
+    ffmpeg
+        Path or name of the FFmpeg whose encoders are chosen from. Default: the installed one.
+    worker
+        Choose from the encoders that this worker of the cluster has; needs an admin's identity.
+    """
+    if ffmpeg and worker:
+        raise UserError("give --ffmpeg or --worker, not both: a worker has its own FFmpeg")
+    settings = settings or ClientSettings()
+    found = find_target(settings)
+    if worker and found is None:
+        raise UserError("--worker needs its master: give --master and --certs, or start ffrtmp up")
+    if found is not None and worker:
+        announce(found)
+    roots = found.roots if found is not None else _roots_here(source, target, settings)
+    spec = expand((wish or Wish()).spec(source, target, roots))
+    planned = asyncio.run(_plan(spec, roots, _Ask(ffmpeg, worker, found)))
+    _say(planned, as_json=settings.json)
+    return Exit.DONE
+
+
+def _roots_here(source: str, target: str, settings: ClientSettings) -> Mapping[str, Path]:
+    return parse_roots(settings.root) or private_roots(source, target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Whose encoders are to be used."""
+
+    ffmpeg: str
+    worker: str
+    target: Target | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    argv: list[str]
+    plan: Plan
+    notes: list[str]
+
+    @property
+    def all(self) -> tuple[OutputPlan, ...]:
+        return self.plan.outputs
+
+
+def _say(planned: _Planned, *, as_json: bool) -> None:
+    """The command alone on standard output, so that it can be run."""
+    if as_json:
+        print_object({"argv": planned.argv, "outputs": [_described(each) for each in planned.all]})
+        return
+    for line in planned.notes:
+        print(line, file=sys.stderr)
+    print(shlex.join(planned.argv))
+
+
+async def _plan(spec: JobSpec, folders: Mapping[str, Path], ask: _Ask) -> _Planned:
+    """Raises UserError."""
+    path, targets = _resolved(spec, folders)
+    media = await _probed(path, spec) if path is not None else None
+    ffmpeg, encoders = await _encoders(ask)
+    try:
+        planned = plan_outputs(spec, media, encoders)
+    except NothingToEncode as error:
+        raise UserError(str(error)) from None
+    except KeyError as error:
+        raise UserError(f"{ask.worker or ffmpeg} has no encoder for {error.args[0]}") from None
+    source = str(path) if path else None
+    argv = build_argv(
+        planned, ffmpeg=ffmpeg, source=source, targets=[str(each) for each in targets]
+    )
+    return _Planned(argv, planned, [*_source_notes(media, spec), *_output_notes(planned, spec)])
+
+
+def _resolved(spec: JobSpec, folders: Mapping[str, Path]) -> tuple[Path | None, list[str]]:
+    """Real paths, as a worker finds them; an output whose root is not known here keeps its name."""
+    roots, source = Roots(folders), spec.input.path
+    if source is not None and source.root not in folders:
+        raise UserError(
+            f"root {source.root} is not known here, so {source} cannot be probed: "
+            f"give --root {source.root}=DIR"
+        )
+    try:
+        return (
+            roots.resolve(source, for_writing=False) if source is not None else None,
+            [
+                str(roots.resolve(target, for_writing=True) if target.root in folders else target)
+                for target in spec.targets
+            ],
+        )
+    except StorageError as error:
+        raise UserError(str(error).replace("on this worker", "on this machine")) from None
+
+
+async def _probed(path: Path, spec: JobSpec) -> MediaInfo:
+    try:
+        [media] = await probe([path], [f"input {spec.input.path}"])
+    except (ProbeRefused, ProbeDied) as error:
+        raise UserError(str(error)) from None
+    if problem := judge_source(media):
+        raise UserError(f"input {spec.input.path} is not whole: {problem}")
+    return media
+
+
+async def _encoders(ask: _Ask) -> tuple[str, Mapping[str, str]]:
+    """FFmpeg's name, and its encoder for each codec."""
+    if not ask.worker or ask.target is None:
+        tools = await probe_tools(ask.ffmpeg, cache_dir())
+        return tools.ffmpeg, tools.encoders
+    async with Client(ask.target.address, ask.target.certs) as client:
+        worker = await client.worker(ask.worker)
+    return await asyncio.to_thread(find_ffmpeg, ""), choose_encoders(worker.capabilities.encoders)
+
+
+def _source_notes(media: MediaInfo | None, spec: JobSpec) -> list[str]:
+    if media is None:
+        return ["source  generated"]
+    streams = ", ".join(
+        f"{stream.codec} {stream.width}x{stream.height}" if stream is media.video else stream.codec
+        for stream in (media.video, media.audio)
+        if stream is not None
+    )
+    size = show_size(media.size)
+    return [f"source  {spec.input.path}: {size}, {media.duration:.2f} s, {streams}"]
+
+
+def _output_notes(planned: Plan, spec: JobSpec) -> list[str]:
+    notes = []
+    for output, target in zip(planned.outputs, spec.targets, strict=True):
+        parts = [
+            " ".join(str(track[key]) for key in ("encoder", "size") if key in track)
+            for track in _described(output).values()
+            if isinstance(track, dict)
+        ]
+        count = f", {output.video.frames} frames" if output.video is not None else ""
+        notes.append(f"output  {target}: {', '.join(parts)}{count}")
+    return notes
+
+
+def _described(output: OutputPlan) -> dict[str, object]:
+    found: dict[str, object] = {"container": output.container.value}
+    if (video := output.video) is not None:
+        found["video"] = {
+            "encoder": video.encoder or "copy",
+            "size": f"{video.width}x{video.height}",
+            "pixel_format": video.pixel_format,
+            "frames": video.frames,
+        }
+    if (audio := output.audio) is not None:
+        found["audio"] = {"encoder": audio.encoder or "copy"}
+    return found

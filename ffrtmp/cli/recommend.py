@@ -1,0 +1,49 @@
+"""`ffrtmp config`: settings that suit this machine, and what monitoring needs."""
+
+import os
+from importlib import resources
+
+from cyclopts import App
+
+from ffrtmp.cli.shown import show_size
+from ffrtmp.config import config_file
+from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
+
+config = App(name="config", help="Files for this machine and for monitoring.", help_on_error=False)
+
+
+@config.command
+def recommend() -> None:
+    """Print a configuration file for this hardware, to be looked at, completed and kept.
+
+    Containers are taken at their limits, not at the size of the host.
+    """
+    cores, memory = usable_cores(), usable_memory()
+    slots = recommended_slots(cores, memory)
+    print(f"# For {cores:g} cores and {show_size(memory)} of memory on {os.uname().nodename}.")
+    print(f"# Keep it as {config_file()}")
+    print()
+    print("[worker]")
+    print("# One attempt for every two cores and 2 GiB: an encoder uses more than one core.")
+    print(f"slots = {slots}")
+    print()
+    print("[up]")
+    print("# One worker is enough on one machine; more only to try out what happens when one dies.")
+    print("workers = 1")
+    print(f"slots = {slots}")
+
+
+@config.command
+def alerts() -> None:
+    """Print alerting rules for Prometheus, which scrapes the masters as the job "ffrtmp"."""
+    print(_packaged("alerts.yml"), end="")
+
+
+@config.command
+def dashboard() -> None:
+    """Print a Grafana dashboard, to be imported."""
+    print(_packaged("dashboard.json"), end="")
+
+
+def _packaged(name: str) -> str:
+    return (resources.files("ffrtmp.telemetry") / name).read_text()

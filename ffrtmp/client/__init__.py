@@ -1,0 +1,16 @@
+"""The Python client: `Client` with asyncio, `BlockingClient` without; one code behind both."""
+
+from ffrtmp.client.aio import Client, state_of
+from ffrtmp.client.blocking import BlockingClient
+from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
+from ffrtmp.client.specs import job
+
+__all__ = [
+    "BlockingClient",
+    "Client",
+    "JobFailed",
+    "NotEnded",
+    "Unreachable",
+    "job",
+    "state_of",
+]

@@ -1,0 +1,328 @@
+"""Commands as people and programs use them, against one running `ffrtmp up`."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from ffrtmp.cli.sources import read_file
+from ffrtmp.config import WorkerSettings
+from tests.cluster.conftest import Cluster, environment, up, wait_for
+
+pytestmark = pytest.mark.slow
+
+LOGGING = """#!/bin/sh
+case "$*" in *.part*)
+    {{ for each in "$0" "$@"; do printf '%s\\037' "$each"; done; echo; }} >> "{log}" ;;
+esac
+exec "{ffmpeg}" "$@"
+"""
+RECENT = ("jobs", "list", "--since", "1h", "--json")
+LONG = "test:320x240@25:1h"
+SHORT = "test:64x48@25:1s"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Its FFmpeg writes down how it is called for a job."""
+    top = tmp_path_factory.mktemp("cli")
+    for name in ("state", "media"):
+        (top / name).mkdir()
+    wrapper = top / "ffmpeg"
+    wrapper.write_text(LOGGING.format(log=top / "log", ffmpeg=imageio_ffmpeg.get_ffmpeg_exe()))
+    wrapper.chmod(0o755)
+    with up(top / "state", top / "media", "--ffmpeg", str(wrapper)) as running:
+        assert running.run("transcode", "test:160x120@25:2s", "in.mkv").code == 0
+        yield running
+
+
+def wrapper(cluster: Cluster) -> Path:
+    return cluster.state.parent / "ffmpeg"
+
+
+def last_argv(cluster: Cluster) -> list[str]:
+    """What the worker ran for its newest job."""
+    line = (cluster.state.parent / "log").read_text().splitlines()[-1]
+    return line.split("\037")[:-1]
+
+
+def submit(shell, cluster, target: str, source: str = LONG) -> str:
+    ran = shell(cluster, "jobs", "submit", source, target)
+    assert ran.code == 0, ran.err
+    return ran.out.strip()
+
+
+def state(shell, cluster, job_id: str) -> str:
+    ran = shell(cluster, "jobs", "get", job_id, "--json")
+    return json.loads(ran.out)["job"]["state"].removeprefix("JOB_STATE_").lower()
+
+
+def objects(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def numbers(text: str) -> list[int]:
+    """Of events; 64-bit integers are text in the protobuf JSON mapping."""
+    return [int(each["event"]["number"]) for each in objects(text) if "event" in each]
+
+
+PLANNED = {
+    "scaled": ["in.mkv", "small.mp4", "--preset", "360p25-h265", "--size", "80x60"],
+    "copied": ["in.mkv", "copy.mov", "--video", "copy"],
+    "sound": ["in.mkv", "sound.webm", "--video", "none", "--audio-bitrate", "64k"],
+    "generated": ["test:64x48@30000/1001:1s", "new.webm", "--preset", "360p-vp8"],
+}
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_plan_is_what_a_worker_runs_but_for_the_staged_name(cluster, shell, name):
+    ran = shell(cluster, "plan", *PLANNED[name], "--ffmpeg", str(wrapper(cluster)), "--json")
+    assert ran.code == 0, ran.err
+    [planned] = objects(ran.out)
+    assert shell(cluster, "transcode", *PLANNED[name]).code == 0
+    staged = re.compile(r"/\.([^/]*)\.[0-9A-Z]{26}\.\d+\.part(\.\w+)$")
+    argv = [staged.sub(r"/\1", part) for part in last_argv(cluster)]
+    assert planned["argv"] == argv
+
+
+def test_a_plan_runs_nothing_and_says_what_it_would_make(cluster, shell):
+    before = sorted(cluster.media.iterdir())
+    ran = shell(cluster, "plan", "media:in.mkv", "media:other.mp4", "--worker", "w1")
+    assert (ran.code, ran.out.count("\n")) == (0, 1)
+    assert "libx264" in ran.out
+    assert re.search(r"source  media:in.mkv: .*, 2.0\d s, h264 160x120, aac", ran.err)
+    assert "output  media:other.mp4: libx264 160x120, aac, 50 frames" in ran.err
+    assert sorted(cluster.media.iterdir()) == before
+
+
+def test_a_watch_is_detached_by_ctrl_c_and_resumed_without_a_gap(cluster, shell):
+    job_id = submit(shell, cluster, "detached.mp4")
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "ffrtmp", "jobs", "watch", job_id, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(cluster.state),
+    )
+    assert watching.stdout is not None
+    seen = numbers(watching.stdout.readline())
+    watching.send_signal(signal.SIGINT)
+    out, err = watching.communicate(timeout=30)
+    seen += numbers(out)
+    assert watching.returncode == 130
+    resume = re.search(r"the job goes on: ffrtmp (jobs watch \w+ --after (\d+))\n", err)
+    assert resume is not None, err
+    assert int(resume[2]) == seen[-1]
+    assert shell(cluster, "jobs", "cancel", job_id).code == 0
+    ran = shell(cluster, *resume[1].split(), "--json")
+    assert ran.code == 4
+    seen += numbers(ran.out)
+    assert seen == list(range(1, len(seen) + 1))
+    assert objects(ran.out)[-1]["job"]["state"] == "JOB_STATE_CANCELLED"
+
+
+def test_several_jobs_are_cancelled_and_one_that_cannot_be_is_named(cluster, shell):
+    ids = [submit(shell, cluster, f"several{number}.mp4") for number in range(2)]
+    ran = shell(cluster, "jobs", "cancel", ids[0], "nope", ids[1])
+    assert (ran.code, "no job 'nope'" in ran.err) == (2, True)
+    assert ran.out == "".join(f"job {job_id} is cancelled\n" for job_id in ids)
+    newest = [job["job_id"] for job in objects(shell(cluster, *RECENT).out)]
+    assert newest[:2] == ids[::-1]
+    listed = shell(cluster, "jobs", "list", *ids, "--json")
+    assert [job["job_id"] for job in objects(listed.out)] == ids
+
+
+def test_a_choice_of_jobs_needs_a_yes(cluster, shell, terminal):
+    ids = [submit(shell, cluster, f"chosen{number}.mp4") for number in range(2)]
+    ran = shell(cluster, "jobs", "cancel", "--all")
+    assert (ran.code, ran.out) == (2, "")
+    assert "this would cancel 2 jobs (" in ran.err
+    asked = terminal(cluster, "jobs", "cancel", "--all")
+    asked.wait_for(r"cancel 2 jobs \(.*\)\? \[y/N\]")
+    asked.type("n\n")
+    assert asked.wait() == 2
+    assert "nothing was cancelled" in asked.text
+    assert "cancelled" not in {state(shell, cluster, job_id) for job_id in ids}
+    asked = terminal(cluster, "jobs", "cancel", "--all")
+    asked.wait_for(r"\[y/N\]")
+    asked.type("y\n")
+    assert asked.wait() == 0
+    assert {state(shell, cluster, job_id) for job_id in ids} == {"cancelled"}
+    ran = shell(cluster, "jobs", "cancel", "--all", "--yes")
+    assert (ran.code, "no job to be cancelled" in ran.err) == (0, True)
+
+
+def test_a_failed_job_is_retried_once_as_a_new_one(cluster, shell):
+    (cluster.media / "late.mp4").write_text("no media")
+    ran = shell(cluster, "jobs", "submit", "late.mp4", "done.mp4", "--watch")
+    old = ran.out.split()[0]
+    assert ran.code == 1
+    subprocess.run(["cp", cluster.media / "in.mkv", cluster.media / "late.mp4"], check=True)
+    ran = shell(cluster, "jobs", "retry", "--state", "failed", "--yes")
+    assert ran.code == 0, ran.err
+    new = ran.out.strip()
+    assert shell(cluster, "jobs", "watch", new).code == 0
+    ran = shell(cluster, "jobs", "retry", old)
+    assert (ran.code, ran.out.strip()) == (0, new)
+    assert f"it was retried before and is succeeded: see {new}" in ran.err
+    assert shell(cluster, "jobs", "retry", "--state", "succeeded", "--yes").code == 2
+
+
+def test_a_job_that_has_not_ended_is_not_retried(cluster, shell):
+    job_id = submit(shell, cluster, "unended.mp4")
+    ran = shell(cluster, "jobs", "retry", job_id)
+    assert (ran.code, f"job {job_id} has not ended" in ran.err) == (2, True)
+    assert shell(cluster, "jobs", "cancel", job_id).code == 0
+
+
+@pytest.mark.parametrize("count", ["0", "20"])
+def test_a_reader_that_goes_away_ends_a_command_in_silence(cluster, count):
+    script = '"$0" -m ffrtmp jobs list --json | head -c "$1"; exit ${PIPESTATUS[0]}'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, count],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(cluster.state),
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if not line.startswith("using")] == []
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_every_view_fits_its_terminal(cluster, shell, terminal, columns):
+    job_id = submit(shell, cluster, "a-rather-long-name-for-a-file-that-nobody-would-type.mp4")
+    views = (("jobs", "list"), ("workers", "list"), ("presets", "4K30"), ("jobs", "get", job_id))
+    for started in [terminal(cluster, *view, columns=columns) for view in views]:
+        assert started.wait() == 0
+    shown = terminal(cluster, "top", columns=columns)
+    shown.wait_for(job_id)
+    shown.type("q")
+    assert shown.wait() == 0
+    assert shown.is_as_before()
+    assert max(map(len, shown.text.partition("using")[2].splitlines()[2:])) <= columns
+    assert shell(cluster, "jobs", "cancel", job_id).code == 0
+
+
+def test_top_is_ended_by_ctrl_c_and_prints_once_when_piped(cluster, shell, terminal):
+    job_id = submit(shell, cluster, "top.mp4")
+    wait_for(lambda: state(shell, cluster, job_id) == "running")
+    shown = terminal(cluster, "top")
+    shown.wait_for(rf"{job_id}  w1 +(probe|encode)")
+    shown.process.send_signal(signal.SIGINT)
+    assert shown.wait() == 0
+    assert shown.is_as_before()
+    calm = r"1 worker, 1/\d slots busy, 1 running, 0 waiting"  # once earlier jobs have let go
+    wait_for(lambda: re.search(calm, shell(cluster, "top").out))
+    ran = shell(cluster, "top")
+    assert (ran.code, ran.out.count(job_id)) == (0, 1)
+    [overview] = objects(shell(cluster, "top", "--json").out)
+    assert [worker["name"] for worker in overview["workers"]] == ["w1"]
+    assert [job["job_id"] for job in overview["held"]] == [job_id]
+    assert shell(cluster, "jobs", "cancel", job_id).code == 0
+
+
+def test_doctor_finds_a_healthy_machine_well(cluster, shell):
+    ran = shell(cluster, "doctor", "--json")
+    found = {each["check"]: each for each in objects(ran.out)}
+    bad = [each for each in found.values() if each["verdict"] == "bad"]
+    assert (ran.code, bad) == (0, [])
+    for check in ("platform", "FFmpeg", "encoders", "certificate", "master", "clocks"):
+        assert found[check]["verdict"] == "good", found[check]
+    assert found["root media"]["verdict"] == "good"
+    assert not list(cluster.media.glob(".ffrtmp-root.doctor*"))
+
+
+def test_doctor_names_all_that_is_wrong_and_what_to_do(cluster, shell, tmp_path):
+    certs = cluster.state / "up" / "certs"
+    ran = shell(cluster, "certs", "issue", str(certs), "client", "soon", "--days", "10")
+    soon = ran.out.strip()
+    options = ["--ffmpeg", "/nope", "--root", f"a={tmp_path / 'none'}", "--root", f"b={tmp_path}"]
+    ran = shell(cluster, "doctor", "--master", "127.0.0.1:1", "--certs", soon, *options)
+    assert ran.code == 1
+    for line in (
+        r"bad   FFmpeg: none that works: '/nope' does not exist",
+        r"bad   root a: it gets no work: .* mount or make it",
+        r"warn  root b: writable: .* is empty: is it mounted\?",
+        r"warn  certificate: client/soon .*, 9 days left: renew it: ffrtmp certs issue",
+        r"bad   master: 127.0.0.1:1 is of no use: no master answers",
+    ):
+        assert re.search(line, ran.out), ran.out
+    ran = shell(cluster, "doctor", "--certs", str(tmp_path / "none"))
+    assert (ran.code, "bad   certificate: of no use: there is no folder" in ran.out) == (1, True)
+
+
+def test_a_master_and_a_worker_can_be_examined_with_their_own_certificates(cluster, shell):
+    [clocks] = re.findall(r"using the master at (\S+)", shell(cluster, "jobs", "list").err)
+    for name in ("worker-w1", "master-m1"):
+        certs = str(cluster.state / "up" / "certs" / name)
+        ran = shell(cluster, "doctor", "--master", clocks, "--certs", certs)
+        assert "good  master" in ran.out, ran.out
+
+
+def test_the_recommended_configuration_is_one(cluster, shell, tmp_path):
+    ran = shell(cluster, "config", "recommend")
+    assert ran.code == 0
+    (tmp_path / "config.toml").write_text(ran.out)
+    slots = read_file(tmp_path / "config.toml")["worker"]["slots"]
+    assert tomllib.loads(ran.out)["up"] == {"workers": 1, "slots": slots}
+    assert 1 <= slots <= WorkerSettings(certs=Path(), master=("h:1",), root=("m=/m",)).slot_count
+
+
+@pytest.mark.parametrize("which", ["bash", "zsh", "fish"])
+def test_a_shell_is_given_its_completion(cluster, shell, which):
+    ran = shell(cluster, "completion", which)
+    assert (ran.code, "doctor" in ran.out) == (0, True)
+    if which == "bash":
+        subprocess.run(["bash", "-n"], input=ran.out, text=True, check=True)
+
+
+def test_every_list_is_json_when_asked(cluster, shell):
+    for command in (
+        ("jobs", "list"),
+        ("workers", "list"),
+        ("presets", "1080p"),
+        ("certs", "list", str(cluster.state / "up" / "certs")),
+    ):
+        ran = shell(cluster, *command, "--json")
+        assert ran.code == 0
+        assert objects(ran.out), command
+
+
+def test_health_is_an_object_too(cluster, shell):
+    http = (cluster.state.parent / "up.log").read_text().partition("http://")[2].partition("/")[0]
+    for address, code, state in ((http, 0, "ready"), ("127.0.0.1:1", 3, "does not answer")):
+        ran = shell(cluster, "health", "--http", address, "--json")
+        [answer] = objects(ran.out)
+        assert (ran.code, answer["master"]) == (code, address)
+        assert answer["state"].startswith(state)
+
+
+def test_without_a_home_folder_there_is_a_sentence_not_a_traceback(cluster):
+    bare = {"PATH": os.environ["PATH"]}
+    start = [sys.executable, "-m", "ffrtmp"]
+    for home, arguments, code in (
+        (None, ["presets", "4K"], 0),
+        ("/dev/null", ["presets", "4K"], 0),
+        ("/dev/null", ["up", "--listen", "127.0.0.1:0"], 2),
+        ("/dev/null", ["jobs", "list"], 3),
+    ):
+        done = subprocess.run(
+            [*start, *arguments],
+            env=bare if home is None else bare | {"HOME": home},
+            cwd=cluster.media,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert done.returncode == code, done.stderr
+        if code:
+            assert done.stderr.startswith("ffrtmp: ")

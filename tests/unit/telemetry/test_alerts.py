@@ -1,0 +1,148 @@
+"""Alerts and dashboard ask for what exists; promtool sees each alert fire, and stay silent."""
+
+import json
+import re
+import shutil
+import subprocess
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ffrtmp.cli.app import run
+from ffrtmp.domain.job import JobState
+from ffrtmp.domain.retry import Reason
+from ffrtmp.telemetry.metrics import Fleet, Metrics
+
+PACKAGE = resources.files("ffrtmp.telemetry")
+RULES = yaml.safe_load((PACKAGE / "alerts.yml").read_text())["groups"][0]["rules"]
+DASHBOARD = json.loads((PACKAGE / "dashboard.json").read_text())
+EXPRESSIONS = [
+    *(rule["expr"] for rule in RULES),
+    *(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]),
+]
+FAILURES = 'ffrtmp_attempt_failures_total{reason="%s"} '
+MOVES = 'ffrtmp_job_moves_total{cause="failed",state="%s"} '
+
+
+def histogram(name: str, slow: bool) -> list[str]:
+    """All observations lie in the lowest bucket, or in the highest."""
+    count = "0+60x60"
+    return [
+        f'{name}_bucket{{le="0.001"}} {"0x60" if slow else count}',
+        f'{name}_bucket{{le="14400"}} {count}',
+        f'{name}_bucket{{le="+Inf"}} {count}',
+    ]
+
+
+CASES: dict[str, tuple[list[str], list[str]]] = {
+    "FfrtmpMasterDown": (['up{job="ffrtmp"} 0x60'], ['up{job="ffrtmp"} 1x60']),
+    "FfrtmpNoWorkers": (
+        ['ffrtmp_workers{state="connected"} 0x60'],
+        ['ffrtmp_workers{state="connected"} 1x60'],
+    ),
+    "FfrtmpWorkersSilent": (
+        ['ffrtmp_workers{state="silent"} 1x60'],
+        ['ffrtmp_workers{state="silent"} 0x60'],
+    ),
+    "FfrtmpWorkersLost": (
+        [FAILURES % "worker_lost" + "0x40 1 2 3 4x17"],
+        [FAILURES % "worker_lost" + "9x57 10 10", FAILURES % "input_bad" + "0+1x60"],
+    ),
+    "FfrtmpResourcesShort": (
+        [FAILURES % "resource" + "0x40 1 2x18", FAILURES % "resource_memory" + "0x40 1 2x18"],
+        [FAILURES % "resource" + "7x60"],
+    ),
+    "FfrtmpStorageFails": ([FAILURES % "transport" + "0+1x60"], [FAILURES % "transport" + "7x60"]),
+    "FfrtmpNothingSucceeds": (
+        [MOVES % "failed" + "0+1x60", MOVES % "succeeded" + "5x60"],
+        [MOVES % "failed" + "0+1x60", MOVES % "succeeded" + "0x30 1x30"],
+    ),
+    "FfrtmpStreamsRefused": (
+        ['ffrtmp_streams_total{what="refused"} 0+1x60'],
+        ['ffrtmp_streams_total{what="opened"} 0+9x60'],
+    ),
+    "FfrtmpStoreFails": (
+        ['ffrtmp_store_failures_total{where="sweep"} 0+1x60'],
+        ['ffrtmp_store_failures_total{where="sweep"} 0x20 1x40'],
+    ),
+    "FfrtmpMasterSlow": (
+        histogram("ffrtmp_event_loop_lag_seconds", slow=True),
+        histogram("ffrtmp_event_loop_lag_seconds", slow=False),
+    ),
+    "FfrtmpJobsWaitLong": (
+        histogram("ffrtmp_queue_wait_seconds", slow=True),
+        histogram("ffrtmp_queue_wait_seconds", slow=False),
+    ),
+}
+"""By alert: series, a value a minute, with which it fires at the end of an hour, or does not."""
+
+
+def test_every_metric_that_is_asked_for_exists():
+    idle = Fleet(connected=0, silent=0, slots=0, slots_free=0, oldest_heartbeat_seconds=0.0)
+    text = Metrics(lambda: idle, lambda: 0).text().decode()
+    there = set(re.findall(r"^# HELP (\S+)", text, re.MULTILINE))
+    for expression in EXPRESSIONS:
+        asked = set(re.findall(r"ffrtmp_\w+", expression))
+        assert {name.removesuffix("_bucket") for name in asked} <= there
+
+
+def test_every_reason_and_state_that_is_asked_for_exists():
+    for expression in EXPRESSIONS:
+        for text in re.findall(r'reason=~?"([^"]*)"', expression):
+            assert set(text.split("|")) <= set(Reason)
+        for text in re.findall(r'moves_total\{state=~?"([^"]*)"', expression):
+            assert set(text.split("|")) <= set(JobState)
+
+
+def test_every_alert_says_what_to_do_and_has_a_case():
+    assert [rule["alert"] for rule in RULES] == list(CASES)
+    assert all(rule["annotations"].keys() == {"summary", "action"} for rule in RULES)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+def test_promtool_sees_each_alert_fire_and_stay_silent(tmp_path: Path):
+    (tmp_path / "alerts.yml").write_text((PACKAGE / "alerts.yml").read_text())
+    tests = [
+        {
+            "name": f"{alert} {'fires' if fires else 'is silent'}",
+            "interval": "1m",
+            "input_series": [
+                dict(zip(("series", "values"), each.split(" ", 1), strict=True)) for each in series
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > 0',
+                    "eval_time": "59m",
+                    "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                }
+            ],
+        }
+        for alert, cases in CASES.items()
+        for fires, series in zip((True, False), cases, strict=True)
+    ]
+    suite = {"rule_files": ["alerts.yml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "suite.yml").write_text(yaml.safe_dump(suite))
+    check(tmp_path, "test", "rules", "suite.yml")
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+def test_promtool_reads_every_expression(tmp_path: Path):
+    rules = [{"record": f"ffrtmp:{n}", "expr": each} for n, each in enumerate(EXPRESSIONS)]
+    (tmp_path / "all.yml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+    check(tmp_path, "check", "rules", "all.yml")
+
+
+def check(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["alerts", "dashboard"])
+def test_both_are_printed_as_they_are(name: str, capsys):
+    assert run(["config", name]) == 0
+    [packaged] = [each for each in PACKAGE.iterdir() if each.name.startswith(f"{name}.")]
+    assert capsys.readouterr().out == packaged.read_text()
