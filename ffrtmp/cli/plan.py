@@ -18,7 +18,7 @@ from ffrtmp.cli.target import Target, announce, find_target
 from ffrtmp.cli.transcode import private_roots
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings, cache_dir, parse_roots
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.spec import JobSpec, Output
 from ffrtmp.ffmpeg.capabilities import choose_encoders
 from ffrtmp.ffmpeg.command import build_argv
 from ffrtmp.ffmpeg.media import MediaInfo
@@ -136,13 +136,17 @@ def _resolved(spec: JobSpec, folders: Mapping[str, Path]) -> tuple[Path | None, 
     try:
         return (
             roots.resolve(source, for_writing=False) if source is not None else None,
-            [
-                str(roots.resolve(target, for_writing=True) if target.root in folders else target)
-                for target in spec.targets
-            ],
+            [_place(output, roots, folders) for output in spec.outputs],
         )
     except StorageError as error:
         raise UserError(str(error).replace("on this worker", "on this machine")) from None
+
+
+def _place(output: Output, roots: Roots, folders: Mapping[str, Path]) -> str:
+    """A URL is shown without its key."""
+    if output.path is None or output.path.root not in folders:
+        return output.name
+    return str(roots.resolve(output.path, for_writing=True))
 
 
 async def _probed(path: Path, spec: JobSpec) -> MediaInfo:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffrtmp.store.errors import StoreUnusable
-from ffrtmp.store.filelock import locked
 from ffrtmp.store.migrate import migrations
+from ffrtmp.store.sqlite_lock import locked
 
 COMPANIONS = ("", "-wal", "-shm")
 
@@ -75,7 +75,7 @@ def verify(file: Path) -> Copy:
             f"{file} is not what was backed up: its SHA-256 is {copy.sha256}, "
             f"{beside.name} says {' '.join(told) or 'nothing'}; take another copy"
         )
-    known = migrations()[-1][0]
+    known = migrations("sqlite")[-1][0]
     if not 1 <= copy.schema <= known:
         raise StoreUnusable(
             f"{file} has schema {copy.schema}, this build of ffrtmp knows 1 to {known}: "

@@ -129,8 +129,8 @@ def end(process: "subprocess.Popen[str]") -> None:
 @contextmanager
 def bench(arguments: list[str]) -> Iterator[tuple[Bench, ExitStack]]:
     folder = Path(tempfile.mkdtemp(prefix="ffrtmp-bench-"))
-    if not any(each.startswith("--database") for each in arguments):
-        arguments = [*arguments, "--database", str(folder / "master.db")]
+    if not any(each.startswith("--store") for each in arguments):
+        arguments = [*arguments, "--store", str(folder / "master.db")]
     made = Bench(folder, arguments)
     try:
         made.run("certs", "init", "certs")

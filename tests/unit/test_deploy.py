@@ -79,11 +79,7 @@ def test_every_command_is_one_of_ours_with_options_that_exist(place, monkeypatch
 def test_every_variable_is_one_of_ours(place):
     _, variables = COMMANDS[place]
     ours = {name for name in variables if name.startswith("FFRTMP_")}
-    assert ours - PENDING <= VARIABLES
-
-
-PENDING = {"FFRTMP_STORE"} if "FFRTMP_DATABASE" in VARIABLES else set()
-"""PostgreSQL comes with the option that replaces --database."""
+    assert ours <= VARIABLES
 
 
 def test_the_commands_at_the_heads_of_the_files_are_ours(monkeypatch, tmp_path):
