@@ -10,6 +10,7 @@ from typing import Protocol
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -134,7 +135,7 @@ class _Lines:
 
 def event_line(event: job_pb2.JobEvent) -> str:
     """One step of a job's life, for people."""
-    moment = show_time(event.event_time.ToDatetime(tzinfo=UTC), utc_now())
+    moment = _time(event.event_time)
     where = f" on {event.worker}" if event.worker else ""
     cause = job_pb2.JobCause.Name(event.cause).removeprefix("JOB_CAUSE_").lower()
     why = "".join(f", {part}" for part in _reasons(event))
@@ -148,9 +149,13 @@ def _reasons(event: job_pb2.JobEvent) -> Iterator[str]:
         yield reason.value
         yield f"{event.charged} charged"
     if event.HasField("eligible_time"):
-        yield f"tried again from {event.eligible_time.ToDatetime():%H:%M:%S}"
+        yield f"tried again from {_time(event.eligible_time)}"
     if event.blocked_by:
         yield f"waits until {event.blocked_by} has stopped"
+
+
+def _time(stamp: Timestamp) -> str:
+    return show_time(stamp.ToDatetime(tzinfo=UTC), utc_now())
 
 
 def percent_of(progress: job_pb2.AttemptProgress) -> float | None:

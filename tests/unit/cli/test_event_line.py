@@ -1,6 +1,9 @@
 """A step of a job's life, for people: who, when, why, and what follows."""
 
+import time
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from ffrtmp.cli.follow import event_line
 from ffrtmp.domain import job as rules
@@ -10,7 +13,17 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.rpc.convert_job import event_to_pb
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DAY = "2026-01-01 "
 W1 = Holder("w1", "i1")
+
+
+@pytest.fixture(autouse=True)
+def greenwich(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def line_of(job) -> str:
@@ -21,7 +34,7 @@ def running(**settings):
     job = rules.new_job(
         job_id="J", job_class="c", rank=0, now=NOON, actor="client/anne", **settings
     )
-    assert line_of(job) == "12:00:00 queued (submitted by client/anne)"
+    assert line_of(job) == f"{DAY}12:00:00 queued (submitted by client/anne)"
     return rules.accept(rules.grant(job, holder=W1, now=NOON), holder=W1, fence=1, now=NOON)
 
 
@@ -36,13 +49,13 @@ def test_a_retry_says_why_whether_it_counts_and_when_it_goes_on():
         now=NOON + timedelta(seconds=1.5),
     )
     assert line_of(job) == (
-        "12:00:01 queued on w1 (failed by worker/w1, transport, 1 charged, "
-        "tried again from 12:00:04): no route to the store"
+        f"{DAY}12:00:01 queued on w1 (failed by worker/w1, transport, 1 charged, "
+        f"tried again from {DAY}12:00:04): no route to the store"
     )
 
 
 def test_a_blocked_job_says_whom_it_waits_for():
     job = rules.cancel(running(exclusive=True), actor="client/anne", now=NOON)
     assert line_of(job) == (
-        "12:00:00 cancelled on w1 (cancelled by client/anne, waits until w1 has stopped)"
+        f"{DAY}12:00:00 cancelled on w1 (cancelled by client/anne, waits until w1 has stopped)"
     )

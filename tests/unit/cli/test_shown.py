@@ -64,8 +64,8 @@ def progress(**facts) -> job_pb2.AttemptProgress:
 
 
 def test_sound_has_no_frames_a_second():
-    assert speed_of(progress(frames=90, frames_per_second=60)) == "60 fps  2.00x  ETA 0:45"
-    assert speed_of(progress()) == "2.00x  ETA 0:45"
+    assert speed_of(progress(frames=90, frames_per_second=60)) == "at 0:30  60 fps  2.00x  ETA 0:45"
+    assert speed_of(progress()) == "at 0:30  2.00x  ETA 0:45"
     assert percent_of(progress()) == 25
 
 

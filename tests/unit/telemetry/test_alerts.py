@@ -13,7 +13,7 @@ import yaml
 from ffrtmp.cli.app import run
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.retry import Reason
-from ffrtmp.telemetry.metrics import Fleet, Metrics
+from ffrtmp.telemetry.metrics import Fleet, Metrics, StoreUse
 
 PACKAGE = resources.files("ffrtmp.telemetry")
 RULES = yaml.safe_load((PACKAGE / "alerts.yml").read_text())["groups"][0]["rules"]
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
 
 def test_every_metric_that_is_asked_for_exists():
     idle = Fleet(connected=0, silent=0, slots=0, slots_free=0, oldest_heartbeat_seconds=0.0)
-    text = Metrics(lambda: idle, lambda: 0).text().decode()
+    text = Metrics(lambda: idle, lambda: StoreUse(0, [])).text().decode()
     there = set(re.findall(r"^# HELP (\S+)", text, re.MULTILINE))
     for expression in EXPRESSIONS:
         asked = set(re.findall(r"ffrtmp_\w+", expression))
