@@ -1,4 +1,4 @@
-"""Wall clocks that are wrong or jump, and machines that sleep: no lease is decided by a wall clock."""
+"""Wall clocks that are wrong or jump, and machines that sleep: leases do not care."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from ffrtmp.domain.messages import Welcome
@@ -14,7 +15,6 @@ from ffrtmp.worker.session import Lease
 from tests.faults.kit import sleepy_guard
 from tests.faults.kit.cluster import LEASE
 from tests.faults.kit.waiting import until
-from datetime import timedelta
 
 DAY, HOUR = 86400, 3600
 TIMES = 10
