@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -59,6 +60,14 @@ def make_postgres() -> Iterator[Callable[[], PostgresServer]]:
         server.close()
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def make_own_postgres(
+    make_postgres: Callable[[], PostgresServer],
+) -> Callable[[], PostgresServer]:
+    """One more server, for those who stop it; always the same one."""
+    return cache(make_postgres)
 
 
 @pytest.fixture(scope="session")

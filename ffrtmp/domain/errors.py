@@ -173,7 +173,7 @@ class Unavailable(DomainError):
 class StoreBusy(Unavailable):
     def __init__(self, waited_seconds: float) -> None:
         super().__init__(
-            f"the store did not take the write in {waited_seconds:g} s; "
+            f"the store is busy: nothing was free for {waited_seconds:g} s; "
             "nothing was changed, try again"
         )
 

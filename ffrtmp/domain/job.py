@@ -317,11 +317,12 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
     refund: dict[str, Any] = {}
-    before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
-    if job.state is not before and (job.exclusive or job.manifest is not None):
+    waiting = job.state in {JobState.QUEUED, JobState.LEASED}
+    if waiting and (job.exclusive or job.manifest is not None):
         _require_late(job, holder, fence)
         refund = _refund(job)
     else:
+        before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
         _require_live(job, holder, fence, "publish", frozenset({before}))
     return _move(
         job,
@@ -611,8 +612,9 @@ def _was_reported(job: Job, failure: Failure) -> bool:
     """The stored message may say in addition that the job was given up."""
     if job.cause not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
         return False
+    told = (failure.message, failure.message + _given_up(job.charged_on))
     same = replace(job.failure, message=failure.message) == failure
-    return same and job.failure.message.startswith(failure.message)
+    return same and job.failure.message in told
 
 
 def _actor(holder: Holder) -> str:

@@ -37,9 +37,12 @@ class Results:
         self._parts = parts
         self._presence = presence
         self._outbox = outbox
+        self._owed: list[OfferReply] = []
 
     async def commit(self, events: Sequence[OfferReply | Result]) -> None:
         """Raises StaleEpoch once a newer stream of the worker took over."""
+        events = [*self._owed, *events]
+        self._owed = []
         try:
             outcomes = await self._parts.jobs.change([self._change_of(event) for event in events])
         except Unavailable:
@@ -55,9 +58,12 @@ class Results:
                 self._acknowledge(event, outcome)
 
     def _ask_again(self, events: Sequence[OfferReply | Result]) -> None:
-        """A reply is repaired by the next heartbeat."""
+        """A result is sent again; a reply is not, and must be applied before the result that
+        follows it, which would be stale without."""
         for event in events:
-            if isinstance(event, Result):
+            if isinstance(event, OfferReply):
+                self._owed.append(event)
+            else:
                 self._outbox.put(ResultAck(event.key, step_of(event), ResultOutcome.RETRY_LATER))
 
     def _change_of(self, event: OfferReply | Result) -> Change:

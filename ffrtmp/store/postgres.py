@@ -113,13 +113,18 @@ def _use(pool: Pool, writers: Collection[Writer]) -> PoolUse:
 
 @asynccontextmanager
 async def _running(hints: Hints) -> AsyncIterator[None]:
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(hints.send()), tasks.create_task(hints.listen())]
         try:
             yield
+        except Exception as error:  # noqa: BLE001 - raised below, outside the group
+            failure = error
         finally:
             for loop in loops:
                 loop.cancel()
+    if failure is not None:
+        raise failure  # as it was, not as a member of an ExceptionGroup
 
 
 async def _prepare(server: Server) -> None:

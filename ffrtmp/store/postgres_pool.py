@@ -14,6 +14,7 @@ from ffrtmp.store.base import PoolUse
 from ffrtmp.store.connection import Connection
 from ffrtmp.store.errors import Conflict
 
+MOST_WAITING = 1024
 CONNECT_SECONDS = 2.0
 STATEMENT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
@@ -21,15 +22,14 @@ ROLL_BACK_SECONDS = 1.0
 SETTINGS = {
     "application_name": "ffrtmp",
     # The server's own limits, for when we are frozen: our locks must not outlive us by much.
-    "idle_in_transaction_session_timeout": "5000",
-    "lock_timeout": "3000",
+    "idle_in_transaction_session_timeout": "3000",
+    "lock_timeout": "1500",  # more than the second after which it looks for a deadlock
     "statement_timeout": "10000",
 }
 
 # A row of the same key, committed a moment ago, is seen by the next try, which refuses properly.
 _CONFLICTS = (
     asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
 )
@@ -73,7 +73,7 @@ def reason(error: BaseException) -> str:
     """One line without a full stop; never the DSN, of which these errors do not speak."""
     if isinstance(error, TimeoutError):
         return "PostgreSQL does not answer"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, OSError):
         return f"PostgreSQL cannot be reached ({error.strerror or 'the connection broke'})"
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
@@ -96,7 +96,7 @@ class Pool:
         """Raises what asyncpg raises."""
         pool = await asyncpg.create_pool(
             server.dsn,
-            min_size=1,
+            min_size=0,  # it would log a traceback when it cannot keep its minimum
             max_size=size,
             timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
@@ -151,6 +151,9 @@ class Pool:
             await self._pool.release(connection)
 
     async def _acquire(self, patience: float | None) -> Any:
+        if patience is not None and self._waiting >= MOST_WAITING:
+            self._refused += 1
+            raise StoreBusy(0)
         self._waiting += 1
         waiting = asyncio.timeout(patience)
         try:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 Apply = Callable[[Transaction], Awaitable[T]]
 
 LARGEST_GROUP = 512
+MOST_WAITING = 2048
+"""What no store can begin in time is refused at once: callers that try again must not drown it."""
 TRIES = 4
 BACK_OFF_SECONDS = 0.05
 
@@ -93,6 +95,9 @@ class Writer:
         """
         if self._closing:
             raise StoreFailing("it is being closed")
+        if len(self._waiting) >= MOST_WAITING:
+            self.refused += 1
+            raise StoreBusy(0)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         operation = _Operation(apply, done, ahead or Ahead())
         done.add_done_callback(_retrieve)

@@ -325,14 +325,14 @@ class WorkerLoss(_message.Message):
     LOST_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """The job's id."""
+    """The job it was a try at."""
     fence: _builtins.int
-    """Names the attempt."""
+    """Which try: the number of its grant."""
     reason: _builtins.str
     """Why, in a sentence."""
     @_builtins.property
     def lost_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was given up."""
+        """When it was found lost."""
 
     def __init__(
         self,

@@ -419,7 +419,7 @@ async def test_a_busy_store_is_unavailable_and_says_when_to_try_again(client):
     assert error.code() is StatusCode.UNAVAILABLE
     assert dict(error.trailing_metadata())[RETRY_TRAILER] == "1000"
     assert isinstance(error_from_rpc(error), StoreBusy)
-    assert "the store did not take the write" in explain_rpc_error(error, "a:1")
+    assert "the store is busy" in explain_rpc_error(error, "a:1")
 
 
 @pytest.mark.parametrize("method", KINDS)

@@ -9,7 +9,7 @@ To add a rule: a method of `Model` that returns its answer and makes the move, a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,7 +35,7 @@ TERMINAL = ("succeeded", "failed", "cancelled")
 ARROWS = {
     "queued": "queued leased running publishing succeeded failed cancelled",
     "leased": "queued running cancelled",
-    "running": "queued running publishing failed cancelled",
+    "running": "queued running publishing succeeded failed cancelled",
     "publishing": "queued publishing succeeded failed",
 }
 
@@ -81,17 +81,22 @@ class Model:
     last: tuple[str, str] | None = None
     fence: int = 0
     attempts: int = 0
-    charges: dict[int, str] = field(default_factory=dict)  # the fences charged, and on whom
+    charges: dict[int, str] = field(default_factory=dict)  # fences that were charged, on whom
     resources: int = 0
     manifest: tuple[tuple[str, ...], int] | None = None
     eligible: int = 0
     failure: tuple[str, str] | None = None
     reported: tuple[str, str] | None = None  # the failure that made the job what it is
-    taken_back: bool = False  # the offer, unanswered; nothing happened since
     avoid: str = ""
     started: int | None = None
     ended: int | None = None
     version: int = 1
+    cause: str = "submit"
+    exclusive: bool = False
+    restarts: int = 0
+    blocked: tuple[str, str] | None = None
+    rejects: int = 0
+    rejected_since: int = 0
 
     def row(self) -> dict[str, object]:
         """What a job's row must say; `row_of` says what it does."""
@@ -102,7 +107,6 @@ class Model:
             "fence": self.fence,
             "attempts": self.attempts,
             "charged": len(self.charges),
-            "charged_on": [self.charges[fence] for fence in sorted(self.charges)],
             "resources": self.resources,
             "manifest": self.manifest,
             "eligible": self.eligible if self.state == "queued" else None,
@@ -111,12 +115,16 @@ class Model:
             "started": self.started,
             "ended": self.ended,
             "version": self.version,
+            "charged_on": tuple(self.charges.values()),
+            "blocked": self.blocked,
+            "unschedulable": self.state == "queued" and self.rejects >= 20,
+            "frees_targets": self.state in TERMINAL and self.blocked is None,
         }
 
     # -- what the messages mean ---------------------------------------------------------------
 
     def grant(self, who: tuple[str, str]) -> str:
-        if self.state != "queued" or self.eligible > self.now:
+        if self.state != "queued" or self.eligible > self.now or self.blocked:
             return REFUSED
         self.fence += 1
         self.last = who
@@ -129,21 +137,31 @@ class Model:
             return REFUSED
         self.attempts += 1
         self.started = self.now
+        self.rejects = 0
         return self._move("running", who)
 
     def reject(self, who: tuple[str, str], fence: int) -> str:
-        return self._let_go(SECOND) if self._holds(who, fence, "leased") else REFUSED
+        if not self._holds(who, fence, "leased"):
+            return REFUSED
+        over = self.now - self.rejected_since >= 600 * SECOND and self.rejects < 20
+        if self.rejects == 0 or over:
+            self.rejects, self.rejected_since = 0, self.now
+        self.rejects += 1
+        return self._let_go(60 * SECOND if self.rejects >= 20 else SECOND)
 
     def leave_unanswered(self, fence: int) -> str:
         if fence != self.fence or self.state != "leased":
             return REFUSED
-        self._let_go(0)
-        self.taken_back = True
-        return MOVES
+        self._block()
+        answer = self._let_go(0, still_blocked=True)
+        self.cause = "unanswered"
+        return answer
 
     def stage(self, who: tuple[str, str], fence: int, files: tuple[str, ...]) -> str:
         if self._holds(who, fence, "publishing"):
             return REPEATS if self.manifest == (files, fence) else REFUSED
+        if self.exclusive:
+            return REFUSED
         if self.manifest is not None and self.manifest[0] != files:
             return REFUSED
         answer = self._news(who, fence, "running")
@@ -155,11 +173,15 @@ class Model:
     def publish(self, who: tuple[str, str], fence: int) -> str:
         if self.state == "succeeded" and (who, fence) == (self.last, self.fence):
             return REPEATS
+        has_result = self.exclusive or self.manifest is not None
         if self._is_newer(fence):
-            return WAITS if self.manifest is not None else REFUSED
-        late = self._is_late(who, fence) and self.manifest is not None
-        if not late and not self._holds(who, fence, "publishing"):
+            return WAITS if has_result else REFUSED
+        late = self._is_late(who, fence) and has_result
+        if late:
+            self.charges.pop(fence, None)
+        elif not self._holds(who, fence, "running" if self.exclusive else "publishing"):
             return REFUSED
+        self.blocked = None
         self.failure = None
         return self._end("succeeded")
 
@@ -174,21 +196,37 @@ class Model:
             self.reported = why
         return answer
 
-    def lose(self, who: tuple[str, str], fence: int, message: str, chance: float) -> str:
+    def lose(self, who: tuple[str, str], fence: int, message: str, chance: float, how: str) -> str:
+        """`how`: dead (its FFmpeg is known to be gone), mass (not charged), or neither."""
         if not self._holds(who, fence, *HELD):
             return REFUSED
-        if self.state == "running":
-            return self._give_up(("worker_lost", message), chance)
+        if how != "dead":
+            self._block()
+        if self.state == "running" and how != "mass":
+            return self._give_up(("worker_lost", message), chance, still_blocked=how != "dead")
         self.failure = ("worker_lost", message)
-        return self._let_go(0)
+        return self._let_go(0, still_blocked=how != "dead")
+
+    def unblock(self, who: tuple[str, str], fence: int) -> str:
+        if fence != self.fence:
+            return REFUSED
+        if self.blocked is None:
+            return REPEATS
+        if self.blocked != who:
+            return REFUSED
+        self.blocked = None
+        return self._move(self.state, self.holder)
 
     def adopt(self, who: tuple[str, str], fence: int) -> str:
         if self._holds(who, fence, "running", "publishing"):
             return REPEATS
-        if self.taken_back and self._is_late(who, fence):
-            return REFUSED  # the late accept was answered with a stop
+        if self._is_late(who, fence) and self.cause == "unanswered":
+            return REFUSED
         answer = self._news(who, fence)
-        return self._move("running", who) if answer == MOVES else answer
+        if answer == MOVES:
+            self.blocked = None
+            self._move("running", who)
+        return answer
 
     def inherit(self, heir: tuple[str, str], fence: int) -> str:
         if fence != self.fence or self.last is None or self.last[0] != heir[0]:
@@ -197,13 +235,16 @@ class Model:
             return REPEATS
         if self.state not in ("queued", "running", "publishing"):
             return REFUSED
-        self.last = heir
+        self.last, self.blocked = heir, None
         return self._move(self.state, heir if self.holder else None)
 
     def cancel(self) -> str:
         if self.state == "cancelled":
             return REPEATS
-        return self._end("cancelled") if self.state in ("queued", "leased", "running") else REFUSED
+        if self.state not in ("queued", "leased", "running"):
+            return REFUSED
+        self._block()
+        return self._end("cancelled", still_blocked=True)
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -228,8 +269,16 @@ class Model:
         self.failure = None
         return MOVES
 
-    def _give_up(self, why: tuple[str, str], chance: float) -> str:
-        line = TABLE[why[0]]
+    def _block(self) -> None:
+        """Of a live push that is taken away nobody knows whether it still goes on."""
+        if self.exclusive:
+            self.blocked = self.holder or self.blocked
+
+    def _give_up(self, why: tuple[str, str], chance: float, *, still_blocked: bool = False) -> str:
+        line = self._line(why[0])
+        healthy = self.state == "running" and self.started is not None
+        if self.restarts and healthy and self.now - self.started >= 600 * SECOND:
+            self.charges.clear()
         if line.charged:
             self.charges[self.fence] = self.last[0]
         if why[0] != "stopped":
@@ -237,27 +286,40 @@ class Model:
         charged = len(self.charges)
         self.failure = why
         self.avoid = self.last[0] if line.elsewhere and self.last else ""
-        if line.charged and charged >= line.limit:
-            on = ", ".join(self.charges[fence] for fence in sorted(self.charges))
-            message = f"{why[1]}; given up after {charged} charged attempts, on {on}"
-            self.failure = (why[0], message)
-            return self._end("failed")
-        if not line.retried or self.resources >= 5:
-            return self._end("failed")
+        exhausted = line.charged and charged >= line.limit
+        if exhausted:
+            on = ", ".join(self.charges.values())
+            self.failure = (why[0], f"{why[1]}; given up after {charged} charged attempts, on {on}")
+        if not line.retried or exhausted or self.resources >= 5:
+            return self._end("failed", still_blocked=still_blocked)
         nth = charged if line.charged else self.resources
-        return self._let_go(backoff(nth - line.backed_off_from, chance, line))
+        delay = backoff(nth - line.backed_off_from, chance, line)
+        return self._let_go(delay, still_blocked=still_blocked)
 
-    def _let_go(self, delay: int) -> str:
+    def _line(self, reason: str) -> Line:
+        """A live job with a budget of restarts survives so many charges, also FFmpeg's failures."""
+        line, limit = TABLE[reason], self.restarts + 1
+        if not self.restarts:
+            return line
+        if reason in ("stalled", "ffmpeg_failed"):
+            return replace(line, retried=True, charged=True, backed_off_from=1, limit=limit)
+        return replace(line, limit=max(line.limit, limit))
+
+    def _let_go(self, delay: int, *, still_blocked: bool = False) -> str:
         self.eligible = self.now + delay
-        return self._move("queued", None)
+        return self._leave("queued", still_blocked=still_blocked)
 
-    def _end(self, state: str) -> str:
+    def _end(self, state: str, *, still_blocked: bool = False) -> str:
         self.ended = self.now
+        return self._leave(state, still_blocked=still_blocked)
+
+    def _leave(self, state: str, *, still_blocked: bool) -> str:
+        if not still_blocked:
+            self.blocked = None
         return self._move(state, None)
 
     def _move(self, state: str, holder: tuple[str, str] | None) -> str:
-        self.state, self.holder, self.reported = state, holder, None
-        self.taken_back = False
+        self.state, self.holder, self.reported, self.cause = state, holder, None, "moved"
         self.version += 1
         return MOVES
 
@@ -301,7 +363,6 @@ def row_of(job: Job) -> dict[str, object]:
         "fence": job.fence,
         "attempts": job.attempts,
         "charged": job.charged,
-        "charged_on": list(job.charged_on),
         "resources": job.resource_failures,
         "manifest": stored,
         "eligible": micros(job.eligible_at) if str(job.state) == "queued" else None,
@@ -310,6 +371,10 @@ def row_of(job: Job) -> dict[str, object]:
         "started": micros(job.start_at),
         "ended": micros(job.end_at),
         "version": job.version,
+        "charged_on": job.charged_on,
+        "blocked": name_of(job.blocked_by),
+        "unschedulable": job.is_unschedulable,
+        "frees_targets": job.frees_targets,
     }
 
 
@@ -321,7 +386,7 @@ def replayed(events: list[JobEvent]) -> dict[str, object]:
         row["attempts"] += event.cause == "accepted"
         if event.cause == "accepted":
             row["started"] = micros(event.event_at)
-        if str(event.state) in TERMINAL:
+        if str(event.state) in TERMINAL and event.cause != "unblocked":
             row["ended"] = micros(event.event_at)
         row |= {
             "state": str(event.state),
@@ -329,6 +394,7 @@ def replayed(events: list[JobEvent]) -> dict[str, object]:
             "worker": event.worker,
             "held": str(event.state) in HELD,
             "charged": event.charged,
+            "blocked": event.blocked_by,
             "version": event.number,
             "eligible": micros(event.eligible_at) or 0,
         }
@@ -354,11 +420,20 @@ words = st.sampled_from(["it broke", "it broke again"])
 class JobMachine(RuleBasedStateMachine):
     """Senders are mostly the last holder, fences mostly the current one, times mostly the edge."""
 
-    @initialize()
-    def submit(self) -> None:
-        self.model = Model()
+    @initialize(kind=st.sampled_from([(False, 0), (False, 0), (True, 0), (True, 2)]))
+    def submit(self, kind: tuple[bool, int]) -> None:
+        exclusive, restarts = kind
+        self.model = Model(exclusive=exclusive, restarts=restarts)
         self.message = None
-        self.job = jobs.new_job(job_id="01J", job_class="c", rank=1, now=START, actor="client/a")
+        self.job = jobs.new_job(
+            job_id="01J",
+            job_class="c",
+            rank=1,
+            now=START,
+            actor="client/a",
+            exclusive=exclusive,
+            restarts=restarts,
+        )
         self.events = [event_of(self.job)]
 
     def expect(self, answer: str, act: Callable[..., Job], **arguments: object) -> None:
@@ -373,7 +448,8 @@ class JobMachine(RuleBasedStateMachine):
         if answer == REPEATS:
             assert self.job is before
             return
-        assert str(self.job.state) in ARROWS[str(before.state)].split()
+        if self.job.cause != "unblocked":
+            assert str(self.job.state) in ARROWS[str(before.state)].split()
         assert self.job.version == before.version + 1
         assert self.job.changed_at == moment(self.model.now)
         self.events.append(self._event(before))
@@ -399,7 +475,7 @@ class JobMachine(RuleBasedStateMachine):
 
     # -- time ---------------------------------------------------------------------------------
 
-    @rule(step=st.sampled_from([1, SECOND, 5 * SECOND]))
+    @rule(step=st.sampled_from([1, SECOND, 5 * SECOND, 600 * SECOND - 1, 600 * SECOND]))
     def time_passes(self, step: int) -> None:
         self.model.now += step
 
@@ -420,18 +496,29 @@ class JobMachine(RuleBasedStateMachine):
         answer = self.model.leave_unanswered(fence)
         self.expect(answer, jobs.leave_unanswered, fence=fence, now=self.now)
 
-    @rule(sender=senders, message=words, chance=chances)
-    def lose(self, sender, message, chance) -> None:
+    @rule(
+        sender=senders, message=words, chance=chances, how=st.sampled_from(["", "", "dead", "mass"])
+    )
+    def lose(self, sender, message, chance, how="") -> None:
         who, fence = self.named(sender)
         self.expect(
-            self.model.lose(who, fence, message, chance),
+            self.model.lose(who, fence, message, chance, how),
             jobs.lose,
             holder=Holder(*who),
             fence=fence,
             why=message,
             chance=chance,
             now=self.now,
+            dead=how == "dead",
+            charged=how != "mass",
         )
+
+    @rule(sender=senders)
+    def unblock(self, sender) -> None:
+        who, fence = self.named(sender)
+        answer = self.model.unblock(who, fence)
+        arguments = {"holder": Holder(*who), "fence": fence, "now": self.now, "why": "it is gone"}
+        self.expect(answer, jobs.unblock, **arguments)
 
     @rule()
     def cancel(self) -> None:
@@ -491,14 +578,14 @@ class JobMachine(RuleBasedStateMachine):
 
     # -- what random steps seldom reach -------------------------------------------------------
 
-    @precondition(lambda self: self.model.state == "queued")
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
     @rule(who=whos)
     def run(self, who: tuple[str, str]) -> None:
         self.model.now = max(self.model.now, self.model.eligible)
         self.grant(who)
         self.accept(ITSELF)
 
-    @precondition(lambda self: self.model.state == "queued")
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
     @rule(who=whos, reason=reasons, message=words, chance=chances, times=st.integers(2, 5))
     def keep_failing(self, who, reason, message, chance, times) -> None:
         for _ in range(times):
@@ -507,7 +594,7 @@ class JobMachine(RuleBasedStateMachine):
                 self.fail(ITSELF, reason, message, chance)
                 self.hear_the_same_again()
 
-    @precondition(lambda self: self.model.state == "queued")
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
     @rule(who=whos, other=whos, files=contents, retaken=st.booleans(), thawed=st.booleans())
     def lose_while_publishing(self, who, other, files, retaken, thawed) -> None:
         self.run(who)
@@ -517,6 +604,14 @@ class JobMachine(RuleBasedStateMachine):
             self.grant(other)
         if thawed:
             self._say("publish", (False, who, -1 if retaken else 0))
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(who=whos, times=st.sampled_from([19, 20, 21]))
+    def keep_rejecting(self, who, times) -> None:
+        for _ in range(times):
+            self.model.now = max(self.model.now, self.model.eligible)
+            self.grant(who)
+            self.reject(ITSELF)
 
     @precondition(lambda self: self.model.state == "leased" and self.model.fence > 1)
     @rule(who=whos, files=contents, verb=st.sampled_from(["stage", "publish", "fail", "adopt"]))
@@ -536,7 +631,8 @@ class JobMachine(RuleBasedStateMachine):
         """The row is the model's, the events tell it again, and I1, I2, I4 and I9 hold."""
         assert row_of(self.job) == self.model.row()
         assert replayed(self.events) == self._told()
-        ended = [event for event in self.events if str(event.state) in TERMINAL]
+        moves = [event for event in self.events if event.cause != "unblocked"]
+        ended = [event for event in moves if str(event.state) in TERMINAL]
         assert len(ended) == (str(self.job.state) in TERMINAL)
         assert self.job.fence == sum(event.cause == "granted" for event in self.events)
         assert (self.job.holder is not None) == (str(self.job.state) in HELD)
@@ -551,6 +647,7 @@ class JobMachine(RuleBasedStateMachine):
         return {name: row[name] for name in carried} | {
             "worker": self.model.last[0] if self.model.last else "",
             "held": row["holder"] is not None,
+            "blocked": self.model.blocked[0] if self.model.blocked else "",
             "eligible": self.model.eligible if waits else 0,
         }
 

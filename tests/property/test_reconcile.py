@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffrtmp.domain.job import Holder, Job, JobState
+from ffrtmp.domain.job import Cause, Holder, Job, JobState
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, reconcile
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,7 +24,15 @@ OF_MINE = {
 """The verdict on an attempt that was mine last: still running, and with a journalled result."""
 
 
-def job(job_id: str, state: str, fence: int, last: Holder | None) -> Job:
+def job(
+    job_id: str,
+    state: str,
+    fence: int,
+    last: Holder | None,
+    *,
+    taken_back: bool = False,
+    blocker: Holder | None = None,
+) -> Job:
     held = state in ("leased", "running", "publishing")
     return Job(
         job_id=job_id,
@@ -37,6 +45,8 @@ def job(job_id: str, state: str, fence: int, last: Holder | None) -> Job:
         fence=fence,
         holder=last if held else None,
         last_holder=last,
+        cause=Cause.UNANSWERED if taken_back else Cause.LOST,
+        blocked_by=None if held else blocker,
     )
 
 
@@ -48,6 +58,8 @@ def stores(draw) -> dict[str, Job]:
             draw(st.sampled_from(sorted(OF_MINE))),
             draw(st.integers(1, 3)),
             draw(st.sampled_from([ME, ME, ME, *OTHERS])),
+            taken_back=draw(st.booleans()),
+            blocker=draw(st.sampled_from([None, ME, *OTHERS])),
         )
         for job_id in draw(st.sets(st.sampled_from("pqrs")))
     }
@@ -70,6 +82,8 @@ def verdict(report: AttemptReport, stored: Job | None) -> str:
         return "stop"
     fence = report.key.fence
     if fence == stored.fence and stored.last_holder == ME:
+        if stored.cause == "unanswered" and stored.state == "queued" and not report.journalled:
+            return "stop"
         return OF_MINE[str(stored.state)][report.journalled]
     on_offer = str(stored.state) == "leased" and stored.fence == fence + 1
     return "keep" if on_offer and report.journalled else "stop"
@@ -94,6 +108,12 @@ def test_verdicts_and_what_follows_for_the_store_are_those_of_the_table(jobs, li
     assert set(found.accepted) == accepted, "a listed offer was accepted"
     assert set(found.adopted) == {key for key, kind in expected.items() if kind == "adopt"}
     assert list(found.lost) == sorted(mine.keys() - listed_keys - unseen_keys)
+    blocked = {
+        AttemptKey(stored.job_id, stored.fence)
+        for stored in jobs.values()
+        if stored.blocked_by == ME
+    }
+    assert list(found.gone) == sorted(blocked - listed_keys - unseen_keys)
 
 
 @given(jobs=stores(), listed=lists())

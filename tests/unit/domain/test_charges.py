@@ -67,7 +67,7 @@ def test_an_attempt_that_is_adopted_is_taken_off_the_list():
 
 def test_a_loss_in_a_mass_is_not_charged():
     job = lost_on("w1", queued(), 0, charged=False)
-    assert (job.state, job.charged, job.charged_on) == (JobState.QUEUED, 0, ())
+    assert (job.state, job.charged) == (JobState.QUEUED, 0)
     assert job.failure.reason is Reason.WORKER_LOST
     assert job.detail == "worker w1 was lost"
 

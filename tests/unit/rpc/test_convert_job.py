@@ -48,14 +48,12 @@ TWINS = {name: value for name, value in vars(enums).items() if isinstance(value,
 MASTERS_OWN = {"WorkerState"}  # master/views.py says it; master/packing.py converts it
 
 
-WAITING = {"blocked_by", "unschedulable_reason"}
-
-
 def test_a_job_is_shown_with_all_there_is_to_know():
     shown = job_to_pb(JOB, SPEC)
+    waiting = {"blocked_by", "unschedulable_reason"}
     assert {field.name for field, _ in shown.ListFields()} == {
-        field.name for field in job_pb2.Job.DESCRIPTOR.fields
-    } - WAITING
+        field.name for field in job_pb2.Job.DESCRIPTOR.fields if field.name not in waiting
+    }
     assert shown.job_id == "01J"
     assert shown.spec == spec_to_pb(SPEC)
     assert shown.state == job_pb2.JOB_STATE_SUCCEEDED
@@ -69,12 +67,18 @@ def test_a_job_is_shown_with_all_there_is_to_know():
     assert [(f.path, f.size, f.sha256) for f in shown.files] == [("m:o.mp4", 5, "ab" * 32)]
 
 
-def test_what_a_job_waits_for_is_shown():
-    waiting = replace(JOB, state=JobState.QUEUED, blocked_by=Holder("w1", "i"))
-    assert job_to_pb(waiting, SPEC).blocked_by == "w1"
-    refused = replace(JOB, state=JobState.QUEUED, rejects=20, detail="no encoder after all")
-    assert job_to_pb(refused, SPEC).unschedulable_reason == "no encoder after all"
-    assert not job_to_pb(replace(refused, rejects=19), SPEC).unschedulable_reason
+def test_a_job_that_waits_says_for_whom_or_why():
+    waiting = replace(
+        JOB,
+        state=JobState.QUEUED,
+        blocked_by=Holder("w2", "i"),
+        rejects=20,
+        detail="no room anywhere",
+    )
+    shown = job_to_pb(waiting, SPEC)
+    assert (shown.blocked_by, shown.unschedulable_reason) == ("w2", "no room anywhere")
+    eager = job_to_pb(replace(waiting, rejects=19, blocked_by=None), SPEC)
+    assert (eager.blocked_by, eager.unschedulable_reason) == ("", "")
 
 
 def test_what_a_job_does_not_have_is_absent():
@@ -117,7 +121,7 @@ def test_an_event_is_shown_with_all_there_is_to_know():
         reason=Reason.TRANSPORT,
         detail="it broke",
         charged=2,
-        blocked_by="w1",
+        blocked_by="w2",
         eligible_at=NOW + timedelta(seconds=5),
     )
     shown = event_to_pb(event)
@@ -128,6 +132,7 @@ def test_an_event_is_shown_with_all_there_is_to_know():
     assert (shown.cause, shown.state) == (job_pb2.JOB_CAUSE_FAILED, job_pb2.JOB_STATE_QUEUED)
     assert (shown.fence, shown.charged, shown.detail) == (4, 2, "it broke")
     assert shown.reason == job_pb2.FAILURE_REASON_TRANSPORT
+    assert shown.blocked_by == "w2"
     assert from_timestamp(shown.event_time, "") == NOW
     assert from_timestamp(shown.eligible_time, "") == NOW + timedelta(seconds=5)
     plain = event_to_pb(replace(event, reason=None, eligible_at=None))

@@ -92,6 +92,7 @@ EVENTS: list[Event] = [
     Heartbeat(number=1, seen=0, slots=0),
     CapabilitiesChanged(CAPABLE),
     OfferReply(KEY),
+    OfferReply(KEY, "no encoder"),
     OfferReply(KEY, "no room", passing=True),
     ProgressReport((PROGRESS, Progress(key=AttemptKey("01K", 1), phase=Phase.PROBE))),
     ProgressReport(()),
@@ -114,15 +115,11 @@ SPEC = JobSpec(
     input=Input(test_source=TestSource()), outputs=(Output(path=MediaPath("m", "o.mp4")),)
 )
 COMMANDS: list[Command] = [
-    Welcome(
-        epoch=5,
-        timers=TIMERS,
-        reconnect_spread=timedelta(seconds=1.5),
-        verdicts=VERDICTS,
-        draining=True,
-    ),
+    Welcome(epoch=5, timers=TIMERS, reconnect_spread=timedelta(seconds=1.5), verdicts=VERDICTS),
+    Welcome(epoch=1, timers=TIMERS, reconnect_spread=timedelta(seconds=1), draining=True),
     HeartbeatAck(number=4, remaining=timedelta(seconds=14.2), verdicts=VERDICTS),
-    HeartbeatAck(number=4, remaining=timedelta(0), draining=True),
+    HeartbeatAck(number=5, remaining=timedelta(seconds=15), draining=True),
+    HeartbeatAck(number=4, remaining=timedelta(0)),
     Offer(key=KEY, spec=SPEC),
     Offer(key=KEY, spec=SPEC, publish_only=MANIFEST),
     Cancel(KEY),
