@@ -21,6 +21,7 @@ DomainError
     NotAllowed                  the certificate's role does not permit the method
     ProtocolViolation           the peer broke the rules of the stream
     HelloLate                   the stream was opened and nothing said; it may dial again
+    NameUnsettled               the master has just started and waits for the name's last owner
     WorkerDoesNotRead           its stream is closed; it may dial again
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
@@ -154,6 +155,14 @@ class WorkerDoesNotRead(DomainError):
 class HelloLate(DomainError):
     def __init__(self, worker: str, seconds: float) -> None:
         super().__init__(f"worker {worker!r} said no hello in {seconds:g} s; dial again")
+
+
+class NameUnsettled(DomainError):
+    def __init__(self, worker: str, seconds: float) -> None:
+        super().__init__(
+            f"another run of worker {worker!r} was connected when this master started; "
+            f"if it does not come back in {seconds:.0f} s, this one is taken"
+        )
 
 
 class WorkerFloods(DomainError):

@@ -22,9 +22,14 @@ MOST_ATTEMPTS = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """First on every stream. `attempts` is everything the worker holds, journalled or running."""
+    """First on every stream. `attempts` is everything the worker holds, journalled or running.
+
+    `previous` is the incarnation before, where this run holds the lock of that one's state folder:
+    that one has ended. Empty: nothing is known of it.
+    """
 
     incarnation: str
+    previous: str = ""
     capabilities: Capabilities
     attempts: tuple[AttemptReport, ...] = ()
     slots: int = 0

@@ -69,6 +69,7 @@ class Master:
             chance=chance,
             observe=observe,
             wake=woken.set,
+            started_at=clocks[1](),
         )
         self._new_id = new_id
         self._dispatcher = Dispatcher(self._parts, woken)

@@ -19,7 +19,8 @@ HELLOS_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`now` is for showing and ordering, `boot` (seconds of CLOCK_BOOTTIME) for leases.
+    """`now` is for showing and ordering, `boot` (seconds of CLOCK_BOOTTIME) for leases; by `boot`
+    this master has run since `started_at`.
 
     `chance` is uniform in [0, 1). `wake` tells the dispatcher that something may be possible now.
     """
@@ -36,4 +37,5 @@ class Parts:
     chance: Callable[[], float]
     observe: Callable[[Fact], None]
     wake: Callable[[], None]
+    started_at: float
     hellos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HELLOS_AT_ONCE))

@@ -12,9 +12,11 @@ from contextlib import suppress
 from ffrtmp.domain.errors import (
     HelloLate,
     NameTaken,
+    NameUnsettled,
     ProtocolViolation,
     Unavailable,
     WorkerFloods,
+    WorkerNotFound,
 )
 from ffrtmp.domain.facts import SessionClosed, SessionOpened, StreamRefused
 from ffrtmp.domain.job import Holder, JobState
@@ -105,7 +107,7 @@ class Session:
     # -- hello ------------------------------------------------------------------------------
 
     async def _open(self, hello: Hello) -> None:
-        self._refuse_a_twin(hello)
+        await self._refuse_a_twin(hello)
         record = WorkerRecord(
             name=self._worker,
             incarnation=hello.incarnation,
@@ -132,17 +134,33 @@ class Session:
         self._parts.observe(SessionOpened(self._worker, epoch, self._address))
         self._parts.wake()
 
-    def _refuse_a_twin(self, hello: Hello) -> None:
-        """The same incarnation always wins; another one only when the incumbent is not alive."""
+    async def _refuse_a_twin(self, hello: Hello) -> None:
+        """The same incarnation always wins, and the one after it; another one only when the
+        incumbent is not alive. A master that has just started gives the incumbent time to return.
+        """
+        patience = 2 * self._parts.timers.heartbeat_interval.total_seconds()
         incumbent = self._parts.roster.get(self._worker)
-        if incumbent is None or incumbent.holder.incarnation == hello.incarnation:
+        if incumbent is None:
+            await self._await_the_incumbent(hello, patience)
+            return
+        if incumbent.holder.incarnation in {hello.incarnation, hello.previous}:
             return
         silence = self._parts.boot() - incumbent.beat
-        two_intervals = 2 * self._parts.timers.heartbeat_interval.total_seconds()
-        if incumbent.outbox is not None and silence < two_intervals:
+        if incumbent.outbox is not None and silence < patience:
             error = NameTaken(self._worker, incumbent.address)
             self._parts.observe(StreamRefused(self._worker, self._address, str(error)))
             raise error
+
+    async def _await_the_incumbent(self, hello: Hello, patience: float) -> None:
+        left = self._parts.started_at + patience - self._parts.boot()
+        if left <= 0:
+            return
+        try:
+            record = await self._parts.store.worker(self._worker)
+        except WorkerNotFound:
+            return
+        if record.alive and record.incarnation not in {hello.incarnation, hello.previous}:
+            raise NameUnsettled(self._worker, left)
 
     def _attach(self, hello: Hello, epoch: int, opened_at: float) -> Presence:
         parts, former = self._parts, self._parts.roster.get(self._worker)

@@ -81,6 +81,7 @@ def event_to_pb(event: Event) -> pb.WorkerEvent:
 def _hello_to_pb(hello: Hello) -> pb.Hello:
     return pb.Hello(
         incarnation=hello.incarnation,
+        previous_incarnation=hello.previous,
         capabilities=capabilities_to_pb(hello.capabilities),
         attempts=[_report_to_pb(report) for report in hello.attempts],
         slots=hello.slots,
@@ -151,6 +152,7 @@ def _hello_from_pb(hello: pb.Hello) -> Hello:
     _check_presence(hello)
     return Hello(
         incarnation=hello.incarnation,
+        previous=hello.previous_incarnation,
         capabilities=capabilities_from_pb(hello.capabilities),
         attempts=tuple(_report_from_pb(report) for report in hello.attempts),
         slots=hello.slots,

@@ -37,6 +37,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.NotAllowed: StatusCode.PERMISSION_DENIED,
         errors.ProtocolViolation: StatusCode.INVALID_ARGUMENT,
         errors.HelloLate: StatusCode.UNAVAILABLE,
+        errors.NameUnsettled: StatusCode.UNAVAILABLE,
         errors.WorkerDoesNotRead: StatusCode.RESOURCE_EXHAUSTED,
         errors.WorkerFloods: StatusCode.RESOURCE_EXHAUSTED,
         errors.SessionExpired: StatusCode.UNAVAILABLE,

@@ -295,10 +295,15 @@ class Hello(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    PREVIOUS_INCARNATION_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.str
     """32 hexadecimal digits, chosen once a run of the worker process."""
     slots: _builtins.int
     """As in `Heartbeat`."""
+    previous_incarnation: _builtins.str
+    """The incarnation that was welcomed before this one, where this run holds the lock of its state
+    folder: so that one has ended, and this is no twin. Empty: nothing is known.
+    """
     @_builtins.property
     def capabilities(self) -> _admin_service_pb2.WorkerCapabilities: ...
     @_builtins.property
@@ -317,10 +322,11 @@ class Hello(_message.Message):
         attempts: _abc.Iterable[Global___AttemptReport] | None = ...,
         slots: _builtins.int = ...,
         load: _admin_service_pb2.WorkerLoad | None = ...,
+        previous_incarnation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "capabilities", b"capabilities", "incarnation", b"incarnation", "load", b"load", "slots", b"slots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "capabilities", b"capabilities", "incarnation", b"incarnation", "load", b"load", "previous_incarnation", b"previous_incarnation", "slots", b"slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,11 +30,13 @@ Dial = Callable[[str], AbstractAsyncContextManager[Stream]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
-    """What a worker says of itself in every hello. `load` looks at the machine."""
+    """What a worker says of itself in every hello. `load` looks at the machine; `previous` as in
+    `Hello`."""
 
     incarnation: str
     capabilities: Capabilities
     load: Callable[[], Awaitable[Load]]
+    previous: str = ""
 
 
 @dataclass(slots=True)
@@ -136,6 +138,7 @@ class Session:
             hello_load = await self._presentation.load()
             await visit.run(
                 incarnation=self._presentation.incarnation,
+                previous=self._presentation.previous,
                 capabilities=self._presentation.capabilities,
                 load=self._presentation.load,
                 first_load=hello_load,

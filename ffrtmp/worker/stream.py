@@ -89,6 +89,7 @@ class Visit:
         self,
         *,
         incarnation: str,
+        previous: str,
         capabilities: Capabilities,
         load: LOOK,
         first_load: Load,
@@ -97,6 +98,7 @@ class Visit:
         """Until `leaving` is set and goodbye was heard. Raises StreamBroken, Refused."""
         hello = Hello(
             incarnation=incarnation,
+            previous=previous,
             capabilities=capabilities,
             attempts=self._attempts.reports,
             slots=self._attempts.slots,

@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import psutil
 
@@ -47,7 +48,7 @@ async def run_worker(settings: WorkerSettings) -> int:
         journal = stack.enter_context(Journal.open(state / "journal"))
         tools = await probe_tools(settings.ffmpeg, cache_dir())
         roots = Roots(settings.roots)
-        incarnation = secrets.token_hex(16)
+        incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
         runner = Runner(roots=roots, tools=tools)
         attempts = await stack.enter_async_context(
@@ -58,6 +59,7 @@ async def run_worker(settings: WorkerSettings) -> int:
                 incarnation=incarnation,
                 capabilities=_capabilities(tools, reports),
                 load=lambda: _load(roots),
+                previous=await in_thread(last.read),
             ),
             attempts,
             dialler(identity),
@@ -67,7 +69,33 @@ async def run_worker(settings: WorkerSettings) -> int:
         _log.info(
             "worker %s: FFmpeg %s, %s", identity.name, tools.version, ", ".join(tools.encoders)
         )
-        return await _serve(session, attempts, roots, settings, identity)
+
+        def settle() -> None:
+            last.write(incarnation)
+            roots.remove_older_proofs()
+
+        return await _serve(session, attempts, settle, settings, identity)
+
+
+class LastRun:
+    """The incarnation that a master welcomed last, in the state folder; the journal's lock says
+    that its run has ended."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self) -> str:
+        """Empty when there was none."""
+        try:
+            return self._file.read_text()
+        except OSError:
+            return ""
+
+    def write(self, incarnation: str) -> None:
+        try:
+            self._file.write_text(incarnation)
+        except OSError as error:  # no more than a slower return after the next crash
+            _log.warning("cannot write %s: %s", self._file, error)
 
 
 @asynccontextmanager
@@ -105,7 +133,7 @@ async def _load(roots: Roots) -> Load:
 async def _serve(
     session: Session,
     attempts: Attempts,
-    roots: Roots,
+    settle: Callable[[], None],
     settings: WorkerSettings,
     identity: Identity,
 ) -> int:
@@ -121,7 +149,7 @@ async def _serve(
                 await stack.enter_async_context(at_end_of_input(at_once))
             helpers = [
                 tasks.create_task(drain_when_told(session, attempts, stops)),
-                tasks.create_task(_tidy(session, roots)),
+                tasks.create_task(_tidy(session, settle)),
             ]
             await session.run(settings.addresses)
             for helper in helpers:
@@ -134,9 +162,9 @@ async def _serve(
     return NOT_ALLOWED
 
 
-async def _tidy(session: Session, roots: Roots) -> None:
+async def _tidy(session: Session, settle: Callable[[], None]) -> None:
     await session.first_welcome()
-    await in_thread(roots.remove_older_proofs)
+    await in_thread(settle)
 
 
 def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Callable[[], None]:

@@ -70,6 +70,7 @@ class Worker:
     master: Master
     name: str
     incarnation: str = "i1"
+    previous: str = ""
     capabilities: Capabilities = CAPABLE
     up: asyncio.Queue = field(default_factory=asyncio.Queue)
     down: asyncio.Queue = field(default_factory=asyncio.Queue)
@@ -97,6 +98,7 @@ class Worker:
         self.say(
             Hello(
                 incarnation=self.incarnation,
+                previous=self.previous,
                 capabilities=self.capabilities,
                 attempts=attempts,
                 slots=slots,

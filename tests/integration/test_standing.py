@@ -65,7 +65,7 @@ async def test_drain_belongs_to_the_name_and_survives_restarts_of_worker_and_mas
             await master.drain("w1", actor="admin/a")
     async with cluster(open_store) as (master, worker):
         assert (await master.worker("w1")).record.standing.draining
-        reborn = worker(incarnation="i2")
+        reborn = worker(incarnation="i2", previous="i1")
         reborn.hello()
         assert (await reborn.hear(Welcome)).draining
         for _ in range(2):

@@ -9,7 +9,14 @@ from datetime import timedelta
 import pytest
 
 from ffrtmp.clock import boot_seconds
-from ffrtmp.domain.errors import HelloLate, Unavailable, WorkerDoesNotRead, WorkerFloods
+from ffrtmp.domain.errors import (
+    HelloLate,
+    NameTaken,
+    NameUnsettled,
+    Unavailable,
+    WorkerDoesNotRead,
+    WorkerFloods,
+)
 from ffrtmp.domain.facts import AttemptDisowned, MassLossBegan
 from ffrtmp.domain.job import Failure, JobState
 from ffrtmp.domain.messages import (
@@ -43,6 +50,7 @@ from tests.integration.test_master_core import (
     manifest,
     running,
     submitted,
+    swallow,
     until,
 )
 
@@ -298,3 +306,60 @@ async def test_an_older_stream_loses_nothing_for_the_newer_one(open_store):
         new.beat(running(key))
         await new.hear(HeartbeatAck)
         assert (await master.get(job_id)).record.job.state is JobState.RUNNING
+
+
+async def test_w17_a_twin_is_refused_right_after_a_master_restart_too(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        twin = Worker(master, "w1", incarnation="twin")
+        twin.hello()
+        with pytest.raises(NameUnsettled, match="this one is taken"):
+            await twin.stream()
+        w1 = worker()
+        w1.hello(running(key))
+        assert [v.kind for v in (await w1.hear(Welcome)).verdicts] == [VerdictKind.KEEP]
+        twin = Worker(master, "w1", incarnation="twin")
+        twin.hello()
+        with pytest.raises(NameTaken):
+            await twin.stream()
+        assert (await master.get(job_id)).record.job.charged == 0
+
+
+async def test_the_run_after_a_killed_one_is_taken_at_once(open_store):
+    async with cluster(open_store, timers=SLOW) as (_, worker):
+        w1 = worker()
+        w1.hello()
+        await w1.hear(Welcome)
+        reborn = worker(incarnation="i2", previous="i1")  # the master has not noticed the end of i1
+        reborn.hello()
+        await reborn.hear(Welcome)
+    async with cluster(open_store, timers=SLOW) as (_, worker):
+        third = worker(incarnation="i3", previous="i2")
+        third.hello()
+        await third.hear(Welcome)
+
+
+async def test_a_name_whose_last_run_does_not_return_is_free_after_two_intervals(open_store):
+    async with cluster(open_store) as (_, worker):
+        w1 = worker()
+        w1.hello()
+        await w1.hear(Welcome)
+    async with (
+        cluster(open_store) as (master, _),
+        asyncio.timeout(5),
+        asyncio.TaskGroup() as tasks,
+    ):
+        taken = False
+        while not taken:
+            other = Worker(master, "w1", incarnation="other")
+            other.hello()
+            stream = tasks.create_task(swallow(other.stream()))
+            while other.down.empty() and not stream.done():
+                await asyncio.sleep(0.01)
+            taken = not other.down.empty()
+        other.hang_up()

@@ -87,7 +87,14 @@ PROGRESS = Progress(
     size=2**33,
 )
 EVENTS: list[Event] = [
-    Hello(incarnation="f" * 32, capabilities=CAPABLE, attempts=REPORTS, slots=3, load=LOAD),
+    Hello(
+        incarnation="f" * 32,
+        previous="e" * 32,
+        capabilities=CAPABLE,
+        attempts=REPORTS,
+        slots=3,
+        load=LOAD,
+    ),
     Heartbeat(number=2**40, seen=9, slots=3, attempts=REPORTS, load=LOAD),
     Heartbeat(number=1, seen=0, slots=0),
     CapabilitiesChanged(CAPABLE),

@@ -39,6 +39,7 @@ SAMPLES = [
     errors.NotAllowed("not for you"),
     errors.ProtocolViolation("hello came twice"),
     errors.HelloLate("w1", 2.5),
+    errors.NameUnsettled("w1", 10),
     errors.WorkerFloods("w1"),
     errors.WorkerDoesNotRead("w1"),
     errors.SessionExpired("w1"),
