@@ -52,6 +52,8 @@ def classify(exit_code: int, log: Sequence[str]) -> Failure:
 def _reason_of(errors: Sequence[str]) -> tuple[Reason, str]:
     for reason, pattern in _RULES:
         for line in errors:
+            if reason is Reason.INPUT_BAD and "opening output" in line:
+                continue  # a server that answers nonsense is "invalid data" to FFmpeg too
             if pattern.search(line):
                 return reason, line
     return Reason.FFMPEG_FAILED, errors[0] if errors else "it said nothing"
