@@ -25,8 +25,8 @@ TAKEN_TARGETS = (
 INSERT_CLASS = (
     "INSERT INTO classes (job_class, requirements) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 )
-# As `domain.job.is_eligible`. It never waits: what another master is about to grant is passed over. Materialised, so that no
-# plan can run it twice and lock more than it returns.
+# Eligible as in `domain.job.is_eligible`. It never waits: what another master is about to grant is
+# passed over. Materialised, so that no plan can run it twice and lock more than it returns.
 CLAIMABLE = (
     f"WITH claimed AS MATERIALIZED (SELECT {_COLUMNS} FROM jobs WHERE state = 'queued'"
     " AND job_class = $1 AND blocked_by IS NULL"

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -28,8 +29,14 @@ def server(tmp_path) -> Iterator[Gate]:
 
 @pytest.fixture
 async def live(cluster_of):
-    """Two workers, each with room for one push."""
-    async with cluster_of("--missed-heartbeats", str(MISSED)) as cluster:
+    async with two_workers(cluster_of, MISSED) as cluster:
+        yield cluster
+
+
+@asynccontextmanager
+async def two_workers(cluster_of, missed: int) -> AsyncIterator[Cluster]:
+    """Each has room for one push."""
+    async with cluster_of("--missed-heartbeats", str(missed)) as cluster:
         for name in ("w1", "w2"):
             cluster.workers[name] = await cluster.worker(name)
         yield cluster
@@ -69,20 +76,25 @@ async def test_w2_a_push_of_a_killed_worker_waits_for_the_lease(live, server, ro
     row.took(again.at - killed, LEASE + 1.0)
 
 
-async def test_w5_a_worker_that_is_back_at_once_does_not_shorten_its_own_lease(live, server, row):
+async def test_w5_a_worker_that_is_back_at_once_does_not_shorten_its_own_lease(
+    cluster_of, server, row
+):
     """SIGKILL, restarted at once, exclusive job: lost at once, but its target is not leased again
     before the old lease has run out."""
-    job_id, first = await on_air(live, server)
-    killed = time.time()
-    live.workers[first].process.kill()
-    live.workers[first].start()
-    await back_on_air(server)
-    history = await taken_off(live, server, job_id)
-    lost, again = history.events_of("LOST")[0], history.events_of("GRANTED")[1]
-    assert "new incarnation" in lost.detail
-    assert again.at >= killed + LEASE - BEAT
-    assert history.job.charged == 1
-    row.took(again.at - killed, LEASE + 2.0)
+    lease = 3 * LEASE  # it must be back well before
+    async with two_workers(cluster_of, 3 * MISSED) as live:
+        job_id, first = await on_air(live, server)
+        killed = time.time()
+        live.workers[first].process.kill()
+        live.workers[first].start()
+        await back_on_air(server)
+        history = await taken_off(live, server, job_id)
+        lost, again = history.events_of("LOST")[0], history.events_of("GRANTED")[1]
+        assert "new incarnation" in lost.detail
+        assert lost.at < again.at - BEAT
+        assert again.at >= killed + lease - BEAT
+        assert history.job.charged == 1
+        row.took(again.at - killed, lease + 2.0)
 
 
 async def test_w20_a_frozen_workers_push_is_ended_by_its_guard(live, server, row):
