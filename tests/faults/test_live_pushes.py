@@ -12,6 +12,7 @@ from ffrtmp.domain.session import VerdictKind
 from tests.faults.kit.cluster import BEAT, Cluster, push_for
 from tests.faults.kit.peer import floor_of, running
 from tests.faults.kit.processes import ffmpegs
+from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 from tests.receivers import Gate, gate
 
@@ -97,6 +98,7 @@ async def test_w5_a_worker_that_is_back_at_once_does_not_shorten_its_own_lease(
         row.took(again.at - killed, lease + 2.0)
 
 
+@one_store
 async def test_w20_a_frozen_workers_push_is_ended_by_its_guard(live, server, row):
     """SIGSTOP only the worker process, exclusive FFmpeg alive: the guard kills FFmpeg at the
     deadline, before the master leases the job again; no overlap."""
@@ -114,6 +116,7 @@ async def test_w20_a_frozen_workers_push_is_ended_by_its_guard(live, server, row
     assert (len(history.workers), history.job.charged) == (2, 1)
 
 
+@one_store
 async def test_w4_a_worker_that_thaws_says_nothing_before_its_push_is_dead(live, server, row):
     """SIGSTOP worker until its push runs elsewhere, SIGCONT: what it finds is a dead FFmpeg; its
     word on that is STALE; the push elsewhere goes on."""

@@ -9,6 +9,7 @@ from tests.faults.kit.cluster import LOST, Cluster
 from tests.faults.kit.history import History
 from tests.faults.kit.processes import ffmpegs
 from tests.faults.kit.record import Row
+from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
 AT_ONCE = 1.0
@@ -29,6 +30,7 @@ async def test_w1_a_killed_workers_job_is_finished_by_another(cluster, row):
     assert history.reasons == ["WORKER_LOST"]
 
 
+@one_store
 async def test_w3_a_host_that_loses_power_is_noticed(cluster, row):
     """Power loss (nothing comes through any more, process killed): requeued <= T+1 s.
 
@@ -154,6 +156,7 @@ async def test_w12_a_poison_job_fails_at_the_third_worker(cluster, row):
     row.took(history.events[-1].at - history.events[1].at, 3 * LOST + 5)
 
 
+@one_store
 async def test_w12_a_job_that_kills_its_worker_while_probing_is_charged_too(cluster_of, row):
     """A job that kills every worker that touches its input: FAILED after three charged attempts."""
     fault = ("--at", "ffrtmp.worker.runner:prepare", "kill")
@@ -168,6 +171,7 @@ async def test_w12_a_job_that_kills_its_worker_while_probing_is_charged_too(clus
         assert (history.job.charged, history.job.attempts, cluster.runs(job_id)) == (3, 3, 0)
 
 
+@one_store
 async def test_w19_no_ffmpeg_outlives_its_worker(cluster, row):
     """SIGKILL only the worker process, FFmpeg alive but hanging, so that no broken pipe ends it:
     its guard kills it <= 1 s after, no orphan after 2 s; the job follows W1."""
