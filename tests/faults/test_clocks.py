@@ -1,4 +1,4 @@
-"""Wall clocks that are wrong or jump, and machines that sleep: no lease is decided by a wall clock."""
+"""Wall clocks that are wrong or jump, and machines that sleep: leases do not care."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.worker.session import Lease
 from tests.faults.kit import sleepy_guard
 from tests.faults.kit.cluster import LEASE
+from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
 DAY, HOUR = 86400, 3600
@@ -25,6 +26,7 @@ NOT_SHOWN = (
 )
 
 
+@one_store
 async def test_c1_a_workers_wall_clock_does_not_matter(cluster, row):
     """Worker wall clock a day ahead, and a day behind: no effect on leases. Ten jobs that run for
     more than three leases: none lost, none charged."""
@@ -70,6 +72,7 @@ async def renewed(worker, times: int) -> None:
         await until(is_later, 15)
 
 
+@one_store
 async def test_c4_what_slept_through_its_deadline_is_killed_at_once(row):
     """Worker suspended for 10 minutes (the clock of guard and lease is an argument): the boot-time
     clock went on; on resume the guard kills FFmpeg before anything is said, the lease is over."""

@@ -2,22 +2,20 @@
 
 import asyncio
 
-import pytest
-
 from ffrtmp.domain.messages import Published, ResultAck, ResultOutcome, Staged
 from tests.faults.kit.cluster import LEASE, LOST
 from tests.faults.kit.peer import floor_at, manifest, running
 from tests.faults.kit.processes import ffmpegs
+from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
 READOPTED = 10.0
 TIMES = 10
 DOWN = 8 * LEASE
 OFFER_TTL = 0.5
-on_sqlite = pytest.mark.parametrize("store_address", ["sqlite"], indirect=True)
 
 
-@on_sqlite
+@one_store
 async def test_m1_a_killed_master_finds_everything_running(cluster, row):
     """SIGKILL master (SQLite), restarted at once: 0 run again, 0 charged, all re-adopted <= 10 s.
     Ten deaths over twenty running jobs."""
@@ -113,7 +111,7 @@ async def test_m4_a_grant_that_was_never_sent_comes_back(cluster_of, row):
         assert (history.job.charged, history.job.attempts, history.job.fence) == (0, 1, 2)
 
 
-@on_sqlite
+@one_store
 async def test_m10_a_second_master_does_not_start_on_the_same_file(cluster, row):
     """Second master started on the same SQLite file: refuses with exit code and message; the first
     is not disturbed."""

@@ -6,15 +6,19 @@ from datetime import timedelta
 
 import pytest
 
+from ffrtmp.domain.job import Failure
 from ffrtmp.domain.messages import (
     Cancel,
     CapabilitiesChanged,
+    Failed,
     Offer,
     OfferReply,
     Progress,
     ProgressReport,
+    ResultAck,
     ResultOutcome,
 )
+from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase, VerdictKind
 from tests.faults.kit.cluster import spec_for
 from tests.faults.kit.peer import CAPABLE, floor_of, running
@@ -78,6 +82,26 @@ async def test_w15_an_unanswered_offer_goes_to_another(floor, row):
     assert await w2.stage(key) is await w2.publish(key) is COMMITTED
     history = (await floor.reaches(job_id, "SUCCEEDED")).check()
     assert (history.job.charged, history.job.attempts) == (0, 1)
+
+
+async def test_w15_what_is_said_of_an_older_offer_changes_nothing(floor, row):
+    """Worker is granted a job again whose first offer it left unanswered: what it says of the older
+    fence is STALE, and changes nothing of the attempt that runs."""
+    w1 = floor.peer("w1")
+    await w1.hello()
+    job_id = await submitted(floor)
+    older = (await w1.hear(Offer)).key
+    await floor.happens(job_id, "UNANSWERED")
+    newer = await w1.accept()
+    assert newer == AttemptKey(job_id, older.fence + 1)
+    before = str(await floor.reaches(job_id, "RUNNING"))
+    failure = Failure(reason=Reason.FFMPEG_FAILED, message="of the older one")
+    await w1.say(Failed(older, failure))
+    assert (await w1.hear(ResultAck)).outcome is ResultOutcome.STALE
+    assert await w1.stage(older) is await w1.publish(older) is ResultOutcome.STALE
+    assert str(await floor.history(job_id)) == before
+    assert await w1.stage(newer) is await w1.publish(newer) is COMMITTED
+    (await floor.reaches(job_id, "SUCCEEDED")).check()
 
 
 async def test_w17_the_second_of_two_streams_under_one_name_is_refused(floor, row):

@@ -3,11 +3,13 @@
 import hashlib
 
 from tests.faults.kit.cluster import LOST
+from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
 AT_THE_RENAME = ("--at", "ffrtmp.storage.publishing:publish", "stop")
 
 
+@one_store
 async def test_s1_a_target_that_exists_is_not_overwritten(cluster, row):
     """Output target exists already, no overwrite: FAILED (TARGET_EXISTS), nothing overwritten."""
     await cluster.worker("w1")
@@ -19,6 +21,7 @@ async def test_s1_a_target_that_exists_is_not_overwritten(cluster, row):
     assert (cluster.leftovers(job_id), history.job.charged) == ([], 0)
 
 
+@one_store
 async def test_s1_a_conflict_at_the_second_output_takes_back_the_first(cluster, row):
     """The second of two outputs conflicts at publication: FAILED (TARGET_EXISTS), nothing
     overwritten, the first output taken back."""

@@ -1,4 +1,4 @@
-"""What a worker says against the rules, or at the wrong time: one stream ends, nothing else moves."""
+"""What a worker says against the rules, or at the wrong time: nothing else moves."""
 
 import asyncio
 

@@ -1,5 +1,7 @@
 """Workers that die: what they ran goes elsewhere, what they had finished is not done again."""
 
+import asyncio
+import os
 import signal
 import time
 
@@ -7,6 +9,7 @@ from tests.faults.kit.cluster import LOST, Cluster
 from tests.faults.kit.history import History
 from tests.faults.kit.processes import ffmpegs
 from tests.faults.kit.record import Row
+from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
 AT_ONCE = 1.0
@@ -27,6 +30,7 @@ async def test_w1_a_killed_workers_job_is_finished_by_another(cluster, row):
     assert history.reasons == ["WORKER_LOST"]
 
 
+@one_store
 async def test_w3_a_host_that_loses_power_is_noticed(cluster, row):
     """Power loss (nothing comes through any more, process killed): requeued <= T+1 s.
 
@@ -152,26 +156,30 @@ async def test_w12_a_poison_job_fails_at_the_third_worker(cluster, row):
     row.took(history.events[-1].at - history.events[1].at, 3 * LOST + 5)
 
 
+@one_store
 async def test_w12_a_job_that_kills_its_worker_while_probing_is_charged_too(cluster_of, row):
     """A job that kills every worker that touches its input: FAILED after three charged attempts."""
     fault = ("--at", "ffrtmp.worker.runner:prepare", "kill")
     async with cluster_of("--missed-heartbeats", "20") as cluster:
         w1 = await cluster.worker("w1", *fault)
         job_id = await cluster.submit("a.mkv")
-        for _ in range(3):
-            await until(lambda: w1.process.code is not None, 30, "its death")
-            w1.start(*fault)
-        history = await cluster.reaches(job_id, "FAILED")
+        while not (history := await cluster.history(job_id)).ended:
+            if w1.process.code is not None:
+                w1.start(*fault)
+            await asyncio.sleep(0.05)
         history.check()
         assert (history.job.charged, history.job.attempts, cluster.runs(job_id)) == (3, 3, 0)
 
 
+@one_store
 async def test_w19_no_ffmpeg_outlives_its_worker(cluster, row):
-    """SIGKILL only the worker process: its guard kills FFmpeg <= 1 s after the pipe closed, no
-    orphan after 2 s; the job follows W1."""
+    """SIGKILL only the worker process, FFmpeg alive but hanging, so that no broken pipe ends it:
+    its guard kills it <= 1 s after, no orphan after 2 s; the job follows W1."""
     w1 = await cluster.worker("w1")
     job_id = await cluster.submit("a.mkv")
     await cluster.encodes(job_id)
+    for pid in ffmpegs(job_id):
+        os.kill(pid, signal.SIGSTOP)
     w1.process.send(signal.SIGKILL)
     with row.within(AT_ONCE):
         await until(lambda: not ffmpegs(job_id), 2)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.kit.cluster import LOST
 from tests.faults.kit.processes import ffmpegs
+from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
 TIMES = 10
@@ -49,6 +50,7 @@ async def test_w4_a_frozen_workers_result_is_accepted_late(cluster, row):
     assert cluster.runs(job_id) == 1
 
 
+@one_store
 async def test_w8_a_blocked_event_loop_costs_nothing(cluster_of, row):
     """Event loop of worker blocked for two thirds of T: the stream may drop; the job is kept, not
     charged, not run again. Five workers, twice each."""
@@ -77,6 +79,7 @@ async def beats_again(worker, second: float) -> bool:
     return await worker.is_connected() and (await worker.seen()).heartbeat_time.seconds > second
 
 
+@one_store
 async def test_w9_a_failure_of_ffmpeg_is_final(cluster, row):
     """FFmpeg exits with an error of its own: terminal, never retried, its last words kept."""
     await cluster.worker("w1")
@@ -90,6 +93,7 @@ async def test_w9_a_failure_of_ffmpeg_is_final(cluster, row):
     assert (cluster.runs(job_id), history.job.charged) == (1, 0)
 
 
+@one_store
 async def test_w10_an_ffmpeg_killed_from_outside_is_retried_elsewhere(cluster, row):
     """FFmpeg SIGKILLed from outside, as by the kernel without memory: RESOURCE (memory), charged,
     retried on another worker after a back-off."""
@@ -149,6 +153,7 @@ async def test_w13_what_a_drain_cuts_short_goes_back_uncharged(cluster_of, row):
         assert w1.process.code == 0
 
 
+@one_store
 async def test_w16_a_disk_that_is_full_for_one_worker(cluster, row):
     """Disk full while staging on one worker (a limit on the size of its files): RESOURCE, not
     charged, back-off, the staged file removed, another worker preferred."""
@@ -166,6 +171,7 @@ async def test_w16_a_disk_that_is_full_for_one_worker(cluster, row):
     row.took(again - history.events_of("FAILED")[0].at, 5.0)
 
 
+@one_store
 async def test_w16_a_disk_that_is_full_for_all(cluster_of, row):
     """Disk full on all workers (a tiny file system): tried again uncharged with back-off, FAILED
     (RESOURCE) at the fifth, nothing left. The master's clock is put on through the back-offs."""
@@ -199,6 +205,7 @@ async def fill(cluster, job_id: str) -> None:
     await cluster.happens(job_id, "FAILED", 30, times=5)
 
 
+@one_store
 async def test_w17_a_twin_is_refused_and_touches_nothing(cluster, row):
     """Two workers with one certificate: the second is refused while the first is alive, the first
     is named, the master says so; no job of the first is touched."""

@@ -4,9 +4,12 @@ Timers are scaled down by the master's own options. FFmpeg is real; a wrapper ma
 source at its own rate, so that a job runs as long as its picture is and costs next to nothing.
 """
 
+import contextlib
 import hashlib
+import os
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +38,7 @@ PACED = """#!/bin/sh
 # Outputs named `fast...` are not paced; `broken...` makes it fail by itself, `poison...` kills the
 # worker that started it.
 job=; for last; do [ "$last" = -progress ] && job=1; done
+case $last in file:*) ;; *) job= ;; esac  # a live push is paced anyway
 [ -n "$job" ] || exec {ffmpeg} "$@"
 last=${{last#file:}}
 echo "$last" >> "${{last%/*}}/../ffmpeg.runs"
@@ -131,6 +135,7 @@ class Cluster:
         self.client: Client
         self.processes: list[Process] = []
         self._proxies: list[Proxy] = []
+        self.workers: dict[str, Worker] = {}
         self.options: Sequence[str] = ()
         self.media.mkdir(parents=True, exist_ok=True)
 
@@ -182,6 +187,10 @@ class Cluster:
         return (
             await self.client.submit_message(spec_for(names, seconds, overwrite=overwrite))
         ).job_id
+
+    async def push(self, url: str) -> str:
+        """A live push of a picture without end; returns the job's id."""
+        return (await self.client.submit_message(push_for(url))).job_id
 
     async def submit_many(self, count: int, *, seconds: float = 600, name: str = "n") -> list[str]:
         specs = [spec_for([f"{name}{number}.mkv"], seconds) for number in range(count)]
@@ -247,6 +256,9 @@ class Cluster:
     def end(self) -> None:
         for process in self.processes:
             process.end()
+        for pid in ffmpegs(str(self.media)):  # only where a mechanism was removed
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for proxy in self._proxies:
             proxy.close()
 
@@ -283,3 +295,10 @@ def spec_for(
         outputs=[job_pb2.Output(path=f"media:{name}", video=video) for name in names],
         overwrite=overwrite,
     )
+
+
+def push_for(url: str) -> job_pb2.JobSpec:
+    spec = spec_for([])
+    spec.outputs.append(job_pb2.Output(url=url))
+    spec.outputs[0].video.speed = job_pb2.SPEED_FASTEST
+    return spec

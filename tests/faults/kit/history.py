@@ -14,7 +14,7 @@ HELD = {"LEASED", "RUNNING", "PUBLISHING"}
 CHARGE_LIMIT = 3
 MOVES = {
     ("", "QUEUED"): {"SUBMITTED"},
-    ("QUEUED", "QUEUED"): {"INHERITED", "FAILED", "RETURNED"},
+    ("QUEUED", "QUEUED"): {"INHERITED", "FAILED", "RETURNED", "UNBLOCKED"},
     ("QUEUED", "LEASED"): {"GRANTED"},
     ("QUEUED", "RUNNING"): {"ADOPTED"},
     ("QUEUED", "PUBLISHING"): {"STAGED"},
@@ -34,6 +34,8 @@ MOVES = {
     ("PUBLISHING", "QUEUED"): {"FAILED", "LOST", "RETURNED"},
     ("PUBLISHING", "SUCCEEDED"): {"PUBLISHED"},
     ("PUBLISHING", "FAILED"): {"FAILED"},
+    ("CANCELLED", "CANCELLED"): {"UNBLOCKED"},
+    ("FAILED", "FAILED"): {"UNBLOCKED"},
 }
 BY_WORKER = {
     "ACCEPTED",
@@ -75,6 +77,10 @@ class History:
         self.events = [_event(event) for event in response.events]
 
     @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
     def causes(self) -> list[str]:
         return [event.cause for event in self.events]
 
@@ -100,7 +106,8 @@ class History:
         for before, after in zip([None, *self.events], self.events, strict=False):
             self._check_move(before, after)
         self._check_charges()
-        ended = [event for event in self.events if event.state in TERMINAL]
+        moves = [event for event in self.events if event.cause != "UNBLOCKED"]
+        ended = [event for event in moves if event.state in TERMINAL]
         assert len(ended) <= 1, f"I1, two ends: {self}"
         published = self.events_of("PUBLISHED")
         assert len(published) == (self.state == "SUCCEEDED"), f"published twice: {self}"
@@ -110,7 +117,9 @@ class History:
 
     def _check_move(self, before: Event | None, after: Event) -> None:
         state, fence = (before.state, before.fence) if before else ("", 0)
-        assert state not in TERMINAL, f"I1 and I11, a move after the end: {self}"
+        assert state not in TERMINAL or after.cause == "UNBLOCKED", (
+            f"I1, I11, after the end: {self}"
+        )
         causes = MOVES.get((state, after.state), set())
         assert after.cause in causes, f"I4, {state} to {after}: {self}"
         assert after.fence == fence + (after.cause == "GRANTED"), f"I2, at {after}: {self}"

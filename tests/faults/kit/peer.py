@@ -118,6 +118,10 @@ class Peer:
                         return command
                 await self._read()
 
+    def has(self, kind: type[Command]) -> bool:
+        """Whether one has come; only what was read while something else was waited for."""
+        return any(isinstance(numbered.command, kind) for numbered in self._heard)
+
     async def _read(self) -> None:
         response = await self.call.read()
         assert response is not grpc.aio.EOF, f"the stream of {self.name} ended"

@@ -38,7 +38,7 @@ class Row:
 
     @contextmanager
     def within(self, bound: float) -> Iterator[None]:
-        """What is inside should take at most `bound` seconds, and must not take three times that."""
+        """What is inside should take `bound` seconds, and must not take three times that."""
         began = time.monotonic()
         yield
         self.took(time.monotonic() - began, bound)

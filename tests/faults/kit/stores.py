@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, field
 
+import pytest
+
+one_store = pytest.mark.parametrize("store_address", ["sqlite"], indirect=True)
+"""For a row that is about a worker or about SQLite: the other store plays no part in it."""
+
 
 @dataclass(frozen=True)
 class StoreUnderTest:

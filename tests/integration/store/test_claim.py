@@ -7,6 +7,7 @@ import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import Holder, JobState
+from ffrtmp.domain.retry import BACKOFF_LONGEST
 from ffrtmp.store.base import Change, SessionKey
 from ffrtmp.store.postgres import PostgresStore
 from tests.integration.store.conftest import (
@@ -28,6 +29,14 @@ async def test_the_best_rank_goes_first_and_what_may_not_yet_be_run_is_not_read(
     assert await claim(store, w1, 9, now=at(0)) == []
     assert [int(job.job_id) for job in await claim(store, w1, 9)] == [3, 4]
     assert [job.state for job in await store.held_by("w1")] == [JobState.LEASED] * 4
+
+
+async def test_what_was_queued_before_the_clock_was_put_back_is_read(store):
+    await store.submit([new_job(1)])
+    w1 = await open_worker(store)
+    longest = BACKOFF_LONGEST.total_seconds()
+    assert await claim(store, w1, 9, now=at(1 - longest)) == []
+    assert [int(job.job_id) for job in await claim(store, w1, 9, now=at(-3600))] == [1]
 
 
 async def test_an_impossible_class_stands_in_nobodys_way(store):

@@ -1,7 +1,7 @@
 """Moves of a job that once went wrong, one sentence each; the whole is in test_job_machine.py."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -18,7 +18,7 @@ from ffrtmp.domain.job import (
     JobState,
     Manifest,
 )
-from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.retry import BACKOFF_LONGEST, Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST, SECOND = Holder("w1", "a"), Holder("w2", "a")
@@ -65,3 +65,23 @@ def test_no_rule_could_move_an_ended_job_even_by_mistake(state):
 
 def test_terminal_states_are_those_that_nothing_follows():
     assert {"succeeded", "failed", "cancelled"} == TERMINAL_STATES
+
+
+@pytest.mark.parametrize(
+    ("waits", "is_eligible"),
+    [
+        (timedelta(0), True),
+        (timedelta(microseconds=1), False),
+        (BACKOFF_LONGEST, False),
+        (BACKOFF_LONGEST + timedelta(microseconds=1), True),
+    ],
+)
+def test_a_wait_that_no_back_off_explains_is_over(waits, is_eligible):
+    """The clock was put back: nobody waits for hours because of that."""
+    job = replace(queued(), eligible_at=NOW + waits)
+    assert jobs.is_eligible(job, NOW) is is_eligible
+    if is_eligible:
+        assert jobs.grant(job, holder=FIRST, now=NOW).fence == 1
+    else:
+        with pytest.raises(IllegalTransition):
+            jobs.grant(job, holder=FIRST, now=NOW)
