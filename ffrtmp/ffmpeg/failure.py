@@ -18,23 +18,29 @@ TAIL_LINES = 20
 _SYSTEM = (
     (
         Reason.RESOURCE,
-        r"No space left on device|Disk quota exceeded|File too large|Too many open files"
-        r"|shared object file: Error 24|Resource temporarily unavailable"
-        r"|OpenEncodeSessionEx failed|No capable devices found|Cannot load lib\S+\.so"
-        r"|No VA display found|Failed to initialise VAAPI|Error creating a MFX session"
-        r"|Device creation failed|Cannot open a DRM",
+        (
+            r"No space left on device|Disk quota exceeded|File too large|Too many open files"
+            r"|shared object file: Error 24|Resource temporarily unavailable"
+            r"|OpenEncodeSessionEx failed|No capable devices found|Cannot load lib\S+\.so"
+            r"|No VA display found|Failed to initialise VAAPI|Error creating a MFX session"
+            r"|Device creation failed|Cannot open a DRM"
+        ),
     ),
     (
         Reason.RESOURCE_MEMORY,
-        r"Cannot allocate memory|malloc of size \d+ failed|[Mm]emory allocation (error|failed)"
-        r"|std::bad_alloc|allocate memory failed|[Oo]ut of memory",
+        (
+            r"Cannot allocate memory|malloc of size \d+ failed|[Mm]emory allocation (error|failed)"
+            r"|std::bad_alloc|allocate memory failed|[Oo]ut of memory"
+        ),
     ),
     (
         Reason.TRANSPORT,
-        r"Stale file handle|Transport endpoint is not connected|Remote I/O error"
-        r"|(muxer|trailer.*|write_frame\(\)|closing file): Input/output error"
-        r"|opening output.*: (No such file or directory|Read-only file system)"
-        r"|(muxer|trailer.*|write_frame\(\)): Read-only file system",
+        (
+            r"Stale file handle|Transport endpoint is not connected|Remote I/O error"
+            r"|(muxer|trailer.*|write_frame\(\)|closing file): Input/output error"
+            r"|opening output.*: (No such file or directory|Read-only file system)"
+            r"|(muxer|trailer.*|write_frame\(\)): Read-only file system"
+        ),
     ),
 )
 _OURS = (

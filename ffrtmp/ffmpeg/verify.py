@@ -30,7 +30,6 @@ ASPECT_SHARE = 0.02
 PLAIN_CHANNELS = frozenset({1, 2, 6, 8})
 """Numbers that every encoder keeps."""
 SOUND_FRAME = 1024
-LOW_SAMPLE_RATE = 32_000
 GAP_SECONDS = 1.0
 TRUNCATED_SHARE = 0.98
 TRUNCATED_SECONDS = 1.0
@@ -179,14 +178,13 @@ def _sound(plan: AudioPlan, found: StreamInfo) -> list[Problem]:
 
 
 def _offset(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
-    """Sound against picture, at the start: as in the source."""
+    """Sound against picture, at the start: as in the source, but for what a decoder needs to begin
+    with, or an encoder leads in with."""
     if plan.video is None or plan.audio is None or not found.video or not found.audio:
         return []
     before = (plan.audio.source.start or 0.0) - (plan.video.source.start or 0.0)
     after = (found.audio.start or 0.0) - (found.video.start or 0.0)
-    slack = OFFSET_SECONDS + _frame_seconds(plan.video)
-    if found.audio.sample_rate < LOW_SAMPLE_RATE:  # the encoder's lead-in is as long as a frame
-        slack += _sound_frame(found.audio)
+    slack = OFFSET_SECONDS + _frame_seconds(plan.video) + _sound_frame(found.audio)
     if abs(after - before) > slack:
         return [Problem("V3 sound offset", f"{before:+.3f} s +- {slack:.3f} s", f"{after:+.3f} s")]
     return []

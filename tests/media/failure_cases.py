@@ -189,6 +189,68 @@ RULES: dict[str, Case] = {
     ),
     "folder as output": Case(truth=FFMPEG, argv=f"{SHORT} {X264} -f mp4 file:/etc"),
 }
-CHECK: dict[str, Case] = {}
+CHECK: dict[str, Case] = {
+    "prores cut in half": bad(
+        f"{PICTURE} -c:v prores_ks -movflags +faststart {{in}}.mov", halve, "mov"
+    ),
+    "avi cut in half": bad(f"{AV} -c:v mpeg4 -q:v 2 -c:a libmp3lame {{in}}.avi", halve, "avi"),
+    "noise in prores": bad(f"{PICTURE} -c:v prores_ks {{in}}.mov", noise, "mov"),
+    "noise in mjpeg": bad(f"{PICTURE} -c:v mjpeg -q:v 2 {{in}}.avi", noise, "avi"),
+    "noise in ffv1": bad(f"{PICTURE} -c:v ffv1 -slicecrc 1 {{in}}.mkv", noise, "matroska"),
+    "noise in av1": bad(f"{PICTURE} -c:v libsvtav1 -preset 12 {{in}}.mp4", noise, "mov"),
+    "noise in flv": bad(f"{AV} {X264} -crf 12 -c:a aac {{in}}.flv", noise, "flv"),
+    "noise in ac3": bad(f"{AV} {X264} -crf 30 -c:a ac3 -b:a 640k {{in}}.ts", noise, "mpegts"),
+    "noise in opus": bad(
+        f"{TONE} -c:a libopus -b:a 256k {{in}}.ogg", noise, "ogg", "-c:a aac -f mp4 {out}"
+    ),
+    "hole in ts": bad(H264_TS, hole, "mpegts"),
+    "hole in h265 mp4": bad(
+        f"{AV} -c:v libx265 -crf 12 -preset ultrafast -c:a aac {{in}}.mp4", hole, "mov"
+    ),
+    "hole in vp9 mp4": bad(
+        f"{PICTURE} -c:v libvpx-vp9 -b:v 4M -deadline realtime {{in}}.mp4", hole, "mov"
+    ),
+    "empty ts": bad(H264_TS, empty, "mpegts"),
+    "html as mp4": bad(H264_MP4, text, "mov"),
+    "random bytes as flv": bad(H264_MP4, random, "flv"),
+    "random bytes as avi": bad(H264_MP4, random, "avi"),
+    "text as wav": bad(H264_MP4, text, "wav", "-c:a aac -f mp4 {out}"),
+    "mp4 read as matroska": bad(H264_MP4, lambda _: None, "matroska"),
+    "png cut short": bad(
+        f"{PICTURE} -frames:v 1 {{in}}.png", halve, "png_pipe", f"{X264} -f mp4 {{out}}"
+    ),
+    "full disk webm": Case(
+        truth=RESOURCE, argv=f"{ENDLESS} -c:v libvpx -deadline realtime -f webm {{out}}", full=True
+    ),
+    "full disk mov": Case(truth=RESOURCE, argv=f"{ENDLESS} {X264} -f mov {{out}}", full=True),
+    "file size limit ts": Case(
+        truth=RESOURCE, argv=f"{ENDLESS} {X264} -f mpegts {{out}}", limits="ulimit -f 64"
+    ),
+    "no memory x265": Case(
+        truth=MEMORY,
+        argv=f"{HUGE} -c:v libx265 -preset slow -f mp4 {{out}}",
+        limits="ulimit -v 900000",
+    ),
+    "no memory av1": Case(
+        truth=MEMORY, argv=f"{HUGE} -c:v libsvtav1 -f mp4 {{out}}", limits="ulimit -v 900000"
+    ),
+    "SIGTERM while writing ts": Case(
+        truth=MEMORY, argv=f"{ENDLESS} {X264} -f mpegts {{out}}", signal=15
+    ),
+    "no qsv": Case(truth=RESOURCE, argv=f"{SHORT} -c:v h264_qsv -f mp4 {{out}}"),
+    "no hevc nvenc": Case(truth=RESOURCE, argv=f"{SHORT} -c:v hevc_nvenc -f mp4 {{out}}"),
+    "unknown preset": Case(truth=FFMPEG, argv=f"{SHORT} -c:v libx264 -preset best -f mp4 {{out}}"),
+    "unknown pixel format": Case(
+        truth=FFMPEG, argv=f"{SHORT} {X264} -pix_fmt yuv42 -f mp4 {{out}}"
+    ),
+    "bitrate that is no number": Case(
+        truth=FFMPEG, argv=f"{SHORT} {X264} -b:v lots -f mp4 {{out}}"
+    ),
+    "flac in webm": Case(truth=FFMPEG, argv="-f lavfi -i sine=duration=1 -c:a flac -f webm {out}"),
+    "filter that needs two inputs": Case(truth=FFMPEG, argv=f"{SHORT} -vf overlay {OUT_MP4}"),
+    "speed beyond its range": Case(
+        truth=FFMPEG, argv=f"{SHORT} -c:v libsvtav1 -preset 99 -f mp4 {{out}}"
+    ),
+}
 SETS = {"rules": RULES, "check": CHECK}
 FOLDER = Path(__file__).parent / "failures"
