@@ -8,10 +8,11 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 import grpc.aio
@@ -33,6 +34,10 @@ from ffrtmp.v1 import job_service_pb2 as pb
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
 from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
 
+if TYPE_CHECKING:  # they are in the stubs only
+    from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
+    from ffrtmp.v1.job_service_pb2_grpc import JobServiceAsyncStub
+
 T = TypeVar("T")
 
 CALL_SECONDS = 10.0
@@ -41,6 +46,13 @@ BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 PAGE = 1000
 WATCHES = 64
 ENDED = frozenset(JOB_STATES.to_wire(state) for state in TERMINAL_STATES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    channel: grpc.aio.Channel
+    jobs: "JobServiceAsyncStub"
+    admin: "AdminServiceAsyncStub"
 
 
 class Client:
@@ -62,13 +74,13 @@ class Client:
         self._address = address
         self._certs = Path(certs)
         self._patience = patience
+        self._open: _Open | None = None
 
     async def __aenter__(self) -> Self:
         roles = frozenset({Role.CLIENT, Role.ADMIN})
         identity = await asyncio.to_thread(load_identity, self._certs, now=utc_now(), roles=roles)
-        self._channel = open_channel(self._address, identity)
-        self._jobs = JobServiceStub(self._channel)
-        self._admin = AdminServiceStub(self._channel)
+        channel = open_channel(self._address, identity)
+        self._open = _Open(channel, JobServiceStub(channel), AdminServiceStub(channel))
         return self
 
     async def __aexit__(
@@ -77,7 +89,22 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._channel.close()
+        if self._open is not None:
+            opened, self._open = self._open, None
+            await opened.channel.close()
+
+    def _opened(self) -> "_Open":
+        if self._open is None:
+            raise RuntimeError("this client is not open: use it within `with` or `async with`")
+        return self._open
+
+    @property
+    def _jobs(self) -> "JobServiceAsyncStub":
+        return self._opened().jobs
+
+    @property
+    def _admin(self) -> "AdminServiceAsyncStub":
+        return self._opened().admin
 
     async def submit(
         self, spec: JobSpec | job_pb2.JobSpec, *, key: str | None = None

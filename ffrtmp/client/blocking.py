@@ -5,11 +5,11 @@ It works where a loop runs already (a notebook) and from several threads at once
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ffrtmp.client.aio import PATIENCE_SECONDS, Client
 from ffrtmp.domain.job import JobState
@@ -33,6 +33,7 @@ class BlockingClient:
         self, address: str, certs: str | Path, *, patience: float = PATIENCE_SECONDS
     ) -> None:
         self._client = Client(address, certs, patience=patience)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> Self:
         started = threading.Event()
@@ -66,14 +67,16 @@ class BlockingClient:
             self._stop()
 
     def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._told.set)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
         self._thread.join()
+        self._loop = None
 
-    def _do(self, call: Awaitable[T]) -> T:
-        async def run() -> T:
-            return await call
-
-        future = asyncio.run_coroutine_threadsafe(run(), self._loop)
+    def _do(self, call: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            call.close()
+            raise RuntimeError("this client is not open: use it within `with`")
+        future = asyncio.run_coroutine_threadsafe(call, self._loop)
         try:
             return future.result()
         except BaseException:

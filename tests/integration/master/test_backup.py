@@ -43,7 +43,7 @@ async def test_a_copy_of_a_working_master_holds_what_was_acknowledged(run, tmp_p
         before = {job.job_id for job in await client.submit_many(map(spec, range(300)))}
         async with asyncio.TaskGroup() as tasks:
             copying = tasks.create_task(
-                asyncio.to_thread(back_up, master.database, tmp_path / "copy.db")
+                asyncio.to_thread(back_up, tmp_path / "master.db", tmp_path / "copy.db")
             )
             number = 300
             while not copying.done():
@@ -52,10 +52,8 @@ async def test_a_copy_of_a_working_master_holds_what_was_acknowledged(run, tmp_p
         everything = await jobs_of(master)
     made = copying.result()
     assert verify(tmp_path / "copy.db") == made
-    elsewhere = tmp_path / "elsewhere" / "master.db"
-    elsewhere.parent.mkdir()
-    assert restore(tmp_path / "copy.db", elsewhere, overwrite=False) == made
-    async with run(database=elsewhere) as master:
+    assert restore(tmp_path / "copy.db", tmp_path / "master.db", overwrite=True) == made
+    async with run() as master:
         found = await jobs_of(master)
     assert len(found) == made.jobs
     assert before <= found <= everything
@@ -67,11 +65,12 @@ async def test_what_a_killed_master_left_in_its_log_is_copied_too(run, tmp_path)
     async with run() as master, Client(master.address, master.certs / "client-c") as client:
         job = await client.submit(spec(1))
         for ending in ("", "-wal", "-shm"):
-            shutil.copy(f"{master.database}{ending}", killed)
+            shutil.copy(f"{tmp_path}/master.db{ending}", killed)
     assert (killed / "master.db-wal").stat().st_size > 0
     assert back_up(killed / "master.db", tmp_path / "copy.db").jobs == 1
-    restore(tmp_path / "copy.db", tmp_path / "new.db", overwrite=False)
-    async with run(database=tmp_path / "new.db") as master:
+    (tmp_path / "master.db").unlink()
+    restore(tmp_path / "copy.db", tmp_path / "master.db", overwrite=False)
+    async with run() as master:
         assert await jobs_of(master) == {job.job_id}
 
 
@@ -89,7 +88,8 @@ async def test_a_store_in_use_is_not_replaced_and_one_that_exists_only_when_aske
     restore(copy, database, overwrite=True)
     async with run() as master:
         assert len(await jobs_of(master)) == 10
-    async with run(database=tmp_path / "master.db.old") as master:
+    (tmp_path / "master.db.old").replace(database)
+    async with run() as master:
         assert len(await jobs_of(master)) == 11
 
 

@@ -245,6 +245,18 @@ async def test_a_folder_of_certificates_may_be_text(run):
         assert [job async for job in c.list()] == []
 
 
+async def test_a_client_that_is_not_open_says_how_to_open_it(run):
+    async with run() as master:
+        client = Client(master.address, master.certs / "client-c")
+        for _ in range(2):  # it may be opened again
+            async with client:
+                assert [job async for job in client.list()] == []
+            with pytest.raises(RuntimeError, match="within `with` or `async with`"):
+                await client.get("x")
+            with pytest.raises(RuntimeError, match="within `with`"):
+                BlockingClient(master.address, master.certs / "client-c").get("x")
+
+
 async def test_the_blocking_face_does_all_of_it_from_any_thread(run):
     async with run() as master:
         await asyncio.to_thread(use_it_all, master.address, master.certs / "client-c")
