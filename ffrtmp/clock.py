@@ -1,7 +1,7 @@
 """The only reader of clocks. Everything else takes time as an argument."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def utc_now() -> datetime:
@@ -19,11 +19,12 @@ def boot_seconds() -> float:
 
 
 class SteadyClock:
-    """Wall clock at start plus CLOCK_BOOTTIME since: an NTP step does not reorder the queue."""
+    """The time of day at a moment, plus CLOCK_BOOTTIME since: an NTP step, here or where the
+    database is, does not reorder the queue."""
 
-    def __init__(self) -> None:
-        self._started = time.time()
-        self._boot_at_start = boot_seconds()
+    def __init__(self, start: datetime, boot_at_start: float) -> None:
+        self._start = start
+        self._boot_at_start = boot_at_start
 
     def __call__(self) -> datetime:
-        return datetime.fromtimestamp(self._started + boot_seconds() - self._boot_at_start, UTC)
+        return self._start + timedelta(seconds=boot_seconds() - self._boot_at_start)

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,6 +32,10 @@ UNITS = {
 }
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 HIGHEST_PORT = 65535
+LEAST_CONNECTIONS = 3
+"""One writes, one renews leases, one reads."""
+LEAST_API_CONNECTIONS = 2
+STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/NAME"
 
 
 class SettingError(ValueError):
@@ -137,8 +141,12 @@ class MasterSettings:
     """HOST:PORT for gRPC; 0.0.0.0:7443 to be reached from other machines, port 0 for any free."""
     http: str = "127.0.0.1:7480"
     """HOST:PORT for /metrics, /healthz and /readyz; port 0 for any free."""
-    database: Path | None = None
-    """The SQLite file. Default: master.db in the state folder."""
+    store: str = field(default="", repr=False)
+    """A SQLite file, or postgresql://USER@HOST/NAME. Default: master.db in the state folder."""
+    store_connections: int = 5
+    """Connections to PostgreSQL for the work of workers, at least 3."""
+    store_api_connections: int = 5
+    """Connections to PostgreSQL for what clients ask, at least 2."""
     heartbeat_interval: Duration = 5 * SECOND
     """Time between two heartbeats of a worker, at least 500ms."""
     missed_heartbeats: int = 3
@@ -156,7 +164,17 @@ class MasterSettings:
         _check_address("listen", self.listen)
         _check_address("http", self.http)
         _check_log_format(self.log_format)
-        _ = self.timers  # its constraints are checked at birth
+        if self.store_connections < LEAST_CONNECTIONS:
+            raise SettingError.of(
+                "store_connections", self.store_connections, f"at least {LEAST_CONNECTIONS}"
+            )
+        if self.store_api_connections < LEAST_API_CONNECTIONS:
+            raise SettingError.of(
+                "store_api_connections",
+                self.store_api_connections,
+                f"at least {LEAST_API_CONNECTIONS}",
+            )
+        _ = self.timers, self.store_address  # their constraints are checked at birth
 
     @property
     def timers(self) -> Timers:
@@ -172,8 +190,16 @@ class MasterSettings:
             raise SettingError(str(error)) from None
 
     @property
-    def database_path(self) -> Path:
-        return self.database or state_dir() / "master.db"
+    def store_address(self) -> Path | str:
+        """The SQLite file, or the DSN of a PostgreSQL database. Raises SettingError."""
+        scheme, _, rest = self.store.partition(":")
+        if scheme in {"postgresql", "postgres"} and rest.startswith("//"):
+            return self.store
+        if scheme == "sqlite" and rest:
+            return Path(rest).expanduser()
+        if rest.startswith("//"):
+            raise SettingError.of("store", f"{scheme}://", STORE_HINT)
+        return Path(self.store).expanduser() if self.store else state_dir() / "master.db"
 
 
 @Parameter(name="*")
@@ -399,8 +425,8 @@ def _helps(kind: type[Settings]) -> dict[str, str]:
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     helps = {}
-    for field, text in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            assert isinstance(field.target, ast.Name)
-            helps[field.target.id] = str(ast.literal_eval(text.value))
+    for each, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(each, ast.AnnAssign) and isinstance(text, ast.Expr):
+            assert isinstance(each.target, ast.Name)
+            helps[each.target.id] = str(ast.literal_eval(text.value))
     return helps

@@ -97,7 +97,7 @@ def make_certificates(plan: Plan) -> None:
 def _master_arguments(plan: Plan) -> list[str]:
     arguments = ["master", "--certs", str(plan.certs / "master-m1"), "--stop-at-eof"]
     arguments += ["--listen", plan.listen, "--http", plan.http]
-    return [*arguments, "--database", str(plan.folder / "master.db")]
+    return [*arguments, "--store", f"sqlite:{plan.folder / 'master.db'}"]
 
 
 def _worker_arguments(plan: Plan, number: int, address: str) -> list[str]:

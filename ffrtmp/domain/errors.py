@@ -24,9 +24,10 @@ DomainError
     WorkerDoesNotRead           its stream is closed; it may dial again
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
-    Unavailable                 cannot be done now; nothing was changed; try again
-        StoreBusy               another process holds its lock
-        StoreFailing            the disk is full or broken
+    Unavailable                 cannot be done now; to try again is safe
+        StoreBusy               no connection or lock was free in time
+        StoreFailing            the disk is full or broken, the database is away
+        OutcomeUnknown          the connection broke during the commit
 """
 
 
@@ -180,3 +181,11 @@ class StoreBusy(Unavailable):
 class StoreFailing(Unavailable):
     def __init__(self, why: str) -> None:
         super().__init__(f"the store cannot write: {why}; nothing was changed, try again")
+
+
+class OutcomeUnknown(Unavailable):
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the connection to the store broke during a commit: {why}; it may have been done, "
+            "and is not done twice when tried again"
+        )

@@ -27,6 +27,11 @@ def parse_version(text: str) -> str:
     return match[1] if match else ""
 
 
+def parse_protocols(text: str) -> frozenset[str]:
+    """What FFmpeg can write to, from `ffmpeg -protocols`."""
+    return frozenset(text.partition("Output:")[2].split())
+
+
 def test_encode_argv(ffmpeg: str, encoder: str) -> list[str]:
     """Encodes a few frames to nowhere: what is listed may still not work on this machine."""
     if encoder in SOUND:

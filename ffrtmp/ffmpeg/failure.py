@@ -111,6 +111,8 @@ def _signal_of_a_stranger(exit_code: int, log: Sequence[str]) -> signal.Signals 
 def _reason_of(errors: Sequence[str]) -> tuple[Reason, str]:
     for reason, pattern in _RULES:
         for line in errors:
+            if reason is Reason.INPUT_BAD and "opening output" in line:
+                continue  # a server that answers nonsense is "invalid data" to FFmpeg too
             if pattern.search(line):
                 return reason, line
     for line in errors:

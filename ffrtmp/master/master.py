@@ -17,6 +17,7 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.dispatcher import Dispatcher, Health
+from ffrtmp.master.follower import Follower
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.outbox import Send
 from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
@@ -86,12 +87,13 @@ class Master:
         return self._parts.roster
 
     async def run(self) -> None:
-        """Dispatches and sweeps until cancelled."""
+        """Dispatches, sweeps and follows other masters until cancelled."""
         self._parts.roster.learn(await self._parts.store.classes())
         await self._learn_roots()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
+            tasks.create_task(Follower(self._parts).run())
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""

@@ -27,10 +27,10 @@ from ffrtmp.pki.identity import Identity, load_identity
 from ffrtmp.rpc.channel import SERVER_OPTIONS
 from ffrtmp.rpc.credentials import server_credentials
 from ffrtmp.rpc.interceptors import Gatekeeper
-from ffrtmp.store.base import Store
-from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.store.base import PoolUse, Store
+from ffrtmp.store.opening import open_store
 from ffrtmp.telemetry import logs
-from ffrtmp.telemetry.metrics import Fleet, Metrics
+from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
 from ffrtmp.v1 import admin_service_pb2, job_service_pb2, worker_service_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from ffrtmp.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
@@ -75,16 +75,25 @@ async def run_master(
     )
     facts = _Facts()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqliteStore.open(settings.database_path))
+        store = await stack.enter_async_context(
+            open_store(
+                settings.store_address,
+                connections=settings.store_connections,
+                api_connections=settings.store_api_connections,
+            )
+        )
         master = Master(
             store,
             settings.timers,
-            clocks=(SteadyClock(), boot_seconds),
+            clocks=(await _clock_of(store), boot_seconds),
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
         )
-        metrics = Metrics(lambda: _fleet(master), lambda: store.commits)
+        metrics = Metrics(
+            lambda: _fleet(master),
+            lambda: StoreUse(store.commits, [_pool_load(use) for use in store.pools()]),
+        )
         facts.metrics = metrics
 
         told = await stack.enter_async_context(_told(settings))
@@ -107,6 +116,13 @@ async def run_master(
         ready(grpc_address, f"{host}:{http_port}")
         await told.wait()
     return 0
+
+
+async def _clock_of(store: Store) -> SteadyClock:
+    """Tells the store's time, asked once, so that all masters of one store agree."""
+    before = boot_seconds()
+    moment = await store.time()
+    return SteadyClock(moment, (before + boot_seconds()) / 2)
 
 
 async def problem_of(master: Master, store: Store) -> str:
@@ -224,4 +240,10 @@ def _fleet(master: Master) -> Fleet:
         slots=sum(presence.slots for presence in connected),
         slots_free=sum(presence.free for presence in connected),
         oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
+    )
+
+
+def _pool_load(use: PoolUse) -> PoolLoad:
+    return PoolLoad(
+        name=use.name, size=use.size, used=use.used, waiting=use.waiting, refused=use.refused
     )

@@ -53,6 +53,8 @@ MESSAGES_AT_ONCE = 5000.0
 
 _Message = tuple[Sequence[Event], float]
 """A batch and when it was read, in seconds of CLOCK_BOOTTIME."""
+_Answer = tuple[int, float, tuple[Verdict, ...]]
+"""To which heartbeat, when it was read, and what to do."""
 
 
 class Session:
@@ -62,6 +64,7 @@ class Session:
         self._address = address
         self._outbox = Outbox(worker)
         self._inbox = asyncio.Queue[_Message | None](INBOX)
+        self._answers = asyncio.Queue[_Answer](INBOX)
         self._said_goodbye = False
 
     async def run(self, events: Events, send: Send) -> None:
@@ -75,6 +78,7 @@ class Session:
                     tasks.create_task(self._outbox.write_to(send)),
                     tasks.create_task(self._outbox.until_closed()),
                     tasks.create_task(self._renewer.run()),
+                    tasks.create_task(self._acknowledge_all()),
                     tasks.create_task(self._read(rest, events)),
                 ]
                 await self._take_all()
@@ -249,17 +253,23 @@ class Session:
 
     async def _answer(self, beat: Heartbeat, arrived: float) -> None:
         verdicts: tuple[Verdict, ...] = ()
-        if not self._agrees(beat):
-            with suppress(Unavailable):  # the next heartbeat is held against the store again
+        with suppress(Unavailable):  # the next heartbeat is held against the store again
+            if not self._agrees(beat) or await self._reconciler.others_moved():
                 verdicts = await self._reconciler.reconcile(beat.attempts, seen=beat.seen)
-        self._outbox.put(
-            HeartbeatAck(
-                number=beat.number,
-                remaining=await self._renewer.remaining(arrived),
-                verdicts=verdicts,
-                draining=self._presence.standing.draining,
+        await self._answers.put((beat.number, arrived, verdicts))
+
+    async def _acknowledge_all(self) -> None:
+        """Beside the events: a renewal that is slow holds up no result behind it."""
+        while True:
+            number, arrived, verdicts = await self._answers.get()
+            self._outbox.put(
+                HeartbeatAck(
+                    number=number,
+                    remaining=await self._renewer.remaining(arrived),
+                    verdicts=verdicts,
+                    draining=self._presence.standing.draining,
+                )
             )
-        )
 
     def _agrees(self, beat: Heartbeat) -> bool:
         """Whether the mirror and the list name the same attempts: then the store is not asked."""

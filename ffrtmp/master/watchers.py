@@ -47,6 +47,10 @@ class Watchers:
             if not self._of[job_id]:
                 del self._of[job_id]
 
+    def followed(self) -> set[str]:
+        """The jobs that somebody follows."""
+        return set(self._of)
+
     def note(self, _before: Job | None, after: Job) -> None:
         for watcher in self._of.get(after.job_id, ()):
             watcher.wake()

@@ -12,6 +12,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from ffrtmp.domain import errors
@@ -39,12 +42,14 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.SessionExpired: StatusCode.UNAVAILABLE,
         errors.StoreBusy: StatusCode.UNAVAILABLE,
         errors.StoreFailing: StatusCode.UNAVAILABLE,
+        errors.OutcomeUnknown: StatusCode.UNAVAILABLE,
     }
 )
 ERROR_TRAILER: Final = "ffrtmp-error-bin"
 # The retry policies of every gRPC client understand this one.
 RETRY_TRAILER: Final = "grpc-retry-pushback-ms"
 RETRY_AFTER_MS: Final = 1_000
+DETAILS_TRAILER: Final = "grpc-status-details-bin"
 
 _LONGEST_DETAILS: Final = 1_500
 _LONGEST_FACT: Final = 250
@@ -67,7 +72,9 @@ def status_of(error: DomainError) -> StatusCode:
 
 
 def details_of(error: DomainError) -> str:
-    return _cut(str(error), _LONGEST_DETAILS)
+    # Of these the sentence travels twice.
+    twice = isinstance(error, errors.Unavailable)
+    return _cut(str(error), _LONGEST_FACT if twice else _LONGEST_DETAILS)
 
 
 def trailers_of(error: DomainError) -> Trailers:
@@ -80,8 +87,20 @@ def trailers_of(error: DomainError) -> Trailers:
         }
     trailers: Trailers = ((ERROR_TRAILER, json.dumps(facts, ensure_ascii=False).encode()),)
     if isinstance(error, errors.Unavailable):
-        trailers += ((RETRY_TRAILER, str(RETRY_AFTER_MS)),)
+        trailers += (
+            (RETRY_TRAILER, str(RETRY_AFTER_MS)),
+            (DETAILS_TRAILER, _retry_info(error).SerializeToString()),
+        )
     return trailers
+
+
+def _retry_info(error: DomainError) -> Status:
+    """When to try again, as google.rpc.RetryInfo in the rich status that tools know to read."""
+    delay = Duration()
+    delay.FromMilliseconds(RETRY_AFTER_MS)
+    status = Status(code=status_of(error).value[0], message=details_of(error))
+    status.details.add().Pack(RetryInfo(retry_delay=delay))
+    return status
 
 
 def error_from_rpc(error: grpc.aio.AioRpcError) -> DomainError | None:

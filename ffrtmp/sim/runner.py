@@ -27,6 +27,10 @@ class SimRunner:
         self._ledger = ledger
         self._pace = pace
 
+    def objection(self, spec: JobSpec) -> str:
+        """None ever."""
+        return ""
+
     async def encode(
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> Manifest:
@@ -63,7 +67,12 @@ class SimRunner:
         clock = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(None) as limit:
-                with lease.followed(lambda at: limit.reschedule(clock() + at - boot_seconds())):
+
+                def move(at: float) -> None:
+                    if not limit.expired():
+                        limit.reschedule(clock() + at - boot_seconds())
+
+                with lease.followed(move):
                     await self._spend(key, spec, report)
         except TimeoutError:
             self._ledger.note(self._worker, "fenced", key)

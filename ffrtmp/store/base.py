@@ -141,7 +141,8 @@ class JobStore(Protocol):
     ) -> list[tuple[Moved, JobSpec]]:
         """Reads the best-ranked eligible queued jobs of each class, at most its number of them,
         applies the changes that `choose` returns for them and commits. A change whose rule or
-        session is refused is left out. A blocked job is not read."""
+        session is refused is left out. A blocked job is not read, and jobs that another master is
+        claiming are passed over. `choose` may be called again, after a conflict."""
         ...
 
     async def classes(self) -> dict[str, Requirements]:
@@ -213,5 +214,39 @@ class WorkerStore(Protocol):
         ...
 
 
-class Store(JobStore, LeaseStore, SessionStore, WorkerStore, Protocol):
-    """All four; both adapters are one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUse:
+    """Connections of one pool, the calls that wait for one, and those that waited in vain."""
+
+    name: str
+    size: int
+    used: int
+    waiting: int
+    refused: int
+
+
+class Shared(Protocol):
+    """What is peculiar to a store that several masters may use."""
+
+    @property
+    def shared(self) -> bool: ...
+
+    async def news(self) -> None:
+        """Returns when another master may have committed something since the last call. A hint:
+        it may come for nothing, and it may be missed. Never, when the store is not shared."""
+        ...
+
+    async def time(self) -> datetime:
+        """The time of day where the store is: for showing and ordering."""
+        ...
+
+    @property
+    def commits(self) -> int:
+        """Transactions that were committed since it was opened."""
+        ...
+
+    def pools(self) -> list[PoolUse]: ...
+
+
+class Store(JobStore, LeaseStore, SessionStore, WorkerStore, Shared, Protocol):
+    """All of them; both adapters are one."""

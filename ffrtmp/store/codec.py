@@ -73,6 +73,7 @@ def encode(value: object) -> str:
 
 
 def decode_spec(text: str) -> JobSpec:
+    """With the key of a live push, for the next offer; of all tables only `specs` has it."""
     return msgspec.json.decode(text, type=JobSpec)
 
 

@@ -1,8 +1,8 @@
-"""Why a store cannot be opened. Only the start of a master meets these."""
+"""What only stores and those who open them meet."""
 
 
 class StoreUnusable(Exception):
-    """One sentence that says what to do."""
+    """Why a store cannot be opened: one sentence that says what to do."""
 
 
 class StoreLocked(StoreUnusable):
@@ -12,3 +12,14 @@ class StoreLocked(StoreUnusable):
         super().__init__(
             f"{path} is in use by another master: stop that one, or give this one a file of its own"
         )
+
+
+class SchemaTooNew(StoreUnusable):
+    def __init__(self, where: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{where} has schema {found}, this build of ffrtmp knows {known}: use a newer ffrtmp"
+        )
+
+
+class Conflict(Exception):
+    """Two transactions were in each other's way; nothing was changed, the same again may pass."""

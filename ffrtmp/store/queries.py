@@ -1,76 +1,78 @@
-"""Named SQL for SQLite. It finds rows; it knows no transition."""
+"""Named SQL, in PostgreSQL's words. It finds and locks rows; it knows no transition."""
 
 from ffrtmp.store.codec import JOB_COLUMNS
 
 _COLUMNS = ", ".join(JOB_COLUMNS)
 _JOB = ", ".join(f"jobs.{name}" for name in JOB_COLUMNS)
 
-JOBS_BY_ID = f"SELECT {_COLUMNS} FROM jobs WHERE job_id IN (SELECT value FROM json_each(?))"
-INSERT_JOB = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join('?' * len(JOB_COLUMNS))})"
-UPDATE_JOB = (
-    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in JOB_COLUMNS[1:])} WHERE job_id = ?"
+JOBS_BY_ID = f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ANY($1)"
+# Always sessions first, then jobs, each in order: no two transactions wait for each other.
+LOCK_SESSIONS = (
+    "SELECT worker, epoch FROM sessions WHERE worker = ANY($1) ORDER BY worker FOR NO KEY UPDATE"
 )
-INSERT_EVENT = "INSERT INTO events (job_id, number, event) VALUES (?, ?, ?)"
-INSERT_SPEC = "INSERT INTO specs (job_id, spec) VALUES (?, ?)"
-INSERT_SUBMISSION = "INSERT INTO submissions (submitter, key, digest, job_id) VALUES (?, ?, ?, ?)"
-INSERT_TARGET = "INSERT INTO targets (target, job_id) VALUES (?, ?)"
-INSERT_CLASS = "INSERT OR IGNORE INTO classes (job_class, requirements) VALUES (?, ?)"
-RELEASE_TARGETS = "DELETE FROM targets WHERE job_id IN (SELECT value FROM json_each(?))"
+LOCK_JOBS = f"{JOBS_BY_ID} ORDER BY job_id FOR NO KEY UPDATE"
+RELEASE_TARGETS = "DELETE FROM targets WHERE job_id = ANY($1)"
 
-SUBMITTED = (
-    "SELECT key, digest, job_id FROM submissions"
-    " WHERE submitter = ? AND key IN (SELECT value FROM json_each(?))"
-)
+SUBMITTED = "SELECT key, digest, job_id FROM submissions WHERE submitter = $1 AND key = ANY($2)"
 TAKEN_TARGETS = (
     "SELECT target, job_id, end_time IS NOT NULL AS ended FROM targets JOIN jobs USING (job_id)"
-    " WHERE target IN (SELECT value FROM json_each(?))"
+    " WHERE target = ANY($1)"
 )
+INSERT_CLASS = (
+    "INSERT INTO classes (job_class, requirements) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+)
+# It never waits: what another master is about to grant is passed over. Materialised, so that no
+# plan can run it twice and lock more than it returns.
 CLAIMABLE = (
-    f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' AND job_class = ?"
-    " AND blocked_by IS NULL AND eligible_time <= ? ORDER BY rank, job_id LIMIT ?"
+    f"WITH claimed AS MATERIALIZED (SELECT {_COLUMNS} FROM jobs WHERE state = 'queued'"
+    " AND job_class = $1 AND blocked_by IS NULL AND eligible_time <= $2"
+    " ORDER BY rank, job_id LIMIT $3"
+    f" FOR NO KEY UPDATE SKIP LOCKED) SELECT {_COLUMNS} FROM claimed ORDER BY rank, job_id"
 )
-SPECS = "SELECT job_id, spec FROM specs WHERE job_id IN (SELECT value FROM json_each(?))"
+SPECS = "SELECT job_id, spec FROM specs WHERE job_id = ANY($1)"
 
-RECORD = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id) WHERE job_id = ?"
+RECORD = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id) WHERE job_id = $1"
 FIND = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id)"
-NEWEST_FIRST = " ORDER BY jobs.submit_time DESC, jobs.job_id DESC LIMIT ?"
-EVENTS = "SELECT event FROM events WHERE job_id = ? AND number > ? ORDER BY number"
+EVENTS = "SELECT event FROM events WHERE job_id = $1 AND number > $2 ORDER BY number"
 CLASSES = (
-    "SELECT job_class, requirements FROM classes WHERE job_class IN"
-    " (SELECT DISTINCT job_class FROM jobs WHERE state IN"
-    " ('queued', 'leased', 'running', 'publishing'))"
+    "SELECT job_class, requirements FROM classes WHERE EXISTS (SELECT 1 FROM jobs"
+    " WHERE jobs.state = 'queued' AND jobs.job_class = classes.job_class)"
+    " OR job_class IN (SELECT job_class FROM jobs WHERE state = ANY($1))"
 )
 
-HELD_BY = f"SELECT {_COLUMNS} FROM jobs WHERE holder = ? ORDER BY job_id"
+HELD_BY = f"SELECT {_COLUMNS} FROM jobs WHERE holder = $1 ORDER BY job_id"
 ORPHANS = (
     f"SELECT {_JOB} FROM jobs LEFT JOIN sessions ON sessions.worker = jobs.holder"
     " AND sessions.incarnation = jobs.holder_incarnation AND sessions.alive = 1"
-    " WHERE jobs.holder IS NOT NULL AND sessions.worker IS NULL LIMIT ?"
+    " WHERE jobs.holder IS NOT NULL AND sessions.worker IS NULL LIMIT $1"
 )
-BLOCKED_BY = f"SELECT {_COLUMNS} FROM jobs WHERE blocked_by = ? ORDER BY job_id"
+BLOCKED_BY = f"SELECT {_COLUMNS} FROM jobs WHERE blocked_by = $1 ORDER BY job_id"
 STALE_BLOCKS = (
     f"SELECT {_JOB} FROM jobs LEFT JOIN sessions ON sessions.worker = jobs.blocked_by"
     " AND sessions.incarnation = jobs.blocked_incarnation AND sessions.alive = 1"
-    " WHERE jobs.blocked_by IS NOT NULL AND sessions.worker IS NULL LIMIT ?"
+    " WHERE jobs.blocked_by IS NOT NULL AND sessions.worker IS NULL LIMIT $1"
 )
 OFFERED_BEFORE = (
     f"SELECT {_COLUMNS} FROM jobs WHERE holder IS NOT NULL AND state = 'leased'"
-    " AND changed_time < ? LIMIT ?"
+    " AND changed_time < $1 LIMIT $2"
 )
 
-SESSIONS = "SELECT worker, epoch, alive FROM sessions"
 OPEN_SESSION = (
     "INSERT INTO sessions (worker, incarnation, epoch, address, alive, capabilities)"
-    " VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (worker) DO UPDATE SET"
-    " incarnation = excluded.incarnation, epoch = excluded.epoch, address = excluded.address,"
-    " alive = 1, capabilities = excluded.capabilities"
+    " VALUES ($1, $2, 1, $3, 1, $4) ON CONFLICT (worker) DO UPDATE SET"
+    " incarnation = excluded.incarnation, epoch = sessions.epoch + 1,"
+    " address = excluded.address, alive = 1, capabilities = excluded.capabilities"
+    " RETURNING epoch"
 )
-CLOSE_SESSION = "UPDATE sessions SET alive = 0 WHERE worker = ? AND epoch = ?"
-REPORT = "UPDATE sessions SET capabilities = ? WHERE worker = ? AND epoch = ?"
+CLOSE_SESSION = (
+    "UPDATE sessions SET alive = 0 WHERE worker = $1 AND epoch = $2 AND alive = 1 RETURNING worker"
+)
+REPORT = "UPDATE sessions SET capabilities = $1 WHERE worker = $2 AND epoch = $3"
+LIVE_SESSIONS = "SELECT worker, epoch FROM sessions WHERE alive = 1"
 _WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities, standing FROM sessions"
-WORKERS = f"{_WORKER} WHERE worker > ? ORDER BY worker LIMIT ?"
-WORKER = f"{_WORKER} WHERE worker = ?"
-STANDING = "SELECT standing FROM sessions WHERE worker = ?"
-SET_STANDING = "UPDATE sessions SET standing = ? WHERE worker = ?"
+WORKERS = f"{_WORKER} WHERE worker > $1 ORDER BY worker LIMIT $2"
+WORKER = f"{_WORKER} WHERE worker = $1"
+STANDING = "SELECT standing FROM sessions WHERE worker = $1"
+SET_STANDING = "UPDATE sessions SET standing = $1 WHERE worker = $2"
 
 CHECK = "UPDATE checks SET count = count + 1"

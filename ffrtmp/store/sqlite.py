@@ -1,82 +1,41 @@
-"""The SQLite store: one file, one writer with group commit, a few readers.
+"""The SQLite store: one file, one connection that writes, a few that read.
 
-An OS lock keeps a second master off the file; so epochs and renewals, which only this process can
-change, are kept in memory (epochs on disk too: they must rise across restarts).
+An OS lock keeps a second master off the file; so renewals, which only this process can make, are
+kept in memory.
 """
 
+import asyncio
 import json
+import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from random import random
 
 import aiosqlite
 
-from ffrtmp.domain.errors import (
-    DomainError,
-    JobNotFound,
-    StaleEpoch,
-    StoreFailing,
-    WorkerNotFound,
-)
-from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.job import Job
-from ffrtmp.domain.spec import JobSpec
-from ffrtmp.domain.standing import Standing, StandingRule
-from ffrtmp.domain.worker import Capabilities, Requirements
+from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
-from ffrtmp.store.base import (
-    Change,
-    JobFilter,
-    JobRecord,
-    Moved,
-    NewJob,
-    Outcome,
-    PageKey,
-    SessionKey,
-    WorkerRecord,
-)
-from ffrtmp.store.codec import (
-    decode_event,
-    decode_requirements,
-    decode_spec,
-    decode_standing,
-    encode,
-    job_from_row,
-    to_micros,
-    worker_from_row,
-)
-from ffrtmp.store.filelock import locked
-from ffrtmp.store.files import open_database, open_reader
-from ffrtmp.store.submit import specs_of, submit
-from ffrtmp.store.transaction import Transaction
+from ffrtmp.store.base import PoolUse, SessionKey
+from ffrtmp.store.connection import Connection
+from ffrtmp.store.sql import Lane, SqlStore
+from ffrtmp.store.sqlite_files import open_database, open_reader
+from ffrtmp.store.sqlite_lock import locked
 from ffrtmp.store.writer import Writer
 
 READERS = 2
 PATIENCE_SECONDS = 2.0
+RETRY_SECONDS = 0.02
 
 
-@dataclass(slots=True)
-class _Session:
-    epoch: int
-    alive: bool
-    renewal: int = 0
-
-
-class SqliteStore:
+class SqliteStore(SqlStore):
     """Implements `store.base.Store`. Open it with `SqliteStore.open`."""
 
-    def __init__(
-        self, writer: Writer, readers: Sequence[aiosqlite.Connection], sessions: dict[str, _Session]
-    ) -> None:
-        self._writer = writer
-        self._readers = readers
-        self._turn = 0
-        self._sessions = sessions
-        self._epochs = {worker: session.epoch for worker, session in sessions.items()}
+    shared = False
 
     @classmethod
     @asynccontextmanager
@@ -88,228 +47,132 @@ class SqliteStore:
             stack.enter_context(locked(path))
             connection = await stack.enter_async_context(open_database(path))
             readers = [await stack.enter_async_context(open_reader(path)) for _ in range(READERS)]
-            rows = await connection.execute_fetchall(queries.SESSIONS)
-            sessions = {row["worker"]: _Session(row["epoch"], bool(row["alive"])) for row in rows}
-            writer = Writer(Transaction(connection), patience=patience)
+            database = _Database(connection, readers)
+            writer = Writer(database.begin, patience=patience, chance=random)
             await stack.enter_async_context(writer.running())
-            yield cls(writer, readers, sessions)
+            lane = Lane(writer, database.fetch, lambda: database.use(writer))
+            yield cls(lane, lane, _Renewals(database))
 
-    @property
-    def commits(self) -> int:
-        """How many transactions were committed since it was opened."""
-        return self._writer.commits
+    async def news(self) -> None:
+        await asyncio.Event().wait()
 
-    async def _read(self, query: str, values: Sequence[object] = ()) -> list[aiosqlite.Row]:
+    async def time(self) -> datetime:
+        [row] = await self._api.fetch("SELECT (julianday('now') - 2440587.5) * 86400 AS seconds")
+        return datetime.fromtimestamp(row["seconds"], UTC)
+
+
+class _Database:
+    def __init__(
+        self, connection: aiosqlite.Connection, readers: Sequence[aiosqlite.Connection]
+    ) -> None:
+        self._connection = connection
+        self._readers = readers
+        self._turn = 0
+
+    async def fetch(self, query: str, *values: object) -> list[aiosqlite.Row]:
         self._turn = (self._turn + 1) % len(self._readers)
         try:
-            return list(await self._readers[self._turn].execute_fetchall(query, values))
+            return await _fetch(self._readers[self._turn], query, values)
         except sqlite3.Error as error:
             raise StoreFailing(str(error)) from error
 
-    # -- jobs -------------------------------------------------------------------------------
-
-    async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
-        return await self._writer.do(partial(submit, jobs=jobs))
-
-    async def get(self, job_id: str) -> JobRecord:
-        rows = await self._read(queries.RECORD, [job_id])
-        if not rows:
-            raise JobNotFound(job_id)
-        return _record(rows[0])
-
-    async def get_many(self, job_ids: Collection[str]) -> dict[str, Job]:
-        if not job_ids:
-            return {}
-        rows = await self._read(queries.JOBS_BY_ID, [json.dumps(list(job_ids))])
-        return {row["job_id"]: job_from_row(row) for row in rows}
-
-    async def find(self, wanted: JobFilter, *, size: int, after: PageKey | None) -> list[JobRecord]:
-        conditions, values = _conditions(wanted, after)
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        query = queries.FIND + where + queries.NEWEST_FIRST
-        return [_record(row) for row in await self._read(query, [*values, size])]
-
-    async def events(self, job_id: str, *, after: int = 0) -> list[JobEvent]:
-        rows = await self._read(queries.EVENTS, [job_id, after])
-        return [decode_event(row["event"]) for row in rows]
-
-    async def change(self, changes: Sequence[Change]) -> list[Outcome]:
-        if not changes:
-            return []
-
-        async def apply(tx: Transaction) -> list[Outcome]:
-            return [self._apply(tx, change) for change in changes]
-
-        return await self._writer.do(apply, frozenset(change.job_id for change in changes))
-
-    def _apply(self, tx: Transaction, change: Change) -> Outcome:
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Connection]:
+        """Another process may hold the lock for as long as it likes; callers do not wait so."""
         try:
-            self._require_current(change.session)
-            before = tx.job(change.job_id)
-            after = change.rule(before)
-        except DomainError as error:
-            return error
-        if after is not before:
-            tx.put(after)
-        return Moved(before, after)
+            while not await self._try_begin():  # noqa: ASYNC110  # nobody tells us
+                await asyncio.sleep(RETRY_SECONDS)
+            yield _Connection(self._connection)
+            await self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreFailing(str(error)) from error
+        finally:
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):  # it has failed already
+                    await self._connection.execute("ROLLBACK")
 
-    def _require_current(self, session: SessionKey | None) -> None:
-        if session is None:
-            return
-        known = self._sessions.get(session.worker)
-        current = known.epoch if known else 0
-        if current != session.epoch:
-            raise StaleEpoch(session.worker, session.epoch, current)
-
-    async def claim(
-        self,
-        classes: Mapping[str, int],
-        *,
-        now: datetime,
-        choose: Callable[[Sequence[Job]], Sequence[Change]],
-    ) -> list[tuple[Moved, JobSpec]]:
-        async def apply(tx: Transaction) -> list[tuple[Moved, JobSpec]]:
-            await tx.flush()
-            found = []
-            for job_class, most in classes.items():
-                rows = await tx.rows(queries.CLAIMABLE, [job_class, to_micros(now), most])
-                found += [job_from_row(row) for row in rows]
-            tx.remember(found)
-            outcomes = [self._apply(tx, change) for change in choose(found)]
-            granted = [outcome for outcome in outcomes if isinstance(outcome, Moved)]
-            specs = await specs_of(tx, [moved.after.job_id for moved in granted])
-            return [(moved, specs[moved.after.job_id]) for moved in granted]
-
-        return await self._writer.do(apply)
-
-    async def classes(self) -> dict[str, Requirements]:
-        rows = await self._read(queries.CLASSES)
-        return {row["job_class"]: decode_requirements(row["requirements"]) for row in rows}
-
-    # -- leases -----------------------------------------------------------------------------
-
-    async def held_by(self, worker: str) -> list[Job]:
-        return [job_from_row(row) for row in await self._read(queries.HELD_BY, [worker])]
-
-    async def orphans(self, limit: int) -> list[Job]:
-        return [job_from_row(row) for row in await self._read(queries.ORPHANS, [limit])]
-
-    async def blocked_by(self, worker: str) -> list[Job]:
-        return [job_from_row(row) for row in await self._read(queries.BLOCKED_BY, [worker])]
-
-    async def stale_blocks(self, limit: int) -> list[Job]:
-        return [job_from_row(row) for row in await self._read(queries.STALE_BLOCKS, [limit])]
-
-    async def offered_before(self, moment: datetime, limit: int) -> list[Job]:
-        rows = await self._read(queries.OFFERED_BEFORE, [to_micros(moment), limit])
-        return [job_from_row(row) for row in rows]
-
-    # -- sessions ---------------------------------------------------------------------------
-
-    async def open_session(self, record: WorkerRecord) -> int:
-        async def apply(tx: Transaction) -> int:
-            epoch = self._epochs[record.name] = self._epochs.get(record.name, 0) + 1
-            capabilities = encode(record.capabilities)
-            row = [record.name, record.incarnation, epoch, record.address, capabilities]
-            await tx.execute(queries.OPEN_SESSION, row)
-            return epoch
-
-        epoch = await self._writer.do(apply)
-        known = self._sessions.get(record.name)
-        if known is None or known.epoch < epoch:  # else a later hello was committed with it
-            self._sessions[record.name] = _Session(epoch, alive=True)
-        return epoch
-
-    async def close_session(self, session: SessionKey, *, renewal: int | None = None) -> bool:
-        async def apply(tx: Transaction) -> bool:
-            known = self._alive(session)
-            if known is None or renewal not in {None, known.renewal}:
+    async def _try_begin(self) -> bool:
+        try:
+            await self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 return False
-            await tx.execute(queries.CLOSE_SESSION, [session.worker, session.epoch])
-            return True
+            raise
+        return True
 
-        closed = await self._writer.do(apply)
-        if closed and (known := self._alive(session)) is not None:
-            known.alive = False
-        return closed
+    def use(self, writer: Writer) -> PoolUse:
+        return PoolUse(
+            name="sqlite",
+            size=1,
+            used=int(self._connection.in_transaction),
+            waiting=writer.waiting,
+            refused=writer.refused,
+        )
 
-    def _alive(self, session: SessionKey) -> _Session | None:
-        known = self._sessions.get(session.worker)
-        if known is None or known.epoch != session.epoch or not known.alive:
-            return None
-        return known
+
+class _Connection:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: str, *values: object) -> list[aiosqlite.Row]:
+        return await _fetch(self._connection, query, values)
+
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+        await self._connection.executemany(statement, rows)
+
+    async def update(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        key, *others = columns
+        assigned = ", ".join(f"{name} = ?" for name in others)
+        statement = f"UPDATE {table} SET {assigned} WHERE {key} = ?"
+        await self._connection.executemany(statement, [(*row[1:], row[0]) for row in rows])
+
+
+class _Renewals:
+    """Of this run: sessions of an earlier one begin at 0 again, and so does their observation."""
+
+    def __init__(self, database: _Database) -> None:
+        self._database = database
+        self._numbers: Counter[SessionKey] = Counter()
 
     async def renew(self, sessions: Collection[SessionKey]) -> None:
-        for session in sessions:
-            if (known := self._alive(session)) is not None:
-                known.renewal += 1
+        self._numbers.update(sessions)
 
-    async def renewals(self) -> dict[SessionKey, int]:
-        return {
-            SessionKey(worker, session.epoch): session.renewal
-            for worker, session in self._sessions.items()
-            if session.alive
-        }
+    async def live(self) -> dict[SessionKey, int]:
+        rows = await self._database.fetch(queries.LIVE_SESSIONS)
+        keys = [SessionKey(row["worker"], row["epoch"]) for row in rows]
+        live = {key: self._numbers[key] for key in keys}
+        self._numbers = Counter(live)
+        return live
 
-    async def report(self, session: SessionKey, capabilities: Capabilities) -> None:
-        async def apply(tx: Transaction) -> None:
-            row = [encode(capabilities), session.worker, session.epoch]
-            await tx.execute(queries.REPORT, row)
-
-        await self._writer.do(apply)
-
-    async def workers(self, *, size: int, after: str = "") -> list[WorkerRecord]:
-        rows = await self._read(queries.WORKERS, [after, size])
-        return [worker_from_row(row) for row in rows]
-
-    async def worker(self, name: str) -> WorkerRecord:
-        rows = await self._read(queries.WORKER, [name])
-        if not rows:
-            raise WorkerNotFound(name)
-        return worker_from_row(rows[0])
-
-    async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
-        async def apply(tx: Transaction) -> tuple[Standing, Standing]:
-            rows = await tx.rows(queries.STANDING, [name])
-            if not rows:
-                raise WorkerNotFound(name)
-            before = decode_standing(rows[0]["standing"])
-            after = rule(before)
-            if after != before:
-                await tx.execute(queries.SET_STANDING, [encode(after), name])
-            return before, after
-
-        return await self._writer.do(apply)
-
-    async def check(self) -> None:
-        async def apply(tx: Transaction) -> None:
-            await tx.execute(queries.CHECK, [])
-
-        await self._writer.do(apply)
+    async def number(self, _connection: Connection, session: SessionKey) -> int:
+        return self._numbers[session]
 
 
-def _record(row: aiosqlite.Row) -> JobRecord:
-    return JobRecord(job_from_row(row), decode_spec(row["spec"]))
+async def _fetch(
+    connection: aiosqlite.Connection, query: str, values: Sequence[object]
+) -> list[aiosqlite.Row]:
+    bound = [_bound(value) for value in values]
+    return list(await connection.execute_fetchall(_in_sqlite(query), bound))
 
 
-def _conditions(wanted: JobFilter, after: PageKey | None) -> tuple[list[str], list[object]]:
-    conditions: list[str] = []
-    values: list[object] = []
+def _bound(value: object) -> object:
+    return value if isinstance(value, str | int | None) else json.dumps(list(_strings(value)))
 
-    def require(condition: str, *bound: object) -> None:
-        conditions.append(condition)
-        values.extend(bound)
 
-    if wanted.states:
-        states = json.dumps(sorted(wanted.states))
-        require("jobs.state IN (SELECT value FROM json_each(?))", states)
-    if wanted.worker:
-        require("jobs.last_holder = ?", wanted.worker)
-    if wanted.submitted_after is not None:
-        require("jobs.submit_time >= ?", to_micros(wanted.submitted_after))
-    if wanted.submitted_before is not None:
-        require("jobs.submit_time < ?", to_micros(wanted.submitted_before))
-    if after is not None:
-        key = (to_micros(after.submit_at), after.job_id)
-        require("(jobs.submit_time, jobs.job_id) < (?, ?)", *key)
-    return conditions, values
+def _strings(value: object) -> Collection[str]:
+    assert isinstance(value, Collection)
+    return value
+
+
+@cache
+def _in_sqlite(query: str) -> str:
+    """It has no arrays and no row locks, for it has one writer; it numbers values by `?`."""
+    query = re.sub(r"= ANY\(\$(\d+)\)", r"IN (SELECT value FROM json_each(?\1))", query)
+    query = query.replace(" FOR NO KEY UPDATE", "").replace(" SKIP LOCKED", "")
+    return re.sub(r"\$(\d+)", r"?\1", query)

@@ -1,45 +1,96 @@
-"""One SQLite transaction: jobs read ahead, changed in memory, written back together."""
+"""One transaction: rows locked and read ahead, changed in memory, written back together."""
 
-import json
-import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import aiosqlite
-
-from ffrtmp.domain.errors import JobNotFound
+from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.job import Job
 from ffrtmp.store import queries
-from ffrtmp.store.codec import encode, job_from_row, job_to_row
+from ffrtmp.store.base import Change, Moved, NewJob, Outcome, SessionKey
+from ffrtmp.store.codec import JOB_COLUMNS, Row, encode, job_from_row, job_to_row
+from ffrtmp.store.connection import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What an operation will ask for, read for the whole group at once."""
+
+    workers: frozenset[str] = frozenset()
+    job_ids: frozenset[str] = frozenset()
+    new: tuple[NewJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A key that was used: for which body, and which job came of it."""
+
+    digest: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The job that has a target. `ended`: it has ended, and its FFmpeg may still write."""
+
+    job_id: str
+    ended: bool
 
 
 class Transaction:
     """Awaits the database a few times a group, never once a row."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.submissions: dict[tuple[str, str], Submission] = {}
+        """By submitter and key."""
+        self.owners: dict[str, Owner] = {}
+        """Of each taken target."""
+        self._epochs: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
         self._moved: list[Job] = []
+        self._added: list[NewJob] = []
 
-    async def try_begin(self) -> bool:
-        """False when another process holds the write lock."""
-        try:
-            await self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                return False
-            raise
-        return True
+    async def read_ahead(self, wanted: Collection[Ahead]) -> None:
+        """Locks sessions and jobs, and reads what is known of keys and targets."""
+        await self.lock_sessions({name for each in wanted for name in each.workers})
+        await self._lock_jobs({job_id for each in wanted for job_id in each.job_ids})
+        await self._read_submissions([new for each in wanted for new in each.new])
 
-    async def read_ahead(self, job_ids: Collection[str]) -> None:
+    async def lock_sessions(self, workers: Collection[str]) -> None:
+        fresh = set(workers) - self._epochs.keys()
+        if fresh:
+            rows = await self.fetch(queries.LOCK_SESSIONS, fresh)
+            self._epochs |= {row["worker"]: row["epoch"] for row in rows}
+
+    async def _lock_jobs(self, job_ids: Collection[str]) -> None:
         if job_ids:
-            rows = await self.rows(queries.JOBS_BY_ID, [json.dumps(list(job_ids))])
+            rows = await self.fetch(queries.LOCK_JOBS, job_ids)
+            self.remember(job_from_row(row) for row in rows)
+
+    async def _read_submissions(self, new: Collection[NewJob]) -> None:
+        if not new:
+            return
+        for submitter in sorted({each.job.actor for each in new}):
+            keys = {each.key for each in new if each.job.actor == submitter}
+            for row in await self.fetch(queries.SUBMITTED, submitter, keys):
+                known = Submission(row["digest"], row["job_id"])
+                self.submissions[submitter, row["key"]] = known
+        targets = {str(target) for each in new for target in each.spec.targets}
+        rows = await self.fetch(queries.TAKEN_TARGETS, targets)
+        self.owners = {row["target"]: Owner(row["job_id"], bool(row["ended"])) for row in rows}
+        known_ids = {known.job_id for known in self.submissions.values()}
+        if known_ids:
+            rows = await self.fetch(queries.JOBS_BY_ID, known_ids)
             self.remember(job_from_row(row) for row in rows)
 
     def remember(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             self._jobs.setdefault(job.job_id, job)
+
+    def opened(self, worker: str, epoch: int) -> None:
+        """A newer stream took over: what older ones want from now on is refused."""
+        self._epochs[worker] = epoch
 
     def job(self, job_id: str) -> Job:
         """As it is now in this transaction; it must have been read. Raises JobNotFound."""
@@ -48,51 +99,77 @@ class Transaction:
             raise JobNotFound(job_id)
         return job
 
-    def put(self, job: Job) -> None:
-        """A job after a move: written, with its event, at the next flush."""
-        self._jobs[job.job_id] = job
-        self._moved.append(job)
+    def apply(self, change: Change) -> Outcome:
+        """Written, with its event, at the next flush."""
+        try:
+            self._require_current(change.session)
+            before = self.job(change.job_id)
+            after = change.rule(before)
+        except DomainError as error:
+            return error
+        if after is not before:
+            self._jobs[after.job_id] = after
+            self._moved.append(after)
+        return Moved(before, after)
 
-    async def add(self, jobs: Sequence[Job]) -> None:
-        """New jobs, with their first event."""
-        await self.execute_many(queries.INSERT_JOB, [job_to_row(job) for job in jobs])
-        await self._append_events(jobs)
+    def _require_current(self, session: SessionKey | None) -> None:
+        if session is None:
+            return
+        current = self._epochs.get(session.worker, 0)
+        if current != session.epoch:
+            raise StaleEpoch(session.worker, session.epoch, current)
+
+    def add(self, new: NewJob) -> None:
+        """A new job, written, with its first event, at the next flush."""
+        self._added.append(new)
+        self._jobs[new.job.job_id] = new.job
+        self.submissions[new.job.actor, new.key] = Submission(new.digest, new.job.job_id)
+        self.owners |= dict.fromkeys(map(str, new.spec.targets), Owner(new.job.job_id, ended=False))
 
     async def flush(self) -> None:
-        """Writes what was put: before a query that must see it, and before the commit."""
-        if not self._moved:
+        """Writes what was added and applied: before a query that must see it, and at the end."""
+        await self._write_added()
+        await self._write_moved()
+
+    async def _write_added(self) -> None:
+        added, self._added = self._added, []
+        if not added:
             return
+        insert = self.connection.insert
+        await insert("jobs", JOB_COLUMNS, [job_to_row(new.job) for new in added])
+        await self._append_events([new.job for new in added])
+        await insert(
+            "specs", ("job_id", "spec"), [(new.job.job_id, encode(new.spec)) for new in added]
+        )
+        await insert(
+            "submissions",
+            ("submitter", "key", "digest", "job_id"),
+            [(new.job.actor, new.key, new.digest, new.job.job_id) for new in added],
+        )
+        await insert(
+            "targets",
+            ("target", "job_id"),
+            [(str(target), new.job.job_id) for new in added for target in new.spec.targets],
+        )
+        needs = {new.job.job_class: encode(new.requirements) for new in added}
+        for job_class, text in sorted(needs.items()):
+            await self.fetch(queries.INSERT_CLASS, job_class, text)
+
+    async def _write_moved(self) -> None:
         moved, self._moved = self._moved, []
+        if not moved:
+            return
         newest = {job.job_id: job for job in moved}
-        rows = [(*job_to_row(job)[1:], job.job_id) for job in newest.values()]
-        await self.execute_many(queries.UPDATE_JOB, rows)
+        rows = [job_to_row(job) for job in newest.values()]
+        await self.connection.update("jobs", JOB_COLUMNS, rows)
         await self._append_events(moved)
         freed = [job.job_id for job in newest.values() if job.frees_targets]
         if freed:
-            await self.execute(queries.RELEASE_TARGETS, [json.dumps(freed)])
+            await self.fetch(queries.RELEASE_TARGETS, freed)
 
     async def _append_events(self, jobs: Sequence[Job]) -> None:
         rows = [(job.job_id, job.version, encode(event_of(job))) for job in jobs]
-        await self.execute_many(queries.INSERT_EVENT, rows)
+        await self.connection.insert("events", ("job_id", "number", "event"), rows)
 
-    async def commit(self) -> None:
-        await self.flush()
-        await self._connection.execute("COMMIT")
-        self._jobs.clear()
-
-    async def roll_back(self) -> None:
-        self._jobs.clear()
-        self._moved.clear()
-        if self._connection.in_transaction:
-            await self._connection.execute("ROLLBACK")
-
-    async def rows(self, query: str, values: Sequence[Any]) -> list[aiosqlite.Row]:
-        return list(await self._connection.execute_fetchall(query, values))
-
-    async def execute(self, statement: str, values: Sequence[Any]) -> int:
-        """Returns how many rows it changed."""
-        cursor = await self._connection.execute(statement, values)
-        return cursor.rowcount
-
-    async def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        await self._connection.executemany(statement, rows)
+    async def fetch(self, query: str, *values: object) -> Sequence[Row]:
+        return await self.connection.fetch(query, *values)

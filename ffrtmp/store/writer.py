@@ -1,129 +1,173 @@
-"""Group commit for SQLite: what arrives while one transaction runs goes into the next together.
+"""Group commit: what arrives while one transaction runs goes into the next together.
 
-One connection writes. A caller waits at most `patience` for its operation to begin; then the
-operation is withdrawn and was never done. Once begun it is finished, whatever its caller does.
+A caller waits at most `patience` for its operation to begin; then the operation is withdrawn and
+was never done. Once begun it is finished, whatever its caller does.
 """
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from ffrtmp.domain.errors import DomainError, StoreBusy, StoreFailing
-from ffrtmp.store.transaction import Transaction
+from ffrtmp.domain.errors import DomainError, StoreBusy, StoreFailing, Unavailable
+from ffrtmp.store.connection import Begin
+from ffrtmp.store.errors import Conflict
+from ffrtmp.store.transaction import Ahead, Transaction
 
 T = TypeVar("T")
 Apply = Callable[[Transaction], Awaitable[T]]
 
 LARGEST_GROUP = 512
-RETRY_SECONDS = 0.02
+TRIES = 4
+BACK_OFF_SECONDS = 0.05
 
 
 @dataclass(slots=True)
 class _Operation(Generic[T]):
     apply: Apply[T]
     done: asyncio.Future[T]
-    job_ids: frozenset[str]
+    ahead: Ahead
     begun: bool = False
     withdrawn: bool = False
 
 
 class Writer:
-    def __init__(self, transaction: Transaction, *, patience: float) -> None:
-        self._transaction = transaction
+    def __init__(
+        self,
+        begin: Begin,
+        *,
+        patience: float,
+        chance: Callable[[], float],
+        spacing: float = 0.0,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Groups begin at least `spacing` seconds apart. `committed` is told after each."""
+        self._begin = begin
         self._patience = patience
+        self._chance = chance
+        self._spacing = spacing
+        self._committed = committed
         self._waiting: deque[_Operation[Any]] = deque()
         self._arrived = asyncio.Event()
+        self._group: list[_Operation[Any]] = []
         self._closing = False
         self.commits = 0
+        self.refused = 0
+
+    @property
+    def waiting(self) -> int:
+        """Operations that have not begun."""
+        return sum(not operation.withdrawn for operation in self._waiting)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Writes while the block runs; what was begun is finished before it ends."""
         failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._run())
+            running = tasks.create_task(self._run())
             try:
                 yield
             except Exception as error:  # noqa: BLE001 - raised below, outside the group
                 failure = error
             finally:
-                self._closing = True
-                self._arrived.set()
+                self._close(running)
         if failure is not None:
             raise failure  # as it was, not as a member of an ExceptionGroup
 
-    async def do(self, apply: Apply[T], job_ids: frozenset[str] = frozenset()) -> T:
+    def _close(self, running: "asyncio.Task[None]") -> None:
+        self._closing = True
+        self._arrived.set()
+        if self._group:
+            return  # it finishes them, and what waits
+        running.cancel()
+        for operation in self._waiting:
+            _settle(operation, _Refused(StoreFailing("it is being closed")))
+
+    async def do(self, apply: Apply[T], ahead: Ahead | None = None) -> T:
         """Runs `apply` in a transaction and returns after its commit.
 
-        `job_ids` are the jobs it will ask for, read ahead for the whole group at once. Raises
-        what `apply` raised, StoreBusy, or StoreFailing.
+        After a Conflict it is run again. Raises what `apply` raised, StoreBusy, or another
+        Unavailable.
         """
-        operation = _Operation(apply, asyncio.get_running_loop().create_future(), job_ids)
-        operation.done.add_done_callback(_retrieve)
+        if self._closing:
+            raise StoreFailing("it is being closed")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        operation = _Operation(apply, done, ahead or Ahead())
+        done.add_done_callback(_retrieve)
         self._waiting.append(operation)
         self._arrived.set()
         try:
             async with asyncio.timeout(self._patience):
-                return await asyncio.shield(operation.done)
+                return await asyncio.shield(done)
         except TimeoutError:
             if operation.begun:
-                return await asyncio.shield(operation.done)
+                return await asyncio.shield(done)
+            self.refused += 1
             raise StoreBusy(self._patience) from None
         finally:
             operation.withdrawn = not operation.begun
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while not self._closing:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
+                began = loop.time()
                 await self._write_group()
-        for operation in self._waiting:
-            _settle(operation, _Refused(StoreFailing("it is being closed")))
+                await asyncio.sleep(max(0.0, began + self._spacing - loop.time()))
 
     async def _write_group(self) -> None:
-        group: list[_Operation[Any]] = []
-        try:
-            await self._begin()
-            group = self._take_group()
-            await self._transaction.read_ahead({name for each in group for name in each.job_ids})
-            results = [await self._apply(operation) for operation in group]
-            await self._transaction.commit()
-        except sqlite3.Error as error:
-            await self._transaction.roll_back()
-            for operation in group or self._take_group():
-                _settle(operation, _Refused(StoreFailing(str(error))))
-            return
-        self.commits += 1
+        results: list[object] = []
+        for tries_left in reversed(range(TRIES)):
+            try:
+                results = await self._try_group()
+            except Conflict as error:
+                if tries_left:
+                    await asyncio.sleep(BACK_OFF_SECONDS * (1 + self._chance()))
+                    continue
+                results = self._refuse(StoreFailing(str(error)))
+            except Unavailable as error:
+                results = self._refuse(error)
+            else:
+                self.commits += 1
+                self._committed()
+            break
+        group, self._group = self._group, []
         for operation, result in zip(group, results, strict=True):
             _settle(operation, result)
 
-    async def _begin(self) -> None:
-        """Another process may hold the lock for as long as it likes; callers do not wait so."""
-        while not await self._transaction.try_begin():
-            if self._closing:
-                raise sqlite3.OperationalError("it is being closed")
-            await asyncio.sleep(RETRY_SECONDS)
+    async def _try_group(self) -> list[object]:
+        async with self._begin() as connection:
+            self._take_group()
+            transaction = Transaction(connection)
+            await transaction.read_ahead([operation.ahead for operation in self._group])
+            results = [await _apply(transaction, operation) for operation in self._group]
+            await transaction.flush()
+        return results
 
-    def _take_group(self) -> list[_Operation[Any]]:
-        group: list[_Operation[Any]] = []
-        while self._waiting and len(group) < LARGEST_GROUP:
-            operation = self._waiting.popleft()
-            if not operation.withdrawn:
-                operation.begun = True
-                group.append(operation)
-        return group
+    def _refuse(self, why: Unavailable) -> list[object]:
+        self._take_group()
+        return [_Refused(why)] * len(self._group)
 
-    async def _apply(self, operation: _Operation[Any]) -> object:
-        """A refusal is this operation's own; it wrote nothing before it refused."""
-        try:
-            return await operation.apply(self._transaction)
-        except DomainError as error:
-            return _Refused(error)
+    def _take_group(self) -> None:
+        """What waits; after a Conflict the group is there already."""
+        while not self._group and self._waiting:
+            most = min(len(self._waiting), LARGEST_GROUP)
+            taken = [self._waiting.popleft() for _ in range(most)]
+            self._group = [operation for operation in taken if not operation.withdrawn]
+        for operation in self._group:
+            operation.begun = True
+
+
+async def _apply(transaction: Transaction, operation: _Operation[Any]) -> object:
+    """A refusal is this operation's own; it wrote nothing before it refused."""
+    try:
+        return await operation.apply(transaction)
+    except DomainError as error:
+        return _Refused(error)
 
 
 @dataclass(frozen=True, slots=True)

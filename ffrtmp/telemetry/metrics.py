@@ -1,6 +1,6 @@
 """Facts as Prometheus metrics. Names of workers and jobs are on none of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -38,8 +38,27 @@ class Fleet:
     oldest_heartbeat_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLoad:
+    """Connections to the store, the calls that wait for one, and those that waited in vain."""
+
+    name: str
+    size: int
+    used: int
+    waiting: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUse:
+    """The store as of now."""
+
+    commits: int
+    pools: Sequence[PoolLoad]
+
+
 class Metrics:
-    def __init__(self, fleet: Callable[[], Fleet], commits: Callable[[], int]) -> None:
+    def __init__(self, fleet: Callable[[], Fleet], store: Callable[[], StoreUse]) -> None:
         registry = CollectorRegistry()
         self._registry = registry
         self._moves = Counter(
@@ -88,7 +107,7 @@ class Metrics:
         self._store_failures = Counter(
             "ffrtmp_store_failures", "Passes that the store failed.", ["where"], registry=registry
         )
-        registry.register(_Gauges(fleet, commits))
+        registry.register(_Gauges(fleet, store))
 
     def text(self) -> bytes:
         """In the exposition format."""
@@ -133,11 +152,15 @@ class Metrics:
 class _Gauges(Collector):
     """Read when they are scraped."""
 
-    def __init__(self, fleet: Callable[[], Fleet], commits: Callable[[], int]) -> None:
+    def __init__(self, fleet: Callable[[], Fleet], store: Callable[[], StoreUse]) -> None:
         self._fleet = fleet
-        self._commits = commits
+        self._store = store
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._of_the_fleet()
+        yield from self._of_the_store()
+
+    def _of_the_fleet(self) -> Iterator[Metric]:
         fleet = self._fleet()
         workers = GaugeMetricFamily("ffrtmp_workers", "Workers.", labels=["state"])
         workers.add_metric(["connected"], fleet.connected)
@@ -153,6 +176,24 @@ class _Gauges(Collector):
             "Age of the oldest heartbeat of a live worker.",
             value=fleet.oldest_heartbeat_seconds,
         )
+
+    def _of_the_store(self) -> Iterator[Metric]:
+        store = self._store()
         yield CounterMetricFamily(
-            "ffrtmp_store_commits", "Transactions since the start.", value=self._commits()
+            "ffrtmp_store_commits", "Transactions since the start.", value=store.commits
         )
+        connections = GaugeMetricFamily(
+            "ffrtmp_store_connections", "Connections to the store.", labels=["pool", "state"]
+        )
+        waiting = GaugeMetricFamily(
+            "ffrtmp_store_waiting", "Calls that wait for the store.", labels=["pool"]
+        )
+        refused = CounterMetricFamily(
+            "ffrtmp_store_refused", "Calls that waited for the store in vain.", labels=["pool"]
+        )
+        for pool in store.pools:
+            connections.add_metric([pool.name, "most"], pool.size)
+            connections.add_metric([pool.name, "used"], pool.used)
+            waiting.add_metric([pool.name], pool.waiting)
+            refused.add_metric([pool.name], pool.refused)
+        yield from (connections, waiting, refused)

@@ -37,6 +37,7 @@ _log = logging.getLogger("ffrtmp.worker")
 class Runs(Protocol):
     """What does the work; `runner.Runner` is one."""
 
+    def objection(self, spec: JobSpec) -> str: ...
     async def encode(
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> Manifest: ...
@@ -165,6 +166,9 @@ class Attempts:
         if len(self._held) >= self._slots:
             why = f"all {self._slots} slots are taken"
             self.say(OfferReply(offer.key, why, passing=True))
+            return
+        if why := self._runner.objection(offer.spec):
+            self.say(OfferReply(offer.key, why))
             return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)

@@ -13,10 +13,12 @@ import imageio_ffmpeg
 import msgspec
 import psutil
 
+from ffrtmp.domain.live import SCHEMES
 from ffrtmp.domain.worker import Load
 from ffrtmp.ffmpeg.capabilities import (
     all_candidates,
     choose_encoders,
+    parse_protocols,
     parse_version,
     test_encode_argv,
 )
@@ -25,7 +27,7 @@ from ffrtmp.worker.process import CannotStart, run_guarded
 CACHE_FILE = "ffmpeg.json"
 PARALLEL_TESTS = 2
 TEST_SECONDS = 10.0
-MAX_VERSION_BYTES = 1 << 16
+MAX_ANSWER_BYTES = 1 << 16
 
 
 class FfmpegMissing(Exception):
@@ -40,11 +42,12 @@ class FfmpegMissing(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """A proved FFmpeg: its path, and which encoder it has for each codec."""
+    """A proved FFmpeg: its path, which encoder it has for each codec, and where it can push to."""
 
     ffmpeg: str
     version: str
     encoders: Mapping[str, str]
+    protocols: frozenset[str] = frozenset(SCHEMES)
 
 
 class _Cache(msgspec.Struct):
@@ -72,7 +75,12 @@ async def probe_tools(ffmpeg: str, state_dir: Path) -> Tools:
         if certain:
             kept = _Cache({identity: digest}, {key: proved})
             await asyncio.to_thread(_save_cache, state_dir, kept)
-    return Tools(ffmpeg=path, version=version, encoders=choose_encoders(proved))
+    return Tools(
+        ffmpeg=path,
+        version=version,
+        encoders=choose_encoders(proved),
+        protocols=await _protocols(path),
+    )
 
 
 def find_ffmpeg(ffmpeg: str) -> str:
@@ -89,19 +97,28 @@ def find_ffmpeg(ffmpeg: str) -> str:
 
 
 async def _version(path: str) -> str:
+    try:
+        version = parse_version(await _said(path, "-version"))
+    except CannotStart as error:
+        raise FfmpegMissing(path, f"cannot be started ({os.strerror(error.number)})") from error
+    if not version:
+        raise FfmpegMissing(path, "is not FFmpeg: it does not tell its version")
+    return version
+
+
+async def _protocols(path: str) -> frozenset[str]:
+    return parse_protocols(await _said(path, "-hide_banner", "-protocols")) & frozenset(SCHEMES)
+
+
+async def _said(path: str, *question: str) -> str:
+    """Its answer; empty when it does not end well. Raises CannotStart."""
     said = bytearray()
 
     def feed(chunk: bytes) -> None:
-        said.extend(chunk[: MAX_VERSION_BYTES - len(said)])
+        said.extend(chunk[: MAX_ANSWER_BYTES - len(said)])
 
-    try:
-        end = await run_guarded([path, "-version"], feed=feed, timeout=TEST_SECONDS)
-    except CannotStart as error:
-        raise FfmpegMissing(path, f"cannot be started ({os.strerror(error.number)})") from error
-    version = parse_version(said.decode(errors="replace"))
-    if end.code != 0 or not version:
-        raise FfmpegMissing(path, "is not FFmpeg: it does not tell its version")
-    return version
+    end = await run_guarded([path, *question], feed=feed, timeout=TEST_SECONDS)
+    return said.decode(errors="replace") if end.code == 0 else ""
 
 
 async def _prove(path: str) -> tuple[list[str], bool]:

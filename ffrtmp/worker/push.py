@@ -62,7 +62,7 @@ class Push:
             self.report(Progress(key=self.key, phase=Phase.PROBE))
             planned = await plan_attempt(self.spec, self.place, self.tools)
         end, meter = await self._send(planned, time)
-        if end.fenced:
+        if end.fenced and end.code != 0:
             raise AttemptFailed.because(
                 Reason.STOPPED,
                 "the lease ran out: no master was heard, so the push was ended before another "

@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 from ffrtmp.domain.job import Manifest
+from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.storage import publishing
@@ -34,6 +35,14 @@ class Runner:
         self._roots = roots
         self._tools = tools
         self._made: dict[AttemptKey, tuple[Path, ...]] = {}
+
+    def objection(self, spec: JobSpec) -> str:
+        """Why this machine cannot do it at all; empty: it can. What the master's report does not
+        tell: not every FFmpeg is built with SRT."""
+        for scheme in (scheme_of(output.url) for output in spec.outputs if output.url):
+            if scheme not in self._tools.protocols:
+                return f"the FFmpeg of this worker was built without {scheme}"
+        return ""
 
     async def encode(self, key: AttemptKey, spec: JobSpec, report: ReportFn) -> Manifest:
         """Probes, encodes, verifies, makes durable and hashes: the outputs are staged afterwards.

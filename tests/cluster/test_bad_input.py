@@ -165,7 +165,7 @@ ROWS = {
         "NAME=DIR",
     ),
     "port taken": (
-        ["master", "--certs", "{certs}/master-m1", "--listen", "{address}", "--database", "x.db"],
+        ["master", "--certs", "{certs}/master-m1", "--listen", "{address}", "--store", "x.db"],
         2,
         "the port is taken",
     ),
@@ -178,7 +178,7 @@ ROWS = {
             "127.0.0.1:0",
             "--http",
             "127.0.0.1:0",
-            "--database",
+            "--store",
             "{state}/up/master.db",
         ],
         2,

@@ -71,8 +71,8 @@ async def causes(master: Master, job_id: str) -> list[Cause]:
     return [event.cause for event in (await master.get(job_id)).events]
 
 
-async def test_a_push_goes_from_running_straight_to_succeeded(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_push_goes_from_running_straight_to_succeeded(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -83,8 +83,8 @@ async def test_a_push_goes_from_running_straight_to_succeeded(tmp_path):
         assert await causes(master, job_id) == ["submitted", "granted", "accepted", "published"]
 
 
-async def test_w2_a_push_of_a_lost_worker_is_free_once_its_lease_has_run_out(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_w2_a_push_of_a_lost_worker_is_free_once_its_lease_has_run_out(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -94,14 +94,14 @@ async def test_w2_a_push_of_a_lost_worker_is_free_once_its_lease_has_run_out(tmp
         assert (job.charged, job.blocked_by) == (1, None)
 
 
-async def test_w5_a_new_incarnation_does_not_free_the_push_of_the_old_one(tmp_path):
+async def test_w5_a_new_incarnation_does_not_free_the_push_of_the_old_one(open_store):
     timers = Timers(
         heartbeat_interval=timedelta(seconds=0.5),
         missed_heartbeats=4,
         offer_ttl=timedelta(seconds=30),
         sweep_interval=timedelta(seconds=0.05),
     )
-    async with cluster(tmp_path, timers=timers) as (master, worker):
+    async with cluster(open_store, timers=timers) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -133,9 +133,9 @@ async def test_w5_a_new_incarnation_does_not_free_the_push_of_the_old_one(tmp_pa
         assert freed.event_at - taken_at >= timers.lease_ttl - timers.sweep_interval
 
 
-async def test_w15_an_unanswered_push_is_free_once_its_worker_says_it_has_nothing(tmp_path):
+async def test_w15_an_unanswered_push_is_free_once_its_worker_says_it_has_nothing(open_store):
     timers = Timers(offer_ttl=timedelta(seconds=0.5), sweep_interval=timedelta(seconds=0.05))
-    async with cluster(tmp_path, timers=timers) as (master, worker):
+    async with cluster(open_store, timers=timers) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -155,8 +155,8 @@ async def test_w15_an_unanswered_push_is_free_once_its_worker_says_it_has_nothin
         assert (await w1.hear(Offer)).key == AttemptKey(job_id, 2)
 
 
-async def test_a_cancelled_push_holds_its_target_until_its_worker_is_done(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_a_cancelled_push_holds_its_target_until_its_worker_is_done(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -176,8 +176,8 @@ async def test_a_cancelled_push_holds_its_target_until_its_worker_is_done(tmp_pa
         assert (await master.get(job_id)).record.job.state is JobState.CANCELLED
 
 
-async def test_goodbye_frees_what_the_worker_held(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_goodbye_frees_what_the_worker_held(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -188,8 +188,8 @@ async def test_goodbye_frees_what_the_worker_held(tmp_path):
         await blocked(master, job_id, is_blocked=False)
 
 
-async def test_a_block_whose_session_is_gone_is_lifted_by_a_later_master_after_a_lease(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_a_block_whose_session_is_gone_is_lifted_by_a_later_master_after_a_lease(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -199,12 +199,12 @@ async def test_a_block_whose_session_is_gone_is_lifted_by_a_later_master_after_a
         await in_state(master, "w1", WorkerState.SILENT)
         worker(incarnation="i2").hello()
         await blocked(master, job_id)
-    async with cluster(tmp_path) as (master, _):
+    async with cluster(open_store) as (master, _):
         await blocked(master, job_id, is_blocked=False)
 
 
-async def test_a_worker_that_returns_and_lists_its_push_gets_it_back(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_worker_that_returns_and_lists_its_push_gets_it_back(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await pushed(master)
         w1 = worker()
         w1.hello()
@@ -218,8 +218,8 @@ async def test_a_worker_that_returns_and_lists_its_push_gets_it_back(tmp_path):
         assert (job.fence, job.charged, job.blocked_by) == (1, 0, None)
 
 
-async def test_a_grant_made_while_a_heartbeat_is_read_is_not_taken_for_lost(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_a_grant_made_while_a_heartbeat_is_read_is_not_taken_for_lost(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         first = await submitted(master, "1.mp4")
         w1 = worker()
         w1.hello(slots=2)

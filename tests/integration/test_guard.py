@@ -288,3 +288,10 @@ def test_a_tail_is_bounded_in_lines_and_bytes() -> None:
     lines = tail.lines()
     assert len(lines) == TAIL_LINES
     assert lines[-2:] == ("x" * LINE_BYTES, "last")
+
+
+def test_a_line_is_redacted_before_it_is_cut_so_that_no_part_of_a_secret_is_left() -> None:
+    tail = Tail(lambda line: line.replace("SECRET", "***"))
+    tail.feed(b"x" * (LINE_BYTES - 3) + b"SEC")
+    tail.feed(b"RET and more\nplain SECRET")
+    assert tail.lines() == ("x" * (LINE_BYTES - 3) + "***", "plain ***")

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -39,7 +38,6 @@ from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.master.master import Master
 from ffrtmp.master.views import Submission, WorkerState
 from ffrtmp.store.base import JobFilter
-from ffrtmp.store.sqlite import SqliteStore
 
 FAST = Timers(
     heartbeat_interval=timedelta(seconds=0.5),
@@ -126,10 +124,10 @@ class Worker:
 
 @asynccontextmanager
 async def cluster(
-    path: Path, facts: list | None = None, timers: Timers = FAST
+    open_store, facts: list | None = None, timers: Timers = FAST
 ) -> AsyncIterator[tuple[Master, Callable[..., Worker]]]:
     ids = (f"{number:026d}" for number in range(1000))
-    async with SqliteStore.open(path / "master.db", patience=0.5) as store:
+    async with open_store(patience=0.5) as store:
         master = Master(
             store,
             timers,
@@ -186,8 +184,8 @@ def running(key: AttemptKey, *, journalled: bool = False) -> AttemptReport:
     return AttemptReport(key=key, phase=phase, journalled=journalled)
 
 
-async def test_a_job_goes_from_submit_to_succeeded(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_job_goes_from_submit_to_succeeded(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -204,8 +202,8 @@ async def test_a_job_goes_from_submit_to_succeeded(tmp_path):
         assert causes == ["submitted", "granted", "accepted", "staged", "published"]
 
 
-async def test_a_result_sent_twice_is_applied_once(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_result_sent_twice_is_applied_once(open_store):
+    async with cluster(open_store) as (master, worker):
         await submitted(master)
         w1 = worker()
         w1.hello()
@@ -218,8 +216,8 @@ async def test_a_result_sent_twice_is_applied_once(tmp_path):
             assert (await w1.hear(ResultAck)).outcome is expected
 
 
-async def test_a_submit_wakes_an_idle_worker(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_submit_wakes_an_idle_worker(open_store):
+    async with cluster(open_store) as (master, worker):
         w1 = worker()
         w1.hello()
         await w1.hear(Welcome)
@@ -227,8 +225,8 @@ async def test_a_submit_wakes_an_idle_worker(tmp_path):
         assert (await w1.hear(Offer)).key.job_id == job_id
 
 
-async def test_a_silent_worker_is_expired_and_its_job_goes_elsewhere(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_silent_worker_is_expired_and_its_job_goes_elsewhere(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -252,8 +250,8 @@ async def test_a_silent_worker_is_expired_and_its_job_goes_elsewhere(tmp_path):
         beating.cancel()
 
 
-async def test_a_broken_stream_alone_moves_no_job(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_broken_stream_alone_moves_no_job(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -268,9 +266,9 @@ async def test_a_broken_stream_alone_moves_no_job(tmp_path):
         assert (job.fence, job.charged) == (1, 0)
 
 
-async def test_a_new_incarnation_loses_what_the_old_one_ran_at_once(tmp_path):
+async def test_a_new_incarnation_loses_what_the_old_one_ran_at_once(open_store):
     slow = Timers(sweep_interval=timedelta(seconds=0.05))
-    async with cluster(tmp_path, timers=slow) as (master, worker):
+    async with cluster(open_store, timers=slow) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -284,8 +282,8 @@ async def test_a_new_incarnation_loses_what_the_old_one_ran_at_once(tmp_path):
         assert (await master.get(job_id)).record.job.charged == 1
 
 
-async def test_a_new_incarnation_inherits_what_its_journal_holds(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_new_incarnation_inherits_what_its_journal_holds(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -302,8 +300,8 @@ async def test_a_new_incarnation_inherits_what_its_journal_holds(tmp_path):
         assert (job.fence, job.charged) == (1, 0)
 
 
-async def test_a_twin_is_refused_while_the_first_is_alive(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_twin_is_refused_while_the_first_is_alive(open_store):
+    async with cluster(open_store) as (master, worker):
         w1 = worker()
         w1.hello()
         await w1.hear(Welcome)
@@ -313,16 +311,16 @@ async def test_a_twin_is_refused_while_the_first_is_alive(tmp_path):
             await twin.stream()
 
 
-async def test_the_first_event_must_be_hello(tmp_path):
-    async with cluster(tmp_path) as (master, _):
+async def test_the_first_event_must_be_hello(open_store):
+    async with cluster(open_store) as (master, _):
         rude = Worker(master, "w1")
         rude.beat()
         with pytest.raises(ProtocolViolation, match="hello"):
             await rude.stream()
 
 
-async def test_an_unanswered_offer_comes_back_uncharged(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_an_unanswered_offer_comes_back_uncharged(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -334,8 +332,8 @@ async def test_an_unanswered_offer_comes_back_uncharged(tmp_path):
         assert (await master.get(job_id)).record.job.charged == 0
 
 
-async def test_a_rejecting_worker_is_not_asked_again_for_that_job(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_rejecting_worker_is_not_asked_again_for_that_job(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -347,8 +345,8 @@ async def test_a_rejecting_worker_is_not_asked_again_for_that_job(tmp_path):
         assert (await w2.hear(Offer)).key.fence == 2
 
 
-async def test_cancel_reaches_the_worker_and_sticks(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_cancel_reaches_the_worker_and_sticks(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -362,8 +360,8 @@ async def test_cancel_reaches_the_worker_and_sticks(tmp_path):
         assert record.job.state is JobState.CANCELLED
 
 
-async def test_a_lost_cancel_is_repaired_by_the_next_heartbeat(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_lost_cancel_is_repaired_by_the_next_heartbeat(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -380,8 +378,8 @@ async def test_a_lost_cancel_is_repaired_by_the_next_heartbeat(tmp_path):
         assert verdict.kind is VerdictKind.STOP
 
 
-async def test_cancel_is_refused_from_publishing_on(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_cancel_is_refused_from_publishing_on(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -392,8 +390,8 @@ async def test_cancel_is_refused_from_publishing_on(tmp_path):
             await master.cancel(job_id, actor="client/c")
 
 
-async def test_an_ffmpeg_failure_ends_the_job_at_once(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_an_ffmpeg_failure_ends_the_job_at_once(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -404,8 +402,8 @@ async def test_an_ffmpeg_failure_ends_the_job_at_once(tmp_path):
         assert (job.attempts, job.charged, job.failure.reason) == (1, 0, Reason.FFMPEG_FAILED)
 
 
-async def test_a_job_lost_while_publishing_is_offered_as_publish_only(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_job_lost_while_publishing_is_offered_as_publish_only(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -423,14 +421,14 @@ async def test_a_job_lost_while_publishing_is_offered_as_publish_only(tmp_path):
         assert (await master.get(job_id)).record.job.charged == 0
 
 
-async def test_a_master_restart_moves_no_job(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_master_restart_moves_no_job(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
         key = await w1.accept()
         await until(master, job_id, JobState.RUNNING)
-    async with cluster(tmp_path) as (master, worker):
+    async with cluster(open_store) as (master, worker):
         w1 = worker()
         w1.hello(running(key))
         [verdict] = (await w1.hear(Welcome)).verdicts
@@ -439,8 +437,8 @@ async def test_a_master_restart_moves_no_job(tmp_path):
         assert (job.state, job.fence, job.charged) == (JobState.RUNNING, 1, 0)
 
 
-async def test_a_worker_that_was_expired_is_adopted_again(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_worker_that_was_expired_is_adopted_again(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello(slots=1)
@@ -455,8 +453,8 @@ async def test_a_worker_that_was_expired_is_adopted_again(tmp_path):
         assert (job.fence, job.charged) == (1, 0)
 
 
-async def test_goodbye_closes_the_session(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_goodbye_closes_the_session(open_store):
+    async with cluster(open_store) as (master, worker):
         w1 = worker()
         w1.hello()
         await w1.hear(Welcome)
@@ -465,8 +463,8 @@ async def test_goodbye_closes_the_session(tmp_path):
         await in_state(master, "w1", WorkerState.GONE)
 
 
-async def test_no_more_jobs_than_slots_are_offered(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_no_more_jobs_than_slots_are_offered(open_store):
+    async with cluster(open_store) as (master, worker):
         for number in range(4):
             await submitted(master, f"{number}.mp4")
         w1 = worker()
@@ -480,8 +478,8 @@ async def test_no_more_jobs_than_slots_are_offered(tmp_path):
         assert len(page) == 2
 
 
-async def test_a_worker_without_the_encoder_gets_nothing(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_a_worker_without_the_encoder_gets_nothing(open_store):
+    async with cluster(open_store) as (master, worker):
         await submitted(master)
         poor = worker(
             "poor",
@@ -497,8 +495,8 @@ async def test_a_worker_without_the_encoder_gets_nothing(tmp_path):
         assert poor.down.empty()
 
 
-async def test_watch_shows_every_event_once_and_ends_with_the_job(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_watch_shows_every_event_once_and_ends_with_the_job(open_store):
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         seen = []
 
@@ -519,8 +517,8 @@ async def test_watch_shows_every_event_once_and_ends_with_the_job(tmp_path):
         assert [w.event.number async for w in master.watch(job_id, 3)] == [4, 5]
 
 
-async def test_paging_lists_every_job_once_and_guards_its_token(tmp_path):
-    async with cluster(tmp_path) as (master, _):
+async def test_paging_lists_every_job_once_and_guards_its_token(open_store):
+    async with cluster(open_store) as (master, _):
         ids = [await submitted(master, f"{number}.mp4") for number in range(5)]
         seen, token = [], ""
         while True:
@@ -534,8 +532,8 @@ async def test_paging_lists_every_job_once_and_guards_its_token(tmp_path):
             await master.find(JobFilter(worker="x"), size=2, page_token=token)
 
 
-async def test_a_batch_with_one_bad_job_adds_none_and_names_it(tmp_path):
-    async with cluster(tmp_path) as (master, _):
+async def test_a_batch_with_one_bad_job_adds_none_and_names_it(open_store):
+    async with cluster(open_store) as (master, _):
         bad = JobSpec(input=Input(), outputs=(Output(path=MediaPath("m", "x.mp4")),))
         with pytest.raises(InvalidSpec, match=r"jobs\[1\]\.input"):
             await master.submit(
@@ -544,8 +542,8 @@ async def test_a_batch_with_one_bad_job_adds_none_and_names_it(tmp_path):
         assert (await master.find(JobFilter(), size=5, page_token=""))[0] == []
 
 
-async def test_workers_are_sent_away_before_the_master_goes(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_workers_are_sent_away_before_the_master_goes(open_store):
+    async with cluster(open_store) as (master, worker):
         w1 = worker()
         w1.hello()
         await w1.hear(Welcome)

@@ -26,11 +26,12 @@ from ffrtmp.domain.spec import (
     VideoSettings,
 )
 from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.worker.hardware import probe_tools
 from ffrtmp.worker.process import ON_LIVE_END, Deadline
 from ffrtmp.worker.push import STALL_SECONDS, START_SECONDS
-from ffrtmp.worker.runner import AttemptFailed
-from tests.integration.test_runner import KEY, Site, media, running
-from tests.receivers import PACKETS, free_port, gate, srt_receiver, tcp_server
+from ffrtmp.worker.runner import AttemptFailed, Runner
+from tests.integration.test_runner import KEY, Site, media, running, tools
+from tests.receivers import PACKETS, certificate, free_port, gate, srt_receiver, tcp_server
 
 SECRET = "s3cret-Key_42"
 SECONDS = 3
@@ -159,6 +160,16 @@ async def test_srt_is_pushed_with_its_passphrase(site: Site, tmp_path: Path) -> 
     assert PACKETS.findall(log)[-1] == str(SECONDS * 30)  # to the last one
 
 
+async def test_rtmps_is_pushed_to_a_server_that_is_believed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, trusted = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with gate(tmp_path, f"live/{SECRET}", tls) as server:
+        await run(site, push(server.url))
+        await received(lambda: server.frames, SECONDS * 30)
+
+
 # -- bad servers ----------------------------------------------------------------------------
 
 
@@ -168,12 +179,40 @@ async def test_a_server_that_refuses_is_noticed_at_once(site: Site) -> None:
     told(f"refused: {took:.1f} s")
 
 
+async def test_an_rtmps_server_that_nobody_vouches_for_gets_no_key(
+    site: Site, tmp_path: Path
+) -> None:
+    tls, _ = certificate(tmp_path)
+    with gate(tmp_path, f"live/{SECRET}", tls) as server:
+        await fails(site, push(server.url), Reason.FFMPEG_FAILED, "certificate verify failed")
+        assert server.publishers == []
+        assert server.distrusted
+
+
 async def test_a_silent_server_is_noticed(site: Site) -> None:
     with tcp_server(lambda _: None) as port:
         spec = push(f"rtmp://127.0.0.1:{port}/live/{SECRET}")
         took = await fails(site, spec, Reason.FFMPEG_FAILED, "Cannot read RTMP handshake response")
     told(f"silent: {took:.1f} s, bound 5 s")
     assert took < START_SECONDS
+
+
+async def test_a_server_of_another_kind_is_noticed(site: Site) -> None:
+    with tcp_server(lambda connection: connection.sendall(b"HTTP/1.0 400 Bad\r\n" * 999)) as port:
+        spec = push(f"rtmp://127.0.0.1:{port}/live/{SECRET}")
+        await fails(site, spec, Reason.FFMPEG_FAILED, r"FFmpeg failed|Error opening output")
+
+
+async def test_a_push_that_never_begins_is_a_stall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "ffmpeg-that-waits"
+    script.write_text("#!/bin/sh\nexec sleep 100\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("ffrtmp.worker.push.START_SECONDS", 0.3)
+    site = Site(tmp_path / "root", str(script))
+    says = r"nothing was sent in the first 0\.3 s: rtmp://h/live/\*\*\* takes no more"
+    await fails(site, push(f"rtmp://h/live/{SECRET}"), Reason.STALLED, says)
 
 
 async def test_a_server_that_closes_at_once_is_noticed(site: Site) -> None:
@@ -273,3 +312,13 @@ async def test_the_jobs_time_out_ends_a_push(site: Site, tmp_path: Path) -> None
     with gate(tmp_path) as server:
         spec = push(server.url, seconds=60, timeout=timedelta(seconds=2))
         await fails(site, spec, Reason.TIMED_OUT, "time-out of 0:00:02 is over")
+
+
+def test_an_ffmpeg_without_the_protocol_is_an_objection(site: Site) -> None:
+    poor = Runner(roots=site.roots, tools=replace(tools(), protocols=frozenset({"rtmp"})))
+    assert poor.objection(push("rtmp://h/app/key")) == ""
+    assert poor.objection(push("srt://h:1")) == "the FFmpeg of this worker was built without srt"
+
+
+async def test_the_wheels_ffmpeg_speaks_every_protocol(tmp_path: Path) -> None:
+    assert (await probe_tools("", tmp_path)).protocols == {"rtmp", "rtmps", "srt"}

@@ -31,9 +31,9 @@ from tests.integration.test_master_core import (
 )
 
 
-async def test_a_drained_worker_gets_no_offers_and_finishes_what_it_runs(tmp_path):
+async def test_a_drained_worker_gets_no_offers_and_finishes_what_it_runs(open_store):
     facts = []
-    async with cluster(tmp_path, facts, timers=SLOW) as (master, worker):
+    async with cluster(open_store, facts, timers=SLOW) as (master, worker):
         first = await submitted(master, "1.mp4")
         w1 = worker()
         w1.hello(slots=2)
@@ -56,14 +56,14 @@ async def test_a_drained_worker_gets_no_offers_and_finishes_what_it_runs(tmp_pat
         ]
 
 
-async def test_drain_belongs_to_the_name_and_survives_restarts_of_worker_and_master(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+async def test_drain_belongs_to_the_name_and_survives_restarts_of_worker_and_master(open_store):
+    async with cluster(open_store) as (master, worker):
         w1 = worker()
         w1.hello()
         await w1.hear(Welcome)
         for _ in range(2):
             await master.drain("w1", actor="admin/a")
-    async with cluster(tmp_path) as (master, worker):
+    async with cluster(open_store) as (master, worker):
         assert (await master.worker("w1")).record.standing.draining
         reborn = worker(incarnation="i2")
         reborn.hello()
@@ -74,16 +74,16 @@ async def test_drain_belongs_to_the_name_and_survives_restarts_of_worker_and_mas
         assert not (await reborn.hear(HeartbeatAck)).draining
 
 
-async def test_a_name_that_never_connected_cannot_be_drained(tmp_path):
-    async with cluster(tmp_path) as (master, _):
+async def test_a_name_that_never_connected_cannot_be_drained(open_store):
+    async with cluster(open_store) as (master, _):
         for ask in (master.drain, master.resume):
             with pytest.raises(WorkerNotFound):
                 await ask("nobody", actor="admin/a")
 
 
-async def test_w11_a_worker_that_dies_three_times_is_quarantined_with_the_evidence(tmp_path):
+async def test_w11_a_worker_that_dies_three_times_is_quarantined_with_the_evidence(open_store):
     facts = []
-    async with cluster(tmp_path, facts, timers=SLOW) as (master, worker):
+    async with cluster(open_store, facts, timers=SLOW) as (master, worker):
         lost = []
         for number in range(3):
             far = worker(incarnation=f"i{number}")
@@ -187,9 +187,14 @@ async def real_worker(path, master: Master, runner: Quick) -> AsyncIterator[Atte
                 session.leave()
 
 
-async def test_a_worker_obeys_drain_at_its_next_heartbeat_and_works_again_when_resumed(tmp_path):
+async def test_a_worker_obeys_drain_at_its_next_heartbeat_and_works_again_when_resumed(
+    open_store, tmp_path
+):
     runner = Quick()
-    async with cluster(tmp_path) as (master, _), real_worker(tmp_path, master, runner) as attempts:
+    async with (
+        cluster(open_store) as (master, _),
+        real_worker(tmp_path, master, runner) as attempts,
+    ):
         first = await submitted(master, "1.mp4")
         await until(master, first, JobState.RUNNING)
         await master.drain("w1", actor="admin/a")
@@ -205,8 +210,8 @@ async def test_a_worker_obeys_drain_at_its_next_heartbeat_and_works_again_when_r
         assert job.charged == 0
 
 
-async def test_w14_an_offer_that_crosses_slots_0_is_rejected_uncharged(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_w14_an_offer_that_crosses_slots_0_is_rejected_uncharged(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         w1 = worker()
         w1.hello()
         await w1.hear(Welcome)

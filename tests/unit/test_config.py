@@ -43,7 +43,6 @@ REQUIRED = {
 SAMPLES = {
     "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
-    "database": ("jobs.db", Path("jobs.db")),
     "drain_timeout": ("2h", timedelta(hours=2)),
     "ffmpeg": ("/opt/ffmpeg", "/opt/ffmpeg"),
     "heartbeat_interval": ("700ms", timedelta(milliseconds=700)),
@@ -57,6 +56,9 @@ SAMPLES = {
     "pace": ("0.5", 0.5),
     "root": ("films=/films", ("films=/films",)),
     "slots": ("5", 5),
+    "store": ("sqlite:jobs.db", "sqlite:jobs.db"),
+    "store_api_connections": ("9", 9),
+    "store_connections": ("8", 8),
     "state_dir": ("here", Path("here")),
     "stop_at_eof": ("true", True),
     "workers": ("6", 6),
@@ -245,7 +247,7 @@ def test_a_worker_keeps_its_state_where_the_health_check_looks(monkeypatch):
 
 def test_the_folders_are_named_by_variables(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("FFRTMP_STATE_DIR", "/state")
-    assert (state_dir(), settings_of("master").database_path) == (
+    assert (state_dir(), settings_of("master").store_address) == (
         Path("/state"),
         Path("/state/master.db"),
     )

@@ -48,7 +48,7 @@ class Running:
     address: str
     http: str
     certs: Path
-    database: Path
+    store: str
 
     def dial(self, identity: str) -> grpc.aio.Channel:
         return open_channel(self.address, load_identity(self.certs / identity, now=utc_now()))
@@ -69,7 +69,7 @@ def run(certs, tmp_path) -> RunMaster:
                 "certs": certs / "master-m",
                 "listen": "127.0.0.1:0",
                 "http": "127.0.0.1:0",
-                "database": tmp_path / "master.db",
+                "store": str(tmp_path / "master.db"),
                 **options,
             }
         )
@@ -79,7 +79,7 @@ def run(certs, tmp_path) -> RunMaster:
             )
             master.add_done_callback(lambda _: told.cancel())
             address, http = await told
-            yield Running(address, http, certs, settings.database_path)
+            yield Running(address, http, certs, settings.store)
             master.cancel()
 
     return running

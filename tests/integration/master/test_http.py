@@ -73,13 +73,13 @@ async def test_no_job_path_or_name_is_on_the_port(run, stream, request_for):
         await stream(wire).hello()
         pages = [await fetch(master.http, path) for path in ("/metrics", "/healthz", "/readyz")]
         shown = json.dumps(pages)
-        hidden = (job.job_id, "secret", "a-key", '"w1"', "client/c", str(master.database))
+        hidden = (job.job_id, "secret", "a-key", '"w1"', "client/c", master.store)
         assert [text for text in hidden if text in shown] == []
 
 
 async def test_readiness_is_red_while_a_stranger_locks_the_database(run):
     async with run() as master:
-        with closing(sqlite3.connect(master.database, isolation_level=None)) as stranger:
+        with closing(sqlite3.connect(master.store, isolation_level=None)) as stranger:
             stranger.execute("BEGIN IMMEDIATE")
             assert await fetch(master.http, "/readyz") == (503, "the store cannot write\n")
             assert await fetch(master.http, "/healthz") == (200, "alive\n")

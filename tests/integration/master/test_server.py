@@ -340,7 +340,7 @@ def settings(certs, tmp_path):
             "certs": certs / "master-m",
             "listen": "127.0.0.1:0",
             "http": "127.0.0.1:0",
-            "database": tmp_path / "master.db",
+            "store": str(tmp_path / "master.db"),
         }
         return MasterSettings(**usual | options)
 
@@ -368,23 +368,23 @@ async def test_an_address_of_another_machine_is_refused(settings, option):
 async def test_a_second_master_does_not_share_a_port_in_silence(run, settings, tmp_path):
     async with run() as master:
         with pytest.raises(PortTaken):
-            await run_master(settings(listen=master.address, database=tmp_path / "other.db"))
+            await run_master(settings(listen=master.address, store=str(tmp_path / "other.db")))
 
 
 async def test_a_second_master_on_one_database_does_not_start(run, settings):
     async with run() as master:
         with pytest.raises(StoreLocked, match="another master"):
-            await run_master(settings(database=master.database))
+            await run_master(settings(store=master.store))
 
 
 async def test_a_database_that_is_none_is_refused(settings, tmp_path):
     (tmp_path / "junk.db").write_bytes(b"no database at all, " * 500)
     with pytest.raises(StoreUnusable, match=r"junk\.db"):
-        await run_master(settings(database=tmp_path / "junk.db"))
+        await run_master(settings(store=str(tmp_path / "junk.db")))
     with pytest.raises(StoreUnusable, match=str(tmp_path)):
-        await run_master(settings(database=tmp_path))
+        await run_master(settings(store=str(tmp_path)))
     with pytest.raises(StoreUnusable, match="choose another folder"):
-        await run_master(settings(database=tmp_path / "junk.db" / "master.db"))
+        await run_master(settings(store=str(tmp_path / "junk.db" / "master.db")))
 
 
 async def test_a_certificate_of_another_role_is_refused(settings, certs):
@@ -404,9 +404,9 @@ from ffrtmp.master.server import run_master
 from ffrtmp.telemetry.logs import set_up
 
 set_up("text")
-certs, database, stop_at_eof = sys.argv[1:]
+certs, store, stop_at_eof = sys.argv[1:]
 settings = MasterSettings(
-    certs=Path(certs), database=Path(database), listen="127.0.0.1:0", http="127.0.0.1:0",
+    certs=Path(certs), store=store, listen="127.0.0.1:0", http="127.0.0.1:0",
     stop_at_eof=stop_at_eof == "eof",
 )
 ready = lambda *addresses: print(*addresses, flush=True)
@@ -428,10 +428,10 @@ class Process:
 
 
 @asynccontextmanager
-async def process(certs, database, *, stop_at_eof=False):
+async def process(certs, store, *, stop_at_eof=False):
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-c", PROGRAM, str(certs / "master-m"), str(database), "eof" if stop_at_eof else "no"),
+        *("-c", PROGRAM, str(certs / "master-m"), str(store), "eof" if stop_at_eof else "no"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -449,7 +449,7 @@ async def process(certs, database, *, stop_at_eof=False):
 async def test_a_start_that_fails_says_one_sentence_and_no_more(certs, taken, tmp_path):
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ffrtmp", "master", "--certs", str(certs / "master-m")),
-        *("--listen", taken, "--http", "127.0.0.1:0", "--database", str(tmp_path / "master.db")),
+        *("--listen", taken, "--http", "127.0.0.1:0", "--store", str(tmp_path / "master.db")),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -496,7 +496,7 @@ async def test_after_a_kill_the_next_one_has_the_database_and_every_job(
             job = (await JobServiceStub(client).SubmitJob(request_for())).job
         master.child.kill()
         await master.end()
-    async with run(database=tmp_path / "master.db") as master, master.dial("client-c") as client:
+    async with run(store=str(tmp_path / "master.db")) as master, master.dial("client-c") as client:
         found = await JobServiceStub(client).GetJob(pb.GetJobRequest(job_id=job.job_id))
         assert found.job == job
     with sqlite3.connect(tmp_path / "master.db") as connection:

@@ -96,3 +96,9 @@ def test_lines_that_forbid_a_success():
     harmless = ["[info] frame=1", "[warning] deprecated pixel format", "[error] non monotonic dts"]
     fatal = ["[hls @ 0x1] [fatal] oh no", "[warning] No space left on device"]
     assert fatal_lines([*harmless, *fatal]) == fatal
+
+
+def test_a_server_that_answers_nonsense_says_nothing_of_the_input():
+    line = "[out#0/flv @ 0x1] [fatal] Error opening output rtmp://h/app/***: "
+    log = [f"{line}Invalid data found when processing input"]
+    assert classify(1, log).reason is Reason.FFMPEG_FAILED

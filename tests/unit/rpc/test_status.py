@@ -4,12 +4,15 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from ffrtmp.domain import errors
 from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec
 from ffrtmp.rpc.interceptors import opened
 from ffrtmp.rpc.status import (
+    DETAILS_TRAILER,
     ERROR_TRAILER,
     RETRY_TRAILER,
     STATUS_OF,
@@ -41,6 +44,7 @@ SAMPLES = [
     errors.SessionExpired("w1"),
     errors.StoreBusy(2.0),
     errors.StoreFailing("disk full"),
+    errors.OutcomeUnknown("reset by peer"),
 ]
 
 
@@ -115,6 +119,11 @@ def test_no_text_is_too_long_or_too_strange_for_the_headers(text, length):
 @pytest.mark.parametrize("error", [errors.StoreBusy(2), errors.StoreFailing("x")])
 def test_a_store_that_cannot_write_now_says_when_to_try_again(error):
     assert int(dict(trailers_of(error))[RETRY_TRAILER]) > 0
+    status = Status.FromString(dict(trailers_of(error))[DETAILS_TRAILER])
+    assert (status.code, status.message) == (StatusCode.UNAVAILABLE.value[0], details_of(error))
+    info = RetryInfo()
+    assert status.details[0].Unpack(info)
+    assert info.retry_delay.ToMilliseconds() == 1000
 
 
 def test_a_wrong_request_is_not_to_be_tried_again():

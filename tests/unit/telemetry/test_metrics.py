@@ -7,21 +7,26 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.facts import (
+    AttemptDisowned,
     ClaimTook,
     EnvelopeUnknown,
     JobMoved,
+    MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
+    WorkerQuarantined,
 )
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.retry import Reason
-from ffrtmp.telemetry.metrics import Fleet, Metrics
+from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 W1 = Holder("worker-with-a-name", "i1")
 IDLE = Fleet(connected=0, silent=0, slots=0, slots_free=0, oldest_heartbeat_seconds=0.0)
+UNUSED = StoreUse(0, [])
+POOL = PoolLoad(name="hot", size=5, used=3, waiting=2, refused=1)
 
 NAMES = {
     "ffrtmp_attempt_failures",
@@ -36,12 +41,15 @@ NAMES = {
     "ffrtmp_run_seconds",
     "ffrtmp_slots",
     "ffrtmp_store_commits",
+    "ffrtmp_store_connections",
     "ffrtmp_store_failures",
+    "ffrtmp_store_refused",
+    "ffrtmp_store_waiting",
     "ffrtmp_streams",
     "ffrtmp_unknown_messages",
     "ffrtmp_workers",
 }
-LABELS = {"cause", "state", "reason", "what", "where", "le"}
+LABELS = {"pool", "cause", "state", "reason", "what", "where", "le"}
 
 
 def at(seconds: float) -> datetime:
@@ -60,7 +68,7 @@ def accepted() -> tuple[Job, Job]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(lambda: IDLE, lambda: 0)
+    return Metrics(lambda: IDLE, lambda: UNUSED)
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -81,10 +89,19 @@ def test_the_names_and_labels_are_those_that_are_agreed(metrics):
 
 
 def test_two_masters_in_one_process_do_not_share_their_numbers(metrics):
-    other = Metrics(lambda: IDLE, lambda: 0)
+    other = Metrics(lambda: IDLE, lambda: UNUSED)
     other.count(SessionOpened("w1", 1, "here"))
     assert samples(other)['ffrtmp_streams_total{what="opened"}'] == 1
     assert 'ffrtmp_streams_total{what="opened"}' not in samples(metrics)
+
+
+def test_what_goes_wrong_with_workers_is_counted(metrics):
+    metrics.count(MassLossBegan(4, 9))
+    metrics.count(WorkerQuarantined(worker="w1", until=NOON, jobs=("J",)))
+    metrics.count(AttemptDisowned("w1", "J", 3, "unknown_job"))
+    found = samples(metrics)
+    assert found["ffrtmp_mass_losses_total"] == found["ffrtmp_quarantines_total"] == 1
+    assert found['ffrtmp_disowned_attempts_total{what="unknown_job"}'] == 1
 
 
 def test_moves_are_counted_by_cause_and_state(metrics):
@@ -160,7 +177,7 @@ def test_the_fleet_is_asked_when_somebody_looks():
         Fleet(connected=2, silent=1, slots=8, slots_free=3, oldest_heartbeat_seconds=4.5),
         IDLE,
     ]
-    metrics = Metrics(lambda: fleets.pop(0), lambda: 17)
+    metrics = Metrics(lambda: fleets.pop(0), lambda: StoreUse(17, [POOL]))
     found = samples(metrics)
     assert found['ffrtmp_workers{state="connected"}'] == 2
     assert found['ffrtmp_workers{state="silent"}'] == 1
@@ -171,6 +188,10 @@ def test_the_fleet_is_asked_when_somebody_looks():
     ]
     assert found["ffrtmp_heartbeat_age_seconds"] == 4.5
     assert found["ffrtmp_store_commits_total"] == 17
+    assert found['ffrtmp_store_connections{pool="hot",state="most"}'] == 5
+    assert found['ffrtmp_store_connections{pool="hot",state="used"}'] == 3
+    assert found['ffrtmp_store_waiting{pool="hot"}'] == 2
+    assert found['ffrtmp_store_refused_total{pool="hot"}'] == 1
     assert samples(metrics)['ffrtmp_workers{state="connected"}'] == 0
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import aiosqlite
 
-from ffrtmp.store.errors import StoreUnusable
-from ffrtmp.store.migrate import migrate
+from ffrtmp.store.errors import SchemaTooNew, StoreUnusable
+from ffrtmp.store.migrate import migrations
 
 
 @asynccontextmanager
@@ -32,7 +32,7 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
     await connection.execute("PRAGMA journal_mode = WAL")
     await connection.execute("PRAGMA synchronous = FULL")
     await connection.execute("PRAGMA foreign_keys = ON")
-    await migrate(connection, str(path))
+    await _migrate(connection, path)
 
 
 @asynccontextmanager
@@ -42,3 +42,17 @@ async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
         await connection.execute("PRAGMA query_only = ON")
         await connection.execute("PRAGMA busy_timeout = 1000")
         yield connection
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    known = migrations("sqlite")
+    async with connection.execute("PRAGMA user_version") as cursor:
+        row = await cursor.fetchone()
+    version = row[0] if row else 0
+    if version > known[-1][0]:
+        raise SchemaTooNew(str(path), version, known[-1][0])
+    for number, text in known:
+        if number > version:
+            await connection.executescript(
+                f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )

@@ -1,0 +1,44 @@
+"""What other masters do to a shared store: the dispatcher and watchers here look again.
+
+A hint makes it quick, the poll makes it certain.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from ffrtmp.domain.errors import Unavailable
+from ffrtmp.domain.facts import StoreFailed
+from ffrtmp.master.parts import Parts
+
+POLL_SECONDS = 1.0
+PACE_SECONDS = 0.01
+
+
+class Follower:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._versions: dict[str, int] = {}
+        self._learnt_at = parts.boot()
+
+    async def run(self) -> None:
+        """Runs until cancelled; at once, when nobody else can use the store."""
+        while self._parts.store.shared:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._parts.store.news()
+            self._parts.wake()
+            try:
+                await self._look()
+            except Unavailable as error:
+                self._parts.observe(StoreFailed("follower", str(error)))
+            await asyncio.sleep(PACE_SECONDS)
+
+    async def _look(self) -> None:
+        if self._parts.boot() - self._learnt_at >= POLL_SECONDS:
+            self._learnt_at = self._parts.boot()
+            self._parts.roster.learn(await self._parts.store.classes())
+        jobs = await self._parts.store.get_many(self._parts.watchers.followed())
+        for job in jobs.values():
+            if self._versions.get(job.job_id) != job.version:
+                self._parts.watchers.note(None, job)
+        self._versions = {job.job_id: job.version for job in jobs.values()}

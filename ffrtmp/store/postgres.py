@@ -1,0 +1,178 @@
+"""The PostgreSQL store: several masters on one database.
+
+A lost connection or a restart of the server is Unavailable; the next call connects again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from functools import partial
+from random import random
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from ffrtmp.store.base import PoolUse, SessionKey
+from ffrtmp.store.connection import Connection, Fetch
+from ffrtmp.store.errors import SchemaTooNew, StoreUnusable
+from ffrtmp.store.migrate import migrations
+from ffrtmp.store.postgres_hints import Hints
+from ffrtmp.store.postgres_pool import FAILURES, Pool, Server, reason
+from ffrtmp.store.sql import Lane, SqlStore
+from ffrtmp.store.transaction import Transaction
+from ffrtmp.store.writer import Writer
+
+PATIENCE_SECONDS = 2.0
+RENEWAL_SECONDS = 0.2
+CONNECTIONS = 5
+MIGRATION_LOCK = 0x66667274
+"""Any number that no other program uses: held while the schema is made."""
+
+_RENEW = (
+    "WITH due AS MATERIALIZED (SELECT worker FROM sessions"
+    " JOIN unnest($1::text[], $2::bigint[]) AS named (worker, epoch) USING (worker, epoch)"
+    " WHERE alive = 1 ORDER BY worker FOR NO KEY UPDATE OF sessions)"
+    " UPDATE sessions SET renewal = renewal + 1 FROM due WHERE sessions.worker = due.worker"
+)
+_RENEWALS = "SELECT worker, epoch, renewal FROM sessions WHERE alive = 1"
+_RENEWAL = "SELECT renewal FROM sessions WHERE worker = $1 AND epoch = $2"
+
+
+class PostgresStore(SqlStore):
+    """Implements `store.base.Store`. Open it with `PostgresStore.open`."""
+
+    shared = True
+
+    def __init__(self, hot: Lane, api: Lane, renewals: "_Renewals", hints: Hints) -> None:
+        super().__init__(hot, api, renewals)
+        self._hints = hints
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        connections: int = CONNECTIONS,
+        api_connections: int = CONNECTIONS,
+        patience: float = PATIENCE_SECONDS,
+    ) -> "AsyncIterator[PostgresStore]":
+        """Makes the schema if it is not there. Raises StoreUnusable."""
+        server = Server(dsn, patience)
+        async with AsyncExitStack() as stack:
+            try:
+                await _prepare(server)
+                hot = await stack.enter_async_context(Pool.open("hot", connections, server))
+                api = await stack.enter_async_context(Pool.open("api", api_connections, server))
+            except (*FAILURES, ValueError) as error:
+                raise StoreUnusable(_why(dsn, error)) from error
+            hints = Hints(server.connect)
+            await stack.enter_async_context(_running(hints))
+            writer = partial(Writer, patience=patience, chance=random)
+            changes = writer(hot.begin, committed=hints.tell)
+            submits = writer(api.begin, committed=hints.tell)
+            beats = writer(hot.begin, spacing=RENEWAL_SECONDS)
+            for each in (changes, submits, beats):
+                await stack.enter_async_context(each.running())
+            yield cls(
+                Lane(changes, hot.fetch, partial(_use, hot, (changes, beats))),
+                Lane(submits, api.fetch, partial(_use, api, (submits,))),
+                _Renewals(beats, hot.fetch),
+                hints,
+            )
+
+    async def news(self) -> None:
+        await self._hints.news()
+
+    async def time(self) -> datetime:
+        [row] = await self._api.fetch("SELECT clock_timestamp() AS now")
+        now: datetime = row["now"]
+        return now
+
+
+def shown(dsn: str) -> str:
+    """Without its password, and without parameters, which may hold one too."""
+    parts = urlsplit(dsn)
+    user, at, host = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
+
+
+def _why(dsn: str, error: Exception) -> str:
+    known = isinstance(error, FAILURES)
+    because = reason(error) if known else "it is not written as postgresql://USER@HOST:PORT/NAME"
+    return f"cannot use the database {shown(dsn)}: {because}; check --store"
+
+
+def _use(pool: Pool, writers: Collection[Writer]) -> PoolUse:
+    return pool.use(
+        waiting=sum(writer.waiting for writer in writers),
+        refused=sum(writer.refused for writer in writers),
+    )
+
+
+@asynccontextmanager
+async def _running(hints: Hints) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        loops = [tasks.create_task(hints.send()), tasks.create_task(hints.listen())]
+        try:
+            yield
+        finally:
+            for loop in loops:
+                loop.cancel()
+
+
+async def _prepare(server: Server) -> None:
+    """One master at a time makes the schema; the others find it made."""
+    connection = await server.connect()
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            await _migrate(connection, shown(server.dsn))
+    finally:
+        await connection.close(timeout=1)
+
+
+async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", where: str) -> None:
+    await connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INT NOT NULL)")
+    known = migrations("postgres")
+    version = await connection.fetchval("SELECT max(version) FROM schema_version") or 0
+    if version > known[-1][0]:
+        raise SchemaTooNew(where, version, known[-1][0])
+    for number, text in known:
+        if number > version:
+            await connection.execute(text)
+            await connection.execute(f"INSERT INTO schema_version VALUES ({number})")
+
+
+class _Renewals:
+    """In the row of each session; one statement for all that came meanwhile."""
+
+    def __init__(self, writer: Writer, fetch: Fetch) -> None:
+        self._writer = writer
+        self._fetch = fetch
+        self._due: set[SessionKey] = set()
+
+    async def renew(self, sessions: Collection[SessionKey]) -> None:
+        self._due.update(sessions)
+        await self._writer.do(self._write)
+
+    async def _write(self, tx: Transaction) -> None:
+        """The first of a group writes for all."""
+        if not self._due:
+            return
+        due, self._due = self._due, set()
+        try:
+            workers = [session.worker for session in due]
+            await tx.fetch(_RENEW, workers, [session.epoch for session in due])
+        except BaseException:
+            self._due |= due  # the group may be tried again
+            raise
+
+    async def live(self) -> dict[SessionKey, int]:
+        rows = await self._fetch(_RENEWALS)
+        return {SessionKey(row["worker"], row["epoch"]): row["renewal"] for row in rows}
+
+    async def number(self, connection: Connection, session: SessionKey) -> int:
+        rows = await connection.fetch(_RENEWAL, session.worker, session.epoch)
+        return rows[0]["renewal"] if rows else 0
