@@ -48,6 +48,7 @@ _OURS = (
     r"|Requested output format|Stream map|No such filter|Error initializing (output|filter|complex)"
     r"|Could not write header|Error while opening encoder|unknown timestamp"
     r"|Error (parsing|splitting|applying|reinitializing|setting option|selecting)"
+    r"|opening output|(rtmps?|srt)://"  # a server's nonsense is "invalid data" to FFmpeg too
     r"|\[(out#|vost#|aost#|vf#|af#|fc#|AVFilterGraph|Parsed_|AVFormatContext)"
 )
 _INPUTS = (
@@ -111,8 +112,6 @@ def _signal_of_a_stranger(exit_code: int, log: Sequence[str]) -> signal.Signals 
 def _reason_of(errors: Sequence[str]) -> tuple[Reason, str]:
     for reason, pattern in _RULES:
         for line in errors:
-            if reason is Reason.INPUT_BAD and "opening output" in line:
-                continue  # a server that answers nonsense is "invalid data" to FFmpeg too
             if pattern.search(line):
                 return reason, line
     for line in errors:
