@@ -26,6 +26,7 @@ from ffrtmp.domain.spec import (
     Restart,
     Speed,
     TestSource,
+    Verification,
     VideoCodec,
     VideoSettings,
 )
@@ -68,6 +69,10 @@ class Wish:
     """Codec of the sound; copy leaves it as it is, none leaves it out."""
     audio_bitrate: str = ""
     """Bits a second of the sound, for example 128k."""
+    verify: Verification = Verification.PACKETS
+    """packets, or full: decode every frame of the output before it is published."""
+    accept_truncated: Annotated[bool, Parameter(negative=())] = False
+    """Encode an input that is cut off or damaged as far as it can be read."""
     timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
     """Give up an attempt after this long."""
     restart: int = 0
@@ -95,6 +100,8 @@ class Wish:
             timeout=self.timeout,
             queue=self.queue,
             priority=self.priority,
+            verification=self.verify,
+            accept_truncated=self.accept_truncated,
             restart=Restart(on_failure=self.restart) if self.restart else None,
         )
         expand(spec)  # what the master would refuse is refused here, before anything starts

@@ -50,6 +50,13 @@ class Container(StrEnum):
     FLV = "flv"
 
 
+class Verification(StrEnum):
+    """How thoroughly outputs are checked: their packets, or, in full, every decoded frame."""
+
+    PACKETS = "packets"
+    FULL = "full"
+
+
 class VideoCodec(StrEnum):
     H264 = "h264"
     H265 = "h265"
@@ -208,7 +215,10 @@ class Restart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """What a client asks for. `timeout` bounds one attempt, from accept to staged; None: none."""
+    """What a client asks for. `timeout` bounds one attempt, from accept to staged; None: none.
+
+    `accept_truncated`: an input that is cut off or damaged is encoded as far as it can be read.
+    """
 
     input: Input
     outputs: tuple[Output, ...]
@@ -218,6 +228,8 @@ class JobSpec:
     priority: Priority = Priority.NORMAL
     spec_version: int = field(default=SPEC_VERSION)
     restart: Restart | None = None
+    verification: Verification = Verification.PACKETS
+    accept_truncated: bool = False
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -257,6 +269,8 @@ def validate(spec: JobSpec) -> None:
     if spec.spec_version != SPEC_VERSION:
         raise InvalidSpec("spec_version", spec.spec_version, f"this build knows {SPEC_VERSION}")
     _check_input(spec.input)
+    if spec.accept_truncated and spec.input.path is None:
+        raise InvalidSpec("accept_truncated", True, "a generated input is whole; leave it out")  # noqa: FBT003
     if not 1 <= len(spec.outputs) <= MAX_OUTPUTS:
         raise InvalidSpec("outputs", len(spec.outputs), f"a job has 1 to {MAX_OUTPUTS} outputs")
     for number, output in enumerate(spec.outputs):
@@ -342,6 +356,9 @@ def _check_live(spec: JobSpec) -> None:
         return
     if len(spec.outputs) > 1:
         raise InvalidSpec("outputs", len(spec.outputs), "a live push has one output, and no files")
+    if spec.verification is Verification.FULL:
+        right = "a live push leaves no file to decode; leave it out"
+        raise InvalidSpec("verification", spec.verification, right)
     if spec.overwrite:
         raise InvalidSpec("overwrite", spec.overwrite, "a live push replaces no file; leave it out")
 

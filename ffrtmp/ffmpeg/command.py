@@ -68,14 +68,26 @@ def build_argv(
 ) -> list[str]:
     """`source` (None for a generated one) and `targets` are absolute local paths; of a live output
     the URL. `ca_file`: whom to believe that they are the server; empty: FFmpeg's own choice."""
-    argv = [ffmpeg, "-nostdin", "-hide_banner", "-y", "-xerror", "-v", "level+info"]
-    argv += ["-progress", "pipe:1", "-stats_period", "0.5", "-nostats"]
+    argv = _always(ffmpeg, strict=not plan.lenient)
     reads = _reads(plan)
     argv += _source(plan, source) * (max(reads) + 1)
     generated = source is None
     for output, target, number in zip(plan.outputs, targets, reads, strict=True):
         argv += _output(output, number, generated=generated)
         argv += _push(output, target, ca_file) if output.live else [f"file:{target}"]
+    return argv
+
+
+def decode_argv(ffmpeg: str, path: str, reader: str) -> list[str]:
+    """V4: every frame of a finished file is decoded, and thrown away."""
+    argv = [*_always(ffmpeg, strict=True), "-protocol_whitelist", "file", "-f", reader]
+    argv += ["-i", f"file:{path}", "-map", "0:v?", "-map", "0:a?"]
+    return [*argv, "-fps_mode", "passthrough", "-f", "null", "-"]
+
+
+def _always(ffmpeg: str, *, strict: bool) -> list[str]:
+    argv = [ffmpeg, "-nostdin", "-hide_banner", "-y", *(["-xerror"] if strict else [])]
+    argv += ["-v", "level+info", "-progress", "pipe:1", "-stats_period", "0.5", "-nostats"]
     return argv
 
 

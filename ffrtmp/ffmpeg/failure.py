@@ -37,7 +37,6 @@ _SYSTEM = (
         Reason.TRANSPORT,
         (
             r"Stale file handle|Transport endpoint is not connected|Remote I/O error"
-            r"|(muxer|trailer.*|write_frame\(\)|closing file): Input/output error"
             r"|opening output.*: (No such file or directory|Read-only file system)"
             r"|(muxer|trailer.*|write_frame\(\)): Read-only file system"
         ),
@@ -48,6 +47,7 @@ _OURS = (
     r"|Requested output format|Stream map|No such filter|Error initializing (output|filter|complex)"
     r"|Could not write header|Error while opening encoder|unknown timestamp"
     r"|Error (parsing|splitting|applying|reinitializing|setting option|selecting)"
+    r"|opening output|(rtmps?|srt)://"  # a server's nonsense is "invalid data" to FFmpeg too
     r"|\[(out#|vost#|aost#|vf#|af#|fc#|AVFilterGraph|Parsed_|AVFormatContext)"
 )
 _INPUTS = (
@@ -60,6 +60,7 @@ _INPUTS = (
 )
 _ENCODERS = r"lib(?!dav1d)\S*|\w+_(nvenc|qsv|vaapi|amf)|\S+ encoder"
 _MUXERS = r"mp4|mov|matroska|webm|adts|latm|ipod"
+_SERVERS = r"rtmp\w*|tcp|tls|srt|udp"  # an input is never one
 _BOTH_SIDES = r"mpegts|flv|ogg|aac|opus|flac|vorbis|ac3|mp3|NULL"
 _LOST = re.compile(
     r"exceeds containing master element|invalid as first byte of an EBML number"
@@ -69,7 +70,7 @@ _LOST = re.compile(
 """A reader that lost its way, and went on behind the damage: what lay between is missing."""
 
 _RULES = tuple((reason, re.compile(pattern)) for reason, pattern in _SYSTEM)
-_OUR_SIDE = re.compile(rf"{_OURS}|^\[({_ENCODERS}|{_MUXERS}) @")
+_OUR_SIDE = re.compile(rf"{_OURS}|^\[({_ENCODERS}|{_MUXERS}|{_SERVERS}) @")
 _INPUT_SIDE = re.compile(_INPUTS)
 _OTHER_READER = re.compile(rf"^\[(?!({_BOTH_SIDES}|out|enc|AV\w+|SW\w+) @)[a-z0-9_,]+ @")
 _STOPPED = re.compile(r"(?:\[\w+\] )?Exiting normally, received signal (\d{1,2})\.")
@@ -111,8 +112,6 @@ def _signal_of_a_stranger(exit_code: int, log: Sequence[str]) -> signal.Signals 
 def _reason_of(errors: Sequence[str]) -> tuple[Reason, str]:
     for reason, pattern in _RULES:
         for line in errors:
-            if reason is Reason.INPUT_BAD and "opening output" in line:
-                continue  # a server that answers nonsense is "invalid data" to FFmpeg too
             if pattern.search(line):
                 return reason, line
     for line in errors:

@@ -80,12 +80,14 @@ class OutputPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """`duration`: of the source, in seconds; what progress counts towards. `reader`: of its format,
-    as FFmpeg names it; empty lets FFmpeg guess."""
+    as FFmpeg names it; empty lets FFmpeg guess. `lenient`: the source may be cut off or damaged.
+    """
 
     source: Input
     outputs: tuple[OutputPlan, ...]
     duration: float
     reader: str = ""
+    lenient: bool = False
 
     @property
     def live(self) -> bool:
@@ -105,6 +107,7 @@ def plan(spec: JobSpec, source: MediaInfo | None, encoders: Mapping[str, str]) -
         outputs=tuple(_plan_output(output, source, encoders) for output in spec.outputs),
         duration=source.duration,
         reader=reader(source.format_name),
+        lenient=spec.accept_truncated,
     )
 
 

@@ -19,9 +19,18 @@ from ffrtmp.domain.spec import (
     Queue,
     Restart,
     TestSource,
+    Verification,
     VideoSettings,
 )
-from ffrtmp.rpc.enums import AUDIO_CODECS, CONTAINERS, PRIORITIES, QUEUES, SPEEDS, VIDEO_CODECS
+from ffrtmp.rpc.enums import (
+    AUDIO_CODECS,
+    CONTAINERS,
+    PRIORITIES,
+    QUEUES,
+    SPEEDS,
+    VERIFICATIONS,
+    VIDEO_CODECS,
+)
 from ffrtmp.rpc.times import from_duration, to_duration
 from ffrtmp.v1 import job_pb2 as pb
 
@@ -39,6 +48,9 @@ def spec_from_pb(spec: pb.JobSpec) -> JobSpec:
         timeout=_span(spec, "timeout", "timeout"),
         queue=QUEUES.chosen(spec.queue, "queue") or Queue.DEFAULT,
         priority=PRIORITIES.chosen(spec.priority, "priority") or Priority.NORMAL,
+        verification=VERIFICATIONS.chosen(spec.verification, "verification")
+        or Verification.PACKETS,
+        accept_truncated=spec.accept_truncated,
         spec_version=spec.spec_version or SPEC_VERSION,
         restart=Restart(on_failure=spec.restart.on_failure) if spec.HasField("restart") else None,
     )
@@ -140,6 +152,8 @@ def spec_to_pb(spec: JobSpec) -> pb.JobSpec:
         timeout=to_duration(spec.timeout),
         queue=QUEUES.to_wire(spec.queue),  # type: ignore[arg-type]
         priority=PRIORITIES.to_wire(spec.priority),  # type: ignore[arg-type]
+        verification=VERIFICATIONS.to_wire(spec.verification),  # type: ignore[arg-type]
+        accept_truncated=spec.accept_truncated,
         spec_version=spec.spec_version,
         restart=pb.Restart(on_failure=spec.restart.on_failure) if spec.restart else None,
     )

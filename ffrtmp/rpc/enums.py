@@ -9,7 +9,15 @@ from ffrtmp.domain.job import Cause, JobState
 from ffrtmp.domain.messages import ResultOutcome, ResultStep
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import Phase, VerdictKind
-from ffrtmp.domain.spec import AudioCodec, Container, Priority, Queue, Speed, VideoCodec
+from ffrtmp.domain.spec import (
+    AudioCodec,
+    Container,
+    Priority,
+    Queue,
+    Speed,
+    Verification,
+    VideoCodec,
+)
 from ffrtmp.v1 import job_pb2, worker_service_pb2
 
 T = TypeVar("T", bound=StrEnum)
@@ -53,6 +61,7 @@ CAUSES = Twins(job_pb2.JobCause, Cause, "JOB_CAUSE")
 PHASES = Twins(job_pb2.AttemptPhase, Phase, "ATTEMPT_PHASE")
 QUEUES = Twins(job_pb2.Queue, Queue, "QUEUE")
 PRIORITIES = Twins(job_pb2.Priority, Priority, "PRIORITY")
+VERIFICATIONS = Twins(job_pb2.Verification, Verification, "VERIFICATION")
 CONTAINERS = Twins(job_pb2.Container, Container, "CONTAINER")
 VIDEO_CODECS = Twins(job_pb2.VideoCodec, VideoCodec, "VIDEO_CODEC")
 AUDIO_CODECS = Twins(job_pb2.AudioCodec, AudioCodec, "AUDIO_CODEC")

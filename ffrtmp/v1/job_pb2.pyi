@@ -133,6 +133,30 @@ FAILURE_REASON_CAPABILITY_MISMATCH: FailureReason.ValueType  # 13
 """No worker could ever do it."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
+class _Verification:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerificationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verification.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERIFICATION_UNSPECIFIED: _Verification.ValueType  # 0
+    """VERIFICATION_PACKETS."""
+    VERIFICATION_PACKETS: _Verification.ValueType  # 1
+    """FFmpeg's account, the files, their streams and every packet's time, against the source's packets."""
+    VERIFICATION_FULL: _Verification.ValueType  # 2
+    """That, and every frame of the outputs is decoded; an error fails the job with VERIFY_FAILED."""
+
+class Verification(_Verification, metaclass=_VerificationEnumTypeWrapper):
+    """How thoroughly outputs are checked before they may be published."""
+
+VERIFICATION_UNSPECIFIED: Verification.ValueType  # 0
+"""VERIFICATION_PACKETS."""
+VERIFICATION_PACKETS: Verification.ValueType  # 1
+"""FFmpeg's account, the files, their streams and every packet's time, against the source's packets."""
+VERIFICATION_FULL: Verification.ValueType  # 2
+"""That, and every frame of the outputs is decoded; an error fails the job with VERIFY_FAILED."""
+Global___Verification: _TypeAlias = Verification  # noqa: Y015
+
 class _Queue:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -576,6 +600,8 @@ class JobSpec(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     SPEC_VERSION_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    ACCEPT_TRUNCATED_FIELD_NUMBER: _builtins.int
     overwrite: _builtins.bool
     """Replace a target that exists. Default: the job fails with TARGET_EXISTS. Not for a live push."""
     queue: Global___Queue.ValueType
@@ -584,6 +610,13 @@ class JobSpec(_message.Message):
     """Default: PRIORITY_NORMAL."""
     spec_version: _builtins.int
     """The version whose fields this spec uses. Default: 1, the only one so far."""
+    verification: Global___Verification.ValueType
+    """How thoroughly the outputs are checked. Default: VERIFICATION_PACKETS. Not for a live push."""
+    accept_truncated: _builtins.bool
+    """Encode an input that is cut off or damaged as far as it can be read; the outputs are then always
+    decoded (VERIFICATION_FULL). Default: such an input fails the job with INPUT_BAD. Only for an
+    input that is a file.
+    """
     @_builtins.property
     def input(self) -> Global___Input:
         """Required."""
@@ -611,10 +644,12 @@ class JobSpec(_message.Message):
         priority: Global___Priority.ValueType = ...,
         spec_version: _builtins.int = ...,
         restart: Global___Restart | None = ...,
+        verification: Global___Verification.ValueType = ...,
+        accept_truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "restart", b"restart", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "restart", b"restart", "spec_version", b"spec_version", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_truncated", b"accept_truncated", "input", b"input", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "restart", b"restart", "spec_version", b"spec_version", "timeout", b"timeout", "verification", b"verification"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

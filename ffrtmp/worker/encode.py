@@ -1,24 +1,27 @@
 """One attempt, from the spec to verified files: probe, FFmpeg, verification, checksums."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import JobSpec
-from ffrtmp.ffmpeg.command import build_argv
+from ffrtmp.domain.spec import JobSpec, Verification
+from ffrtmp.ffmpeg.command import build_argv, decode_argv
+from ffrtmp.ffmpeg.formats import reader
+from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import Plan
-from ffrtmp.ffmpeg.verify import verify
+from ffrtmp.ffmpeg.verify import judge_decoding, verify
 from ffrtmp.storage.staging import Hashing, make_durable
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import ProbeRefused, probe
-from ffrtmp.worker.process import run_guarded
 from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.threads import in_thread
+from ffrtmp.worker.watchdog import Patience, run_watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Encode:
     tools: Tools
     report: ReportFn
     deadline: float | None
+    patience: Patience
 
     async def run(self) -> Manifest:
         """Raises AttemptFailed."""
@@ -43,7 +47,8 @@ class Encode:
             async with time.limit():
                 self.report(self._at_end(planned))
                 await in_thread(self.place.check_input)
-                await self._verify(planned)
+                found = await self._verify(planned)
+                await self._decode(planned, found, time)
                 return Manifest(await self._records(), self.key.fence)
 
     async def _transcode(self, planned: Plan, time: TimeLeft) -> None:
@@ -54,10 +59,10 @@ class Encode:
             targets=[str(path) for path in self.place.staged],
         )
         meter = Meter(self.key, planned, self.report)
-        end = await run_guarded(argv, feed=meter.feed, timeout=time.seconds())
+        end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
         if end.timed_out:
             raise time.failure
-        if failure := judge_exit(end, said_end=meter.said_end):
+        if failure := judge_exit(end, said_end=meter.said_end, lenient=planned.lenient):
             if failure.reason not in {Reason.RESOURCE, Reason.RESOURCE_MEMORY}:
                 await in_thread(self.place.check_input)  # a lost input explains it better
             raise AttemptFailed(failure)
@@ -66,16 +71,33 @@ class Encode:
         length = timedelta(seconds=planned.duration)
         return Progress(key=self.key, phase=Phase.VERIFY, position=length, total=length)
 
-    async def _verify(self, planned: Plan) -> None:
+    async def _verify(self, planned: Plan) -> list[MediaInfo]:
         names = [f"output {target}" for target in self.spec.paths]
         try:
             found = await probe(self.place.staged, names)
         except ProbeRefused as error:
             raise await self._unverified(str(error)) from error
         for output, media, name in zip(planned.outputs, found, names, strict=True):
-            if problems := verify(output, media):
+            if problems := verify(output, media, lenient=planned.lenient):
                 listed = "; ".join(map(str, problems))
                 raise await self._unverified(f"{name} is not what was planned: {listed}")
+        return found
+
+    async def _decode(self, planned: Plan, found: Sequence[MediaInfo], time: TimeLeft) -> None:
+        """V4: on request, and where errors were let pass."""
+        if self.spec.verification is not Verification.FULL and not planned.lenient:
+            return
+        for path, media, target in zip(self.place.staged, found, self.spec.paths, strict=True):
+            argv = decode_argv(self.tools.ffmpeg, str(path), reader(media.format_name))
+            meter = Meter(self.key, planned, self._still_verifying)
+            end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
+            if end.timed_out:
+                raise time.failure
+            if problem := judge_decoding(end.stderr, name=f"output {target}", code=end.code):
+                raise await self._unverified(str(problem))
+
+    def _still_verifying(self, progress: Progress) -> None:
+        self.report(replace(progress, phase=Phase.VERIFY))
 
     async def _unverified(self, message: str) -> AttemptFailed:
         """A full disk is the likelier reason, where there is one: not every muxer says so."""

@@ -155,13 +155,14 @@ async def run_guarded(
     deadline: Deadline | None = None,
     on_cancel: StopSequence = ON_CANCEL,
     log: Tail | None = None,
+    started: Callable[[int], None] | None = None,
 ) -> Exit:
     """Runs a program to its end; `feed` gets its standard output in pieces.
 
     After `timeout` seconds, and on CancelledError, which is raised again, its group is stopped:
     when this returns or raises, it is gone. On the `deadline`, which may move meanwhile, the guard
     kills the group by itself. `log` collects its standard error, for who wants it after an
-    exception too. Raises CannotStart.
+    exception too. `started` gets the guard's process number. Raises CannotStart.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -179,6 +180,8 @@ async def run_guarded(
                 start_new_session=True,
             )
         control = _Control(ours)
+        if started is not None:
+            started(process.pid)
         log = log or Tail()
         readers = (_drain(process.stdout, feed), _drain(process.stderr, log.feed))
         with (deadline or Deadline()).followed(lambda at: control.send(f"deadline {at:.3f}")):

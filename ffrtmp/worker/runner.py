@@ -22,6 +22,7 @@ from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
 from ffrtmp.worker.steps import ReportFn
 from ffrtmp.worker.threads import in_thread
+from ffrtmp.worker.watchdog import USUAL, Patience
 
 __all__ = ["AttemptFailed", "ReportFn", "Runner"]
 
@@ -29,7 +30,8 @@ __all__ = ["AttemptFailed", "ReportFn", "Runner"]
 class Runner:
     """All methods may run at once, for different attempts."""
 
-    def __init__(self, *, roots: Roots, tools: Tools) -> None:
+    def __init__(self, *, roots: Roots, tools: Tools, patience: Patience = USUAL) -> None:
+        self._patience = patience
         self._roots = roots
         self._tools = tools
         self._made: dict[AttemptKey, tuple[Path, ...]] = {}
@@ -60,6 +62,7 @@ class Runner:
                 tools=self._tools,
                 report=report,
                 deadline=deadline,
+                patience=self._patience,
             ).run()
         except BaseException:
             await self.discard(key, spec)

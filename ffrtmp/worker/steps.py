@@ -40,7 +40,8 @@ async def _probe_source(spec: JobSpec, place: Place) -> MediaInfo | None:
         return None
     name = f"input {spec.input.path}"
     [found] = await probe([place.source], [name])
-    if problem := judge_source(found):
+    problem = judge_source(found)
+    if problem is not None and not (spec.accept_truncated and found.duration):
         raise AttemptFailed.because(Reason.INPUT_BAD, f"{name} is not whole: {problem}")
     return found
 
@@ -93,11 +94,13 @@ class Meter:
         self._due = 0.0
         self.said_end = False
         self.position = 0.0
+        self.frames = 0
 
     def feed(self, chunk: bytes) -> None:
         for reading in self._parser.feed(chunk):
             self.said_end = reading.ended
             self.position = max(self.position, reading.position)
+            self.frames = max(self.frames, reading.frames)
             if reading.ended or self._clock() >= self._due:
                 self._due = self._clock() + REPORT_SECONDS
                 self._report(self._progress(reading))
@@ -115,11 +118,11 @@ class Meter:
         )
 
 
-def judge_exit(end: Exit, *, said_end: bool) -> Failure | None:
-    """V0."""
+def judge_exit(end: Exit, *, said_end: bool, lenient: bool = False) -> Failure | None:
+    """V0. `lenient`: the input may be damaged."""
     if end.code != 0:
         return classify(end.code, end.stderr)
-    if (lost := judge_reading(end.stderr)) is not None:
+    if not lenient and (lost := judge_reading(end.stderr)) is not None:
         message = f"the input is damaged: {lost}"
         tail = end.stderr[-TAIL_LINES:]
         return Failure(reason=Reason.INPUT_BAD, message=message, exit_code=0, log_tail=tail)

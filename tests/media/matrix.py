@@ -95,7 +95,7 @@ class Row:
 class Bench:
     """Runners over the folder of each input and one folder for outputs."""
 
-    def __init__(self, folder: Path, ffprobe: str | None) -> None:
+    def __init__(self, folder: Path, ffprobe: str) -> None:
         self._folder = folder
         self._ffprobe = ffprobe
         self._tools = Tools(ffmpeg=FFMPEG, version="", encoders=choose_encoders(all_candidates()))
@@ -136,7 +136,7 @@ class Bench:
     def _judge(
         self, row: Row, source: Path, target: Path, output: OutputPlan, found: MediaInfo
     ) -> None:
-        if self._ffprobe is not None:
+        if self._ffprobe:
             row.problems += disagreements(self._ffprobe, target, found)
         if output.video is not None:
             row.ssim = likeness(source, target, output.video)
@@ -285,7 +285,7 @@ async def run(options: argparse.Namespace) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/media_matrix", description=__doc__)
-    parser.add_argument("--ffprobe", help="a second prober to check with")
+    parser.add_argument("--ffprobe", default="", help="a second prober to check with; empty: none")
     parser.add_argument("--cache", type=Path, default=Path(".cache/media"), help="made inputs")
     parser.add_argument("--only", default="", help="inputs with this in their name")
     parser.add_argument("--jobs", type=int, default=2, help="inputs at once")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.retry import Reason
 from ffrtmp.ffmpeg.capabilities import all_candidates, choose_encoders
 from ffrtmp.ffmpeg.command import build_argv
@@ -162,3 +163,61 @@ async def test_a_script_put_in_place_of_a_film_after_the_probe_is_not_followed(
     film.write_text("ffconcat version 1.0\nfile link/secret.ts\n")
     assert ffmpeg("-i", film, "-f", "null", "-", check=False).returncode == 0
     assert ffmpeg(*argv[1:], check=False).returncode != 0
+
+
+PROTOCOLS = [
+    "subfile,,start,0,end,0,,:{secret}",
+    "concat:{secret}",
+    "concat:{secret}|{secret}",
+    "file:{secret}",
+    "cache:{secret}",
+    "async:{secret}",
+    "crypto:{secret}",
+    "concatf:{list}",
+]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+async def test_a_name_that_is_a_protocol_to_ffmpeg_is_a_name_here(
+    site: Site, secret: Path, name: str
+) -> None:
+    """A path is relative to its root, and FFmpeg gets `file:` and an absolute one."""
+    listed = secret / "list.txt"
+    listed.write_text(f"{secret}/secret.ts\n")
+    told = name.format(secret=secret / "secret.ts", list=listed)
+    key = ["-key", "00" * 16, "-iv", "00" * 16] if name.startswith("crypto") else []
+    shown = ffmpeg(*key, "-f", "mpegts", "-i", told, "-c", "copy", "-f", "null", "-", check=False)
+    assert shown.returncode == 0 or name.startswith("crypto"), shown.stderr
+    failure = await site.fails(site.job(told, "out.mp4"))
+    assert failure.reason is Reason.INPUT_BAD
+    assert "does not exist" in failure.message
+
+
+@pytest.mark.parametrize(
+    "name", ["-i.mp4", "-y.mp4", "--help.mp4", "-f lavfi.mp4", "pipe:0.mp4", "a;b|c&d$(e).mp4"]
+)
+async def test_a_name_that_is_an_option_to_ffmpeg_is_a_name_here(site: Site, name: str) -> None:
+    ffmpeg(*picture(), site.root / "plain.mp4")
+    (site.root / "plain.mp4").rename(site.root / name)
+    await site.transcode(site.job(name, f"sub/{name}"))
+    assert site.names() == sorted([name, "sub", f"sub/{name}"])
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/dev/null", "/proc/self/environ"])
+async def test_a_link_to_a_device_or_out_of_the_root_is_not_followed(
+    site: Site, device: str
+) -> None:
+    (site.root / "in.mkv").symlink_to(device)
+    failure = await site.fails(site.job("in.mkv", "out.mp4"))
+    assert failure.reason is Reason.INVALID_SPEC
+    assert "leads out of its root" in failure.message
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb.mp4", "a\0b.mp4", "a\x1b[2J.mp4", "a\r.mp4", "/etc/a.mp4", "../a.mp4"]
+)
+def test_a_path_that_a_log_or_a_shell_could_misread_is_no_path(site: Site, name: str) -> None:
+    with pytest.raises(InvalidSpec):
+        site.job(name, "out.mp4")
+    with pytest.raises(InvalidSpec):
+        site.job("in.mp4", name)

@@ -131,6 +131,20 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
         "tests/integration/test_runner.py",
         "test_the_jobs_time_out_ends_it",
     ),
+    "JobSpec.verification": Elsewhere(
+        job(verification="VERIFICATION_FULL"),
+        "verification",
+        "full",
+        "tests/media/test_full_decode.py",
+        "test_only_a_full_decode_sees_damage_inside_the_frames",
+    ),
+    "JobSpec.accept_truncated": Elsewhere(
+        job(acceptTruncated=True),
+        "accept_truncated",
+        "True",
+        "tests/media/test_full_decode.py",
+        "test_a_cut_input_is_encoded_as_far_as_it_goes_when_asked",
+    ),
     "JobSpec.queue": Effect(job(queue="QUEUE_BATCH"), head_start, "-6 h", PLAIN),
     "JobSpec.priority": Effect(job(priority="PRIORITY_HIGH"), head_start, "+1 h", PLAIN),
     "JobSpec.spec_version": Effect(

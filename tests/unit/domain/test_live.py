@@ -17,6 +17,7 @@ from ffrtmp.domain.spec import (
     Output,
     Restart,
     TestSource,
+    Verification,
     VideoCodec,
     VideoSettings,
     validate,
@@ -223,6 +224,10 @@ def test_a_live_job_has_one_output() -> None:
 
 def test_a_live_job_replaces_nothing() -> None:
     refused(live(overwrite=True), "overwrite", "a live push replaces no file")
+
+
+def test_a_live_job_leaves_no_file_to_decode() -> None:
+    refused(live(verification=Verification.FULL), "verification", "leaves no file to decode")
 
 
 def test_only_a_live_job_is_started_again() -> None:

@@ -61,6 +61,11 @@ MANY = tuple(Output(path=MediaPath("m", f"{n}.mp4")) for n in range(33))
 REFUSALS = [
     (replace(GOOD, spec_version=0), "spec_version", "this build knows 1"),
     (replace(GOOD, spec_version=2), "spec_version", "this build knows 1"),
+    (
+        replace(GOOD, input=GENERATED, accept_truncated=True),
+        "accept_truncated",
+        "a generated input is whole",
+    ),
     (replace(GOOD, input=Input()), "input", "exactly one of path and test_source"),
     (
         replace(GOOD, input=Input(path=TARGET, test_source=TestSource())),
