@@ -1,4 +1,4 @@
-"""The life of a job: states, the table of moves, and the rules that make them.
+"""The life of a job: its row, and the rules that move it; the words are those of `states`.
 
 A rule takes a `Job` and returns a `Job`, or raises a `DomainError` and changes nothing. It returns
 the very same object when it was applied before: a message delivered twice is applied once. Each
@@ -15,121 +15,60 @@ Taken from its holder without the holder's word that its FFmpeg is gone, it is *
 granted, and its targets are not free, until `unblock` says so.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
+from ffrtmp.domain.attempt import Failure, FileRecord, Holder, Manifest
 from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
 from ffrtmp.domain.retry import BACKOFF_LONGEST, HEALTHY, Reason, decide
+from ffrtmp.domain.states import (
+    ATTEMPT_STATES,
+    HELD_STATES,
+    TERMINAL_STATES,
+    TRANSITIONS,
+    Cause,
+    JobState,
+)
+
+__all__ = [
+    "ATTEMPT_STATES",
+    "HELD_STATES",
+    "REJECTS",
+    "REJECTS_WITHIN",
+    "REJECT_DELAY",
+    "TERMINAL_STATES",
+    "TRANSITIONS",
+    "UNSCHEDULABLE_DELAY",
+    "Cause",
+    "Failure",
+    "FileRecord",
+    "Holder",
+    "Job",
+    "JobState",
+    "Manifest",
+    "Rule",
+    "accept",
+    "adopt",
+    "cancel",
+    "fail",
+    "grant",
+    "inherit",
+    "is_eligible",
+    "leave_unanswered",
+    "lose",
+    "new_job",
+    "publish",
+    "reject",
+    "stage",
+    "unblock",
+]
 
 REJECT_DELAY = timedelta(seconds=1)
 REJECTS = 20
 REJECTS_WITHIN = timedelta(minutes=10)
 UNSCHEDULABLE_DELAY = timedelta(minutes=1)
-
-
-class JobState(StrEnum):
-    QUEUED = "queued"
-    LEASED = "leased"
-    RUNNING = "running"
-    PUBLISHING = "publishing"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class Cause(StrEnum):
-    """What moved a job; the state after it says where to."""
-
-    SUBMITTED = "submitted"
-    GRANTED = "granted"
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    UNANSWERED = "unanswered"
-    STAGED = "staged"
-    PUBLISHED = "published"
-    FAILED = "failed"
-    LOST = "lost"
-    RETURNED = "returned"
-    ADOPTED = "adopted"
-    INHERITED = "inherited"
-    CANCELLED = "cancelled"
-    UNBLOCKED = "unblocked"
-
-
-TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
-    {
-        JobState.QUEUED: frozenset(
-            {
-                JobState.QUEUED,  # its last attempt inherited by a new incarnation
-                JobState.LEASED,
-                JobState.RUNNING,  # adopted: a worker thought lost still runs it
-                JobState.PUBLISHING,  # a late STAGED
-                JobState.SUCCEEDED,  # a late PUBLISHED
-                JobState.FAILED,  # a late failure
-                JobState.CANCELLED,
-            }
-        ),
-        JobState.LEASED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLED}),
-        JobState.RUNNING: frozenset(
-            {
-                JobState.QUEUED,
-                JobState.RUNNING,  # inherited by a new incarnation
-                JobState.PUBLISHING,
-                JobState.SUCCEEDED,  # exclusive: there is nothing to publish
-                JobState.FAILED,
-                JobState.CANCELLED,
-            }
-        ),
-        JobState.PUBLISHING: frozenset(
-            {JobState.QUEUED, JobState.PUBLISHING, JobState.SUCCEEDED, JobState.FAILED}
-        ),
-        JobState.SUCCEEDED: frozenset(),
-        JobState.FAILED: frozenset(),
-        JobState.CANCELLED: frozenset(),
-    }
-)
-TERMINAL_STATES = frozenset(state for state, following in TRANSITIONS.items() if not following)
-HELD_STATES = frozenset({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING})
-ATTEMPT_STATES = frozenset({JobState.RUNNING, JobState.PUBLISHING})
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """One incarnation of one worker."""
-
-    worker: str
-    incarnation: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One verified file: `path` is ROOT:PATH, `size` in bytes, `sha256` in hexadecimal."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The bytes that may be published, and under which fence's name they are staged."""
-
-    files: tuple[FileRecord, ...]
-    fence: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why an attempt failed. `exit_code` negative: the signal that ended FFmpeg."""
-
-    reason: Reason
-    message: str
-    exit_code: int | None = None
-    log_tail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

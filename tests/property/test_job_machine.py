@@ -483,6 +483,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(early=st.booleans())
     def the_wait_is_over_or_almost(self, early: bool) -> None:
         self.model.now = self.model.eligible - early
+        self.grant(("w1", "a"))
 
     # -- the master ---------------------------------------------------------------------------
 
@@ -613,6 +614,40 @@ class JobMachine(RuleBasedStateMachine):
             self.grant(who)
             self.reject(ITSELF)
 
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(who=whos, held=contents, brought=contents)
+    def publish_again(self, who, held, brought) -> None:
+        self.lose_while_publishing(who, who, held, True, False)
+        self.accept(ITSELF)
+        self.stage(ITSELF, brought)
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(who=whos)
+    def adopt_what_was_taken_back(self, who) -> None:
+        self.model.now = max(self.model.now, self.model.eligible)
+        self.grant(who)
+        self.leave_unanswered(ITSELF)
+        self.adopt(ITSELF)
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(who=whos, reason=reasons, short=st.sampled_from([0, 1]))
+    def fail_after_a_healthy_while(self, who, reason, short) -> None:
+        self.run(who)
+        self.model.now += 600 * SECOND - short
+        self.fail(ITSELF, reason, "it broke", 0.0)
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(who=whos)
+    def adopt_an_uncharged_attempt_after_a_charged_one(self, who) -> None:
+        self.keep_failing(who, "transport", "it broke", 0.0, 1)
+        self.keep_failing(who, "stopped", "it broke", 0.0, 1)
+        self.adopt(ITSELF)
+
+    @precondition(lambda self: self.model.blocked)
+    @rule(who=whos)
+    def hear_of_the_blocker(self, who) -> None:
+        self.unblock((False, who, 0))
+
     @precondition(lambda self: self.model.state == "leased" and self.model.fence > 1)
     @rule(who=whos, files=contents, verb=st.sampled_from(["stage", "publish", "fail", "adopt"]))
     def hear_of_the_attempt_before(self, who, files, verb) -> None:
@@ -652,5 +687,5 @@ class JobMachine(RuleBasedStateMachine):
         }
 
 
-JobMachine.TestCase.settings = settings(max_examples=400, stateful_step_count=30)
+JobMachine.TestCase.settings = settings(max_examples=600, stateful_step_count=30)
 TestLifeOfAJob = JobMachine.TestCase

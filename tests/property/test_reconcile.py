@@ -128,3 +128,10 @@ def test_a_worker_that_lists_all_it_holds_is_told_to_go_on_and_nothing_changes()
     found = reconcile(holder=ME, listed=[report], jobs={"p": held})
     assert [str(each.kind) for each in found.verdicts] == ["keep"]
     assert (found.accepted, found.adopted, found.lost) == ((), (), ())
+
+
+def test_what_runs_on_an_offer_that_was_taken_back_is_stopped():
+    taken_back = job("p", "queued", 2, ME, taken_back=True)
+    report = AttemptReport(key=AttemptKey("p", 2), phase=Phase.ENCODE)
+    found = reconcile(holder=ME, listed=[report], jobs={"p": taken_back})
+    assert [str(each.kind) for each in found.verdicts] == ["stop"]
