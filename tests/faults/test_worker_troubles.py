@@ -136,17 +136,17 @@ async def test_w13_what_a_drain_cuts_short_goes_back_uncharged(cluster_of, row):
     uncharged and end on another worker; none is lost."""
     async with cluster_of("--drain-timeout", "500ms") as cluster:
         w1 = await cluster.worker("w1", slots=TIMES)
-        jobs = await cluster.submit_many(TIMES, seconds=4)
+        jobs = await cluster.submit_many(TIMES, seconds=6)
         for job_id in jobs:
             await cluster.encodes(job_id)
-        await cluster.worker("w2", slots=TIMES)
         w1.process.send(signal.SIGTERM)
         began = time.monotonic()
         for job_id in jobs:
             await cluster.happens(job_id, "RETURNED", 15)
         row.took(time.monotonic() - began, 0.5 + 2.0)
         await until(lambda: w1.process.code is not None, 5)
-        assert not ffmpegs(f"{jobs[0]}.1.")
+        assert not ffmpegs(str(cluster.media))
+        await cluster.worker("w2", slots=TIMES)
         for job_id in jobs:
             history = await cluster.succeeds(job_id)
             assert (history.workers, history.job.charged) == (["w1", "w2"], 0)

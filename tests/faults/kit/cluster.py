@@ -173,12 +173,16 @@ class Cluster:
 
     async def worker(self, name: str, *fault: str, slots: int = 1, proxied: bool = False) -> Worker:
         """Starts one and returns when it is connected."""
+        return await self.another(name, *fault, slots=slots, proxied=proxied).connected()
+
+    def another(self, name: str, *fault: str, slots: int = 1, proxied: bool = False) -> Worker:
+        """Starts one."""
         proxy = Proxy(self.address) if proxied else None
         if proxy is not None:
             self._proxies.append(proxy)
         worker = Worker(self, name, slots, proxy)
         worker.start(*fault)
-        return await worker.connected()
+        return worker
 
     # -- jobs -------------------------------------------------------------------------------
 
