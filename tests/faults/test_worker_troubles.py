@@ -136,7 +136,7 @@ async def test_w13_what_a_drain_cuts_short_goes_back_uncharged(cluster_of, row):
     uncharged and end on another worker; none is lost."""
     async with cluster_of("--drain-timeout", "500ms") as cluster:
         w1 = await cluster.worker("w1", slots=TIMES)
-        jobs = await cluster.submit_many(TIMES, seconds=6)
+        jobs = await cluster.submit_many(TIMES, seconds=10)
         for job_id in jobs:
             await cluster.encodes(job_id)
         w1.process.send(signal.SIGTERM)
@@ -157,12 +157,12 @@ async def test_w13_what_a_drain_cuts_short_goes_back_uncharged(cluster_of, row):
 async def test_w16_a_disk_that_is_full_for_one_worker(cluster, row):
     """Disk full while staging on one worker (a limit on the size of its files): RESOURCE, not
     charged, back-off, the staged file removed, another worker preferred."""
-    w1 = await cluster.worker("w1")
+    w1 = await cluster.worker("w1")  # of two that are free it is asked first, for its name
+    await cluster.worker("w2")
     job_limit = (SMALL_BYTES, SMALL_BYTES)
     resource.prlimit(w1.process.pid, resource.RLIMIT_FSIZE, job_limit)
     job_id = await cluster.submit("fast.mkv", seconds=60)
     failed = await cluster.happens(job_id, "FAILED", 15)
-    await cluster.worker("w2")
     assert (failed.reasons, failed.job.charged) == (["RESOURCE"], 0)
     assert not cluster.leftovers(f"{job_id}.1.")
     history = await cluster.succeeds(job_id)
