@@ -153,3 +153,11 @@ class BlockingClient:
     def worker(self, name: str) -> admin_pb.Worker:
         """As `Client.worker`."""
         return self._do(self._client.worker(name))
+
+    def drain_worker(self, name: str) -> admin_pb.Worker:
+        """As `Client.drain_worker`."""
+        return self._do(self._client.drain_worker(name))
+
+    def resume_worker(self, name: str) -> admin_pb.Worker:
+        """As `Client.resume_worker`."""
+        return self._do(self._client.resume_worker(name))
