@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp.cli.docs import retry_table
 from ffrtmp.config import options_table
 from tests.cluster.conftest import environment, wait_for
+from tests.receivers import gate
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +67,9 @@ class Reader:
         here = str(Path(sys.executable).parent)
         self._environment["PATH"] = f"{here}:{self._environment['PATH']}"
 
+    def replace(self, name: str, replacement: str) -> None:
+        self._replaced[name] = replacement
+
     def run(self, language: str, code: str) -> None:
         for name, replacement in self._replaced.items():
             code = code.replace(name, replacement)
@@ -73,7 +78,7 @@ class Reader:
             command = [sys.executable, "-c", code]
         for start, ready in STAYS.items():
             if code.startswith(start):
-                self._start(command, ready)
+                self._start([*command[:-1], f"exec {code}"], ready)
                 return
         done = subprocess.run(
             command,
@@ -115,8 +120,11 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_the_tour_works_as_it_is_written(reader: Reader):
-    for language, code in blocks(section("Tour")):
-        reader.run(language, code)
+    with gate(reader.folder) as server:
+        reader.replace("stream.example.org/live/KEY", f"127.0.0.1:{server.port}/{server.path}")
+        for language, code in blocks(section("Tour")):
+            reader.run(language, code)
+        assert len(server.publishers) == 1
     made = {path.name for path in reader.folder.iterdir()}
     assert {"clip.mp4", "small.mp4", "sound.webm", "archive.mkv"} <= made
     assert "long.mp4" not in made
@@ -131,15 +139,27 @@ def test_real_machines_and_their_operation_work_as_they_are_written(reader: Read
     }
 
 
+def test_a_master_on_postgresql_starts_as_it_is_written(reader: Reader, postgres: str):
+    text = section("Real machines")
+    reader.replace(
+        "postgresql://ffrtmp@db.example.org/ffrtmp", f"'{postgres}' --listen 127.0.0.1:0"
+    )
+    [certificates, *_] = blocks(text)
+    reader.run(*certificates)
+    [command] = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    reader.run("bash", command)
+
+
 def test_the_two_commands_are_what_ci_runs():
     assert re.findall(r"^```sh\n(\S+)", README, re.MULTILINE) == ["scripts/demo", "scripts/test"]
     assert os.access(ROOT / "scripts/demo", os.X_OK)
     assert "run scripts/demo" in (ROOT / "scripts/test").read_text()
 
 
-def test_the_table_of_options_is_the_generated_one():
-    [table] = re.findall(r"<!-- options:[^>]*-->\n(.*?)<!-- end", README, re.DOTALL)
-    assert table == options_table()
+@pytest.mark.parametrize(("name", "table"), [("options", options_table), ("retries", retry_table)])
+def test_the_tables_are_the_generated_ones(name, table):
+    [shown] = re.findall(rf"<!-- {name}:[^>]*-->\n(.*?)<!-- end", README, re.DOTALL)
+    assert shown.strip() == table().strip()
 
 
 def test_what_the_troubleshooting_quotes_is_what_the_program_says():
