@@ -2,15 +2,23 @@
 
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import imageio_ffmpeg
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 PACKETS = re.compile(r"frame=\s*(\d+)")
@@ -53,7 +61,9 @@ class Gate:
 
     folder: Path
     path: str = "live/key"
+    tls: ssl.SSLContext | None = None
     publishers: list[Publisher] = field(default_factory=list)
+    distrusted: list[str] = field(default_factory=list)
     _receivers: list[subprocess.Popen] = field(default_factory=list)
     _sockets: list[socket.socket] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -67,7 +77,8 @@ class Gate:
 
     @property
     def url(self) -> str:
-        return f"rtmp://127.0.0.1:{self.port}/{self.path}"
+        scheme = "rtmp" if self.tls is None else "rtmps"
+        return f"{scheme}://127.0.0.1:{self.port}/{self.path}"
 
     @property
     def log(self) -> str:
@@ -128,6 +139,13 @@ class Gate:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.tls is not None:
+                try:
+                    client = self.tls.wrap_socket(client, server_side=True)
+                except ssl.SSLError as error:
+                    self.distrusted.append(str(error))
+                    client.close()
+                    continue
             publisher = Publisher(time.monotonic())
             self.publishers.append(publisher)
             port = free_port()
@@ -164,8 +182,8 @@ def suppressed() -> Iterator[None]:
 
 
 @contextmanager
-def gate(folder: Path, path: str = "live/key") -> Iterator[Gate]:
-    opened = Gate(folder, path)
+def gate(folder: Path, path: str = "live/key", tls: ssl.SSLContext | None = None) -> Iterator[Gate]:
+    opened = Gate(folder, path, tls)
     try:
         yield opened
     finally:
@@ -205,3 +223,29 @@ def srt_receiver(folder: Path, query: str = "") -> Iterator[tuple[int, subproces
     finally:
         process.kill()
         process.wait()
+
+
+def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's context for 127.0.0.1, and the certificate by which it is believed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(IPv4Address("127.0.0.1"))
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path, secret = folder / "server.pem", folder / "server.key"
+    path.write_bytes(made.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, secret)
+    return context, path

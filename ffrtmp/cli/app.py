@@ -40,6 +40,7 @@ app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
 app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
+app.command("ffrtmp.cli.docs:docs", name="docs", help="Print tables of the documentation.")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
 
 

@@ -14,7 +14,7 @@ from ffrtmp.cli.errors import Exit
 from ffrtmp.client import Client
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.session import Phase
-from ffrtmp.rpc.enums import JOB_STATES, PHASES
+from ffrtmp.rpc.enums import JOB_STATES, PHASES, REASONS
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1.job_service_pb2 import WatchJobResponse
@@ -118,9 +118,21 @@ def event_line(event: job_pb2.JobEvent) -> str:
     """One step of a job's life, for people."""
     moment = event.event_time.ToDatetime().strftime("%H:%M:%S")
     where = f" on {event.worker}" if event.worker else ""
-    detail = f": {event.detail}" if event.detail else ""
     cause = job_pb2.JobCause.Name(event.cause).removeprefix("JOB_CAUSE_").lower()
-    return f"{moment} {_state(event.state)}{where} ({cause} by {event.actor}){detail}"
+    why = "".join(f", {part}" for part in _reasons(event))
+    detail = f": {event.detail}" if event.detail else ""
+    return f"{moment} {_state(event.state)}{where} ({cause} by {event.actor}{why}){detail}"
+
+
+def _reasons(event: job_pb2.JobEvent) -> Iterator[str]:
+    """Why an attempt was given up, whether that counts, and when the job is tried again."""
+    if reason := REASONS.from_wire(event.reason):
+        yield reason.value
+        yield f"{event.charged} charged"
+    if event.HasField("eligible_time"):
+        yield f"tried again from {event.eligible_time.ToDatetime():%H:%M:%S}"
+    if event.blocked_by:
+        yield f"waits until {event.blocked_by} has stopped"
 
 
 def percent_of(progress: job_pb2.AttemptProgress) -> float | None:

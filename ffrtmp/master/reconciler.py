@@ -69,6 +69,15 @@ class Reconciler:
         self._report_lies(result.verdicts, jobs)
         return result.verdicts
 
+    async def others_moved(self) -> bool:
+        """Whether another master moved a job of this worker: the mirror does not know of that."""
+        if not self._parts.store.shared:
+            return False
+        held = await self._parts.store.held_by(self._worker)
+        return {(job.job_id, job.version) for job in held} != {
+            (job.job_id, job.version) for job in self._presence.held.values()
+        }
+
     async def leave(self) -> None:
         """The worker said goodbye: it holds nothing any more."""
         holder, why = self._presence.holder, "its worker said goodbye"

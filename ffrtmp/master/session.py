@@ -253,8 +253,8 @@ class Session:
 
     async def _answer(self, beat: Heartbeat, arrived: float) -> None:
         verdicts: tuple[Verdict, ...] = ()
-        if not self._agrees(beat):
-            with suppress(Unavailable):  # the next heartbeat is held against the store again
+        with suppress(Unavailable):  # the next heartbeat is held against the store again
+            if not self._agrees(beat) or await self._reconciler.others_moved():
                 verdicts = await self._reconciler.reconcile(beat.attempts, seen=beat.seen)
         await self._answers.put((beat.number, arrived, verdicts))
 

@@ -5,6 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from ffrtmp.domain.event import event_of
 from ffrtmp.domain.facts import (
     AttemptDisowned,
     ClaimTook,
@@ -95,22 +96,26 @@ def _write_move(before: Job | None, after: Job) -> None:
         return
     retried = after.state is JobState.QUEUED
     delay = max(0.0, (after.eligible_at - after.changed_at).total_seconds()) if retried else None
+    event = event_of(after)
     facts = {
         "job_id": after.job_id,
         "fence": after.fence,
+        "actor": after.actor,
         "cause": after.cause.value,
-        "reason": after.failure.reason.value if after.failure else None,
+        "reason": event.reason.value if event.reason else None,
         "decision": "retry" if retried else "give up",
         "delay_seconds": delay,
+        "next_time": after.eligible_at.isoformat() if retried else None,
         "charged": after.charged,
         "charged_now": after.charged > before.charged,
         "worker": after.last_holder.worker if after.last_holder else "",
     }
     _log.info(
-        "job %s attempt %d %s (%s): %s, charged %d: %s",
+        "job %s attempt %d %s by %s (%s): %s, charged %d: %s",
         after.job_id,
         after.fence,
         after.cause,
+        after.actor,
         facts["reason"] or "no failure",
         f"retried in {delay:g} s" if retried else "given up",
         after.charged,

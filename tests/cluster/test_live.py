@@ -166,7 +166,7 @@ def test_a_push_ends_with_its_source_and_is_succeeded(live: Live, server: Gate) 
     wait_for(lambda: server.frames == [50])
 
 
-def test_a_push_survives_the_death_of_its_worker_on_the_other(live: Live, server: Gate) -> None:
+def test_w2_a_push_survives_the_death_of_its_worker_on_the_other(live: Live, server: Gate) -> None:
     with on_air(live, server) as job_id:
         first = live.holder(job_id)
         live.processes[first].kill()
@@ -180,8 +180,9 @@ def test_a_push_survives_the_death_of_its_worker_on_the_other(live: Live, server
     assert server.overlaps() == []
 
 
-def test_a_new_incarnation_does_not_shorten_the_lease_of_the_old(live: Live, server: Gate) -> None:
-    """W5, for exclusive jobs."""
+def test_w5_a_new_incarnation_does_not_shorten_the_lease_of_the_old(
+    live: Live, server: Gate
+) -> None:
     with on_air(live, server) as job_id:
         first = live.holder(job_id)
         live.processes[first].kill()
@@ -192,8 +193,7 @@ def test_a_new_incarnation_does_not_shorten_the_lease_of_the_old(live: Live, ser
     assert server.overlaps() == []
 
 
-def test_a_frozen_worker_is_off_the_air_before_another_begins(live: Live, server: Gate) -> None:
-    """W20."""
+def test_w20_a_frozen_worker_is_off_the_air_before_another_begins(live: Live, server: Gate) -> None:
     with on_air(live, server) as job_id:
         first = live.holder(job_id)
         os.kill(live.processes[first].pid, signal.SIGSTOP)
@@ -208,10 +208,9 @@ def test_a_frozen_worker_is_off_the_air_before_another_begins(live: Live, server
     assert server.overlaps() == []
 
 
-def test_a_dead_master_takes_the_push_off_the_air_and_brings_it_back(
+def test_m2_a_dead_master_takes_the_push_off_the_air_and_brings_it_back(
     live: Live, server: Gate
 ) -> None:
-    """M2: self-fenced, not charged."""
     with on_air(live, server) as job_id:
         master = live.processes["master"]
         master.kill()

@@ -31,7 +31,7 @@ from ffrtmp.worker.process import ON_LIVE_END, Deadline
 from ffrtmp.worker.push import STALL_SECONDS, START_SECONDS
 from ffrtmp.worker.runner import AttemptFailed, Runner
 from tests.integration.test_runner import KEY, Site, media, running, tools
-from tests.receivers import PACKETS, free_port, gate, srt_receiver, tcp_server
+from tests.receivers import PACKETS, certificate, free_port, gate, srt_receiver, tcp_server
 
 SECRET = "s3cret-Key_42"
 SECONDS = 3
@@ -160,6 +160,16 @@ async def test_srt_is_pushed_with_its_passphrase(site: Site, tmp_path: Path) -> 
     assert PACKETS.findall(log)[-1] == str(SECONDS * 30)  # to the last one
 
 
+async def test_rtmps_is_pushed_to_a_server_that_is_believed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, trusted = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with gate(tmp_path, f"live/{SECRET}", tls) as server:
+        await run(site, push(server.url))
+        await received(lambda: server.frames, SECONDS * 30)
+
+
 # -- bad servers ----------------------------------------------------------------------------
 
 
@@ -167,6 +177,16 @@ async def test_a_server_that_refuses_is_noticed_at_once(site: Site) -> None:
     spec = push(f"rtmp://127.0.0.1:{free_port()}/live/{SECRET}?token={SECRET}x")
     took = await fails(site, spec, Reason.FFMPEG_FAILED, "Connection refused")
     told(f"refused: {took:.1f} s")
+
+
+async def test_an_rtmps_server_that_nobody_vouches_for_gets_no_key(
+    site: Site, tmp_path: Path
+) -> None:
+    tls, _ = certificate(tmp_path)
+    with gate(tmp_path, f"live/{SECRET}", tls) as server:
+        await fails(site, push(server.url), Reason.FFMPEG_FAILED, "certificate verify failed")
+        assert server.publishers == []
+        assert server.distrusted
 
 
 async def test_a_silent_server_is_noticed(site: Site) -> None:

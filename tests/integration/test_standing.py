@@ -191,7 +191,10 @@ async def test_a_worker_obeys_drain_at_its_next_heartbeat_and_works_again_when_r
     open_store, tmp_path
 ):
     runner = Quick()
-    async with cluster(open_store) as (master, _), real_worker(tmp_path, master, runner) as attempts:
+    async with (
+        cluster(open_store) as (master, _),
+        real_worker(tmp_path, master, runner) as attempts,
+    ):
         first = await submitted(master, "1.mp4")
         await until(master, first, JobState.RUNNING)
         await master.drain("w1", actor="admin/a")

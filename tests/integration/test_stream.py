@@ -33,6 +33,7 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.master.outbox import LIMIT, Outbox
 from ffrtmp.master.renewer import Renewer
 from ffrtmp.store.base import SessionKey
+from ffrtmp.store.sqlite import SqliteStore
 from tests.integration.test_exclusive import SLOW
 from tests.integration.test_master_core import (
     CAPABLE,
@@ -59,7 +60,10 @@ async def locked(path):
 
 
 async def test_d11_a_locked_store_expires_nobody_and_loses_no_result(tmp_path):
-    async with cluster(tmp_path) as (master, worker):
+    def open_store(**options):
+        return SqliteStore.open(tmp_path / "master.db", **options)
+
+    async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()
@@ -137,14 +141,14 @@ async def test_a_renewal_that_fails_shrinks_the_lease_to_nothing_and_never_below
         assert await lease.remaining(lease.beat()) == timedelta(0)
 
 
-async def test_n13_a_stream_that_says_nothing_is_ended_and_may_dial_again(tmp_path):
-    async with cluster(tmp_path) as (master, _):
+async def test_n13_a_stream_that_says_nothing_is_ended_and_may_dial_again(open_store):
+    async with cluster(open_store) as (master, _):
         with pytest.raises(HelloLate, match="dial again"):
             await Worker(master, "w1").stream()
 
 
-async def test_p5_a_flood_ends_its_own_stream_and_nobody_elses(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_p5_a_flood_ends_its_own_stream_and_nobody_elses(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         good = worker("good")
         good.hello()
         await good.hear(Welcome)
@@ -179,9 +183,9 @@ async def test_p7_a_worker_that_does_not_read_loses_its_stream_though_the_writer
     assert len(outbox._waiting) <= LIMIT + 1
 
 
-async def test_p4_p6_attempts_that_a_worker_cannot_have_are_stopped_and_counted(tmp_path):
+async def test_p4_p6_attempts_that_a_worker_cannot_have_are_stopped_and_counted(open_store):
     facts = []
-    async with cluster(tmp_path, facts, timers=SLOW) as (master, worker):
+    async with cluster(open_store, facts, timers=SLOW) as (master, worker):
         job_id = await submitted(master)
         w1, liar = worker(), worker("liar")
         w1.hello()
@@ -204,8 +208,8 @@ async def test_p4_p6_attempts_that_a_worker_cannot_have_are_stopped_and_counted(
         assert (job.state, job.fence, job.charged) == (JobState.RUNNING, 1, 0)
 
 
-async def test_a_slot_is_free_as_soon_as_the_last_result_is_committed(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_a_slot_is_free_as_soon_as_the_last_result_is_committed(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         first = await submitted(master, "1.mp4")
         w1 = worker()
         w1.hello()
@@ -219,9 +223,9 @@ async def test_a_slot_is_free_as_soon_as_the_last_result_is_committed(tmp_path):
 
 
 async def test_a_passing_reject_excludes_nobody_and_a_real_one_only_until_the_report_changes(
-    tmp_path,
+    open_store,
 ):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         await submitted(master)
         w1 = worker()
         w1.hello()
@@ -243,15 +247,15 @@ async def test_a_passing_reject_excludes_nobody_and_a_real_one_only_until_the_re
         assert (await w1.hear(Offer)).key.fence == 3
 
 
-async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(tmp_path):
+async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(open_store):
     facts = []
     timers = Timers(
-        heartbeat_interval=timedelta(seconds=0.5),
-        missed_heartbeats=2,
+        heartbeat_interval=timedelta(seconds=1),
+        missed_heartbeats=3,
         offer_ttl=timedelta(seconds=30),
         sweep_interval=timedelta(seconds=0.05),
     )
-    async with cluster(tmp_path, facts, timers=timers) as (master, worker):
+    async with cluster(open_store, facts, timers=timers) as (master, worker):
         jobs, running_on = [], {}
 
         async def keep_beating() -> None:
@@ -280,8 +284,8 @@ async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(tm
         assert (await master.worker("w1")).record.standing.losses == ()
 
 
-async def test_an_older_stream_loses_nothing_for_the_newer_one(tmp_path):
-    async with cluster(tmp_path, timers=SLOW) as (master, worker):
+async def test_an_older_stream_loses_nothing_for_the_newer_one(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
         job_id = await submitted(master)
         old = worker()
         old.hello()

@@ -160,6 +160,8 @@ class Model:
         late = self._is_late(who, fence) and self.manifest is not None
         if not late and not self._holds(who, fence, "publishing"):
             return REFUSED
+        if late:
+            self.charges.pop(fence, None)
         self.failure = None
         return self._end("succeeded")
 

@@ -8,13 +8,17 @@ import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.facts import (
+    AttemptDisowned,
     ClaimTook,
+    DrainChanged,
     EnvelopeUnknown,
     JobMoved,
+    MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
+    WorkerQuarantined,
 )
 from ffrtmp.domain.job import Failure, Holder, Job
 from ffrtmp.domain.retry import Reason
@@ -66,10 +70,12 @@ def test_a_retry_is_one_line_with_reason_delay_and_charge(written):
         >= {
             "job_id": "J",
             "fence": 1,
+            "actor": "worker/w1",
             "cause": "failed",
             "reason": Reason.TRANSPORT.value,
             "decision": "retry",
             "delay_seconds": 2.5,
+            "next_time": at(11.5).isoformat(),
             "charged": 1,
             "charged_now": True,
             "worker": "w1",
@@ -102,6 +108,8 @@ def test_a_lost_a_rejected_and_an_unanswered_attempt_are_decisions(written):
     assert [line["cause"] for line in found] == ["lost", "rejected", "unanswered"]
     assert [line["delay_seconds"] for line in found] == [0.0, 1.0, 0.0]
     assert "no disk" in found[1]["message"]
+    assert [line["reason"] for line in found] == ["worker_lost", None, None]
+    assert [line["actor"] for line in found] == ["master", "worker/w1", "master"]
 
 
 def test_moves_that_decide_nothing_and_claims_are_silent(written):
@@ -121,6 +129,10 @@ def test_moves_that_decide_nothing_and_claims_are_silent(written):
         (SessionClosed("w1", 3, "3 heartbeats missed"), "WARNING", "3 heartbeats missed"),
         (StreamRefused("w1", "10.0.0.9", "name taken"), "ERROR", "10.0.0.9"),
         (EnvelopeUnknown("w1", 2), "WARNING", "2 things"),
+        (DrainChanged(worker="w1", draining=True, actor="admin/a"), "INFO", "drains, says admin/a"),
+        (WorkerQuarantined(worker="w1", until=NOON, jobs=("J",)), "WARNING", "12:00:00: it lost J"),
+        (MassLossBegan(4, 9), "ERROR", "4 of 9 workers"),
+        (AttemptDisowned("w1", "J", 3, "unknown_job"), "WARNING", "J/3: unknown_job"),
         (StoreFailed("sweeper", "disk full"), "ERROR", "disk full"),
     ],
 )

@@ -7,13 +7,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.facts import (
+    AttemptDisowned,
     ClaimTook,
     EnvelopeUnknown,
     JobMoved,
+    MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
+    WorkerQuarantined,
 )
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.retry import Reason
@@ -90,6 +93,15 @@ def test_two_masters_in_one_process_do_not_share_their_numbers(metrics):
     other.count(SessionOpened("w1", 1, "here"))
     assert samples(other)['ffrtmp_streams_total{what="opened"}'] == 1
     assert 'ffrtmp_streams_total{what="opened"}' not in samples(metrics)
+
+
+def test_what_goes_wrong_with_workers_is_counted(metrics):
+    metrics.count(MassLossBegan(4, 9))
+    metrics.count(WorkerQuarantined(worker="w1", until=NOON, jobs=("J",)))
+    metrics.count(AttemptDisowned("w1", "J", 3, "unknown_job"))
+    found = samples(metrics)
+    assert found["ffrtmp_mass_losses_total"] == found["ffrtmp_quarantines_total"] == 1
+    assert found['ffrtmp_disowned_attempts_total{what="unknown_job"}'] == 1
 
 
 def test_moves_are_counted_by_cause_and_state(metrics):

@@ -1,0 +1,38 @@
+"""The documentation's tables come from the code."""
+
+import pytest
+
+from ffrtmp.cli.app import run
+from ffrtmp.domain.retry import RULES, Reason
+
+
+def printed(capsys, *arguments: str) -> list[list[str]]:
+    assert run(["docs", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_retry_table_has_a_row_for_each_reason_in_the_order_of_precedence(capsys):
+    head, _, *rows = printed(capsys, "retries")
+    assert head == ["reason", "meaning", "retried", "charged"]
+    assert [row[0].strip("`") for row in rows] == [reason.name for reason in Reason]
+    assert all(len(row) == 4 for row in rows)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_row_says_what_the_rule_does(capsys, reason):
+    rule = RULES[reason]
+    [row] = [row for row in printed(capsys, "retries") if row[0] == f"`{reason.name}`"]
+    _, meaning, retried, charged = row
+    assert meaning == rule.meaning
+    assert retried.startswith("yes") == rule.retried
+    assert (charged == "yes") == rule.charged
+    assert ("back-off" in retried) == rule.backed_off
+    assert ("another worker" in retried) == rule.avoids_worker
+    assert ("budget" in retried) == rule.restartable
+
+
+def test_the_options_are_printed_too(capsys):
+    head, _, *rows = printed(capsys, "config")
+    assert head[:3] == ["section", "flag", "variable"]
+    assert ["`--heartbeat-interval`", "`FFRTMP_HEARTBEAT_INTERVAL`"] in [row[1:3] for row in rows]
