@@ -65,7 +65,8 @@ class Proxy:
         count = len(self._transports) // 2
         for transport in self._transports:
             end: socket.socket = transport.get_extra_info("socket")
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if end.fileno() >= 0:  # else it is closed, and its task has not seen it yet
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
         self._transports.clear()
         return count
