@@ -23,6 +23,7 @@ T = TypeVar("T")
 PAUSE = 0.5
 PASSING = (Unreachable, Unavailable)
 WATCHERS = 16
+CANCELS = 4
 
 
 class Asker:
@@ -50,7 +51,7 @@ class Asker:
                 tasks.create_task(self._watch(job.job_id))
             if submission.cancel_after is not None:
                 await asyncio.sleep(submission.cancel_after)
-                await self._cancel(job.job_id)
+                await self._cancel_stubbornly(job.job_id)
             else:
                 await self._look(job.job_id)
 
@@ -67,6 +68,16 @@ class Asker:
             self._note("acknowledged", key=key, job_id=job.job_id, target=target)
             self._saw(job)
         return job
+
+    async def _cancel_stubbornly(self, job_id: str) -> None:
+        """Refused while it is published, a person tries again."""
+        for _ in range(CANCELS):
+            await self._cancel(job_id)
+            answer = await self._insist(lambda: self._client.get(job_id))
+            if answer is None or answer.job.HasField("end_time"):
+                return
+            self._saw(answer.job)
+            await self._pause()
 
     async def _cancel(self, job_id: str) -> None:
         self._note("cancelling", job_id=job_id)

@@ -158,7 +158,7 @@ def _submission(chance: Random, minute: int, kind: str, key: str) -> Submission:
         kind=kind,
         target=target,
         seconds=round(chance.uniform(shortest, longest), 2),
-        cancel_after=chance.uniform(0.0, 4.0) if chance.random() < 0.12 else None,  # noqa: PLR2004
+        cancel_after=chance.uniform(0.0, 6.0) if chance.random() < 0.2 else None,  # noqa: PLR2004
         again=chance.random() < 0.1,  # noqa: PLR2004
         watched=chance.random() < 0.05,  # noqa: PLR2004
     )
