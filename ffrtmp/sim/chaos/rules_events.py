@@ -19,6 +19,7 @@ from ffrtmp.sim.chaos.history import (
 from ffrtmp.sim.chaos.violation import Violation
 
 CHARGE_LIMIT = 3
+TICK = 1e-6
 MOVES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
     {
         ("", "QUEUED"): frozenset({"SUBMITTED"}),
@@ -190,12 +191,13 @@ def _row(history: History, job: Line, last: Event) -> Iterator[tuple[str, object
 
 
 def never_more_than_its_slots(evidence: Evidence) -> Iterator[Violation]:
-    """By the master's clock, which numbers what one master decides in order."""
+    """By the master's clock. It says when something was decided; what was decided before the
+    event in front of it had only to wait for its turn."""
     moves = sorted(
         (
-            (event.at, event.state in HELD, event.number, history.job_id, event)
+            (at, event.state in HELD, event.number, history.job_id, event)
             for history in histories(evidence)
-            for event in history.events
+            for at, event in _in_order(history)
             if event.cause != "UNBLOCKED"
         ),
         key=lambda move: move[:3],
@@ -212,6 +214,13 @@ def never_more_than_its_slots(evidence: Evidence) -> Iterator[Violation]:
             if load[event.worker] > slots and event.cause == "GRANTED":
                 what = f"holds {load[event.worker]} with {slots} slots at {event} of {job_id}"
                 yield Violation("I7", event.worker, what)
+
+
+def _in_order(history: History) -> Iterator[tuple[float, Event]]:
+    latest = 0.0
+    for event in history.events:
+        latest = max(latest + TICK, event.at)
+        yield latest, event
 
 
 def a_start_changes_nothing(evidence: Evidence) -> Iterator[Violation]:

@@ -30,7 +30,7 @@ CLIENT_PATIENCE = 5.0
 UP_SECONDS = 120.0
 POLL_SECONDS = 0.5
 OPERATOR_SECONDS = 2.0
-STUCK_SECONDS = 30.0
+STUCK_SECONDS = 20.0
 """No job moves for so long, and none waits for its time: then the rest will never end."""
 DRAIN_SECONDS = 240.0
 GETS_AT_ONCE = 16
@@ -111,8 +111,10 @@ class Run:
                 client = await stack.enter_async_context(self._client(f"client-{name}", path))
                 askers[name] = Asker(name, client, self._clients, self._stop)
             async with asyncio.TaskGroup() as asking:
-                for submission in self._plan.submissions:
+                asked = [
                     asking.create_task(self._submit(askers[submission.client], submission))
+                    for submission in self._plan.submissions
+                ]
                 async with asyncio.TaskGroup() as injecting:
                     for injection in self._plan.injections:
                         injecting.create_task(self._inject(injection))
@@ -120,6 +122,8 @@ class Run:
                 self._site.calm()
                 drained = await self._drain(operator)
                 self._stop.set()
+                for each in asked:  # who follows a job that never ends
+                    each.cancel()
         return drained
 
     def _client(self, identity: str, address: str) -> AbstractAsyncContextManager[Client]:

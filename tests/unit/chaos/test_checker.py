@@ -582,6 +582,16 @@ def test_it_is_said_of_every_invariant_what_it_is_judged_by():
     }
 
 
+def test_a_cancel_that_waited_for_its_turn_ends_what_was_granted_meanwhile():
+    """Its time is when it was decided: before the grant that was committed first."""
+    evidence = sound()
+    grant = event(2, "GRANTED", "LEASED", 1, "r1")
+    cancel = event(3, "CANCELLED", "CANCELLED", 1, "r1", "client/c1")
+    cancel["event_time"] = SUBMITTED["event_time"]
+    replace_events(evidence, "gone", [SUBMITTED, grant, cancel])
+    assert check(evidence) == []
+
+
 def test_a_refused_twin_may_end():
     evidence = sound()
     why = "worker 'r1' is already connected from 127.0.0.1:1"
