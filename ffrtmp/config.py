@@ -318,6 +318,8 @@ class SimulateSettings:
     """HOST:PORT of a master; give it again, or with commas, for several."""
     workers: int = 10
     """How many workers to simulate, at most 9999."""
+    name: str = "sim"
+    """They are called NAME-0001 and on: fleets in one cluster need different names."""
     slots: int = 1
     """Attempts at once on each of them."""
     pace: float = 1.0

@@ -62,7 +62,9 @@ async def run_fleet(settings: SimulateSettings) -> int:
 
     Raises PkiError, JournalUnusable, Refused.
     """
-    identities = await asyncio.to_thread(make_identities, settings.ca, settings.workers)
+    identities = await asyncio.to_thread(
+        make_identities, settings.ca, settings.workers, settings.name
+    )
     async with AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.ledger))
         stops = [Stops() for _ in identities]
@@ -80,14 +82,14 @@ async def run_fleet(settings: SimulateSettings) -> int:
     return 0
 
 
-def make_identities(ca: Path, count: int) -> list[Identity]:
-    """`sim-0001` and on; what an earlier run made is used again. Raises PkiError."""
+def make_identities(ca: Path, count: int, name: str = "sim") -> list[Identity]:
+    """`NAME-0001` and on; what an earlier run made is used again. Raises PkiError."""
     now = utc_now()
     found = []
     for number in range(1, count + 1):
-        folder = ca / f"{Role.WORKER}-sim-{number:04}"
+        folder = ca / f"{Role.WORKER}-{name}-{number:04}"
         if not folder.exists():
-            authority.issue(ca, Role.WORKER, f"sim-{number:04}", now=now)
+            authority.issue(ca, Role.WORKER, f"{name}-{number:04}", now=now)
         found.append(load_identity(folder, now=now))
     return found
 

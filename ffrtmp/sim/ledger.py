@@ -11,7 +11,9 @@ from ffrtmp.domain.session import AttemptKey
 
 
 class Ledger:
-    """Lines of JSON: `at` (seconds of CLOCK_BOOTTIME), `worker`, `did`, `job_id`, `fence`."""
+    """Lines of JSON: `at` (seconds of CLOCK_BOOTTIME), `worker`, `did`, `job_id`, `fence`; with
+    files also `sha256`, of all of them in order, and of an attempt whose lease ran out `until`, its
+    deadline."""
 
     def __init__(self, file: TextIO | None) -> None:
         self._file = file
@@ -26,7 +28,7 @@ class Ledger:
         with path.open("a", buffering=1) as file:
             yield cls(file)
 
-    def note(self, worker: str, did: str, key: AttemptKey) -> None:
+    def note(self, worker: str, did: str, key: AttemptKey, **more: str | float) -> None:
         if self._file is None:
             return
         line = {
@@ -35,5 +37,6 @@ class Ledger:
             "did": did,
             "job_id": key.job_id,
             "fence": key.fence,
+            **more,
         }
         self._file.write(json.dumps(line) + "\n")

@@ -1,8 +1,10 @@
-"""A runner that takes time and makes nothing: as long as the job's generated source lasts."""
+"""A runner that takes time and makes nothing: as long as the job's source would last."""
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from ffrtmp.clock import boot_seconds
@@ -17,10 +19,14 @@ from ffrtmp.worker.process import Deadline
 
 REPORT_SECONDS = 1.0
 MIB = 1 << 20
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)s\.\w+$")
 
 
 class SimRunner:
-    """Implements `attempts.Runs`. `pace`: real seconds for a second of source; 0 takes no time."""
+    """Implements `attempts.Runs`. `pace`: real seconds for a second of source; 0 takes no time.
+
+    A source that is a file lasts as long as its name says (`sim:take-2.5s.mkv`), or a second.
+    """
 
     def __init__(self, worker: str, ledger: Ledger, *, pace: float) -> None:
         self._worker = worker
@@ -35,8 +41,8 @@ class SimRunner:
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> Manifest:
         """Reports progress as an encode would."""
-        await self._spend(key, spec, report)
-        self._ledger.note(self._worker, "staged", key)
+        with self._run(key):
+            await self._spend(key, spec, report)
         files = tuple(
             FileRecord(
                 path=str(target),
@@ -45,14 +51,23 @@ class SimRunner:
             )
             for target in spec.targets
         )
+        self._ledger.note(self._worker, "staged", key, sha256=_digest(files))
         return Manifest(files, key.fence)
+
+    @contextmanager
+    def _run(self, key: AttemptKey) -> Iterator[None]:
+        """From here to its end the attempt writes. Stopped in between, that is noted too."""
+        self._ledger.note(self._worker, "began", key)
+        try:
+            yield
+        except BaseException:
+            self._ledger.note(self._worker, "stopped", key)
+            raise
 
     async def _spend(
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> None:
-        self._ledger.note(self._worker, "began", key)
-        source = spec.input.test_source
-        length = source.duration if source is not None else timedelta(seconds=1)
+        length = _length(spec)
         left = length.total_seconds() * self._pace
         while left > 0:
             done = length - timedelta(seconds=left / self._pace)
@@ -64,28 +79,45 @@ class SimRunner:
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None], lease: Deadline
     ) -> None:
         """Ends with the lease, as its guard would end an FFmpeg."""
-        clock = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(None) as limit:
-
-                def move(at: float) -> None:
-                    if not limit.expired():
-                        limit.reschedule(clock() + at - boot_seconds())
-
-                with lease.followed(move):
-                    await self._spend(key, spec, report)
+            with self._run(key):
+                await self._send(key, spec, report, lease)
         except TimeoutError:
-            self._ledger.note(self._worker, "fenced", key)
+            self._ledger.note(self._worker, "fenced", key, until=lease.at)
             raise AttemptFailed.because(Reason.STOPPED, "the lease ran out") from None
-        self._ledger.note(self._worker, "published", key)
+        self._ledger.note(self._worker, "sent", key)
+
+    async def _send(
+        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None], lease: Deadline
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        async with asyncio.timeout(None) as limit:
+
+            def move(at: float) -> None:
+                if not limit.expired():
+                    limit.reschedule(clock() + at - boot_seconds())
+
+            with lease.followed(move):
+                await self._spend(key, spec, report)
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         """Simulated files lie where everybody can reach them."""
-        self._ledger.note(self._worker, "took over", key)
+        self._ledger.note(self._worker, "took over", key, sha256=_digest(manifest.files))
         return Manifest(manifest.files, key.fence)
 
     async def publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None:
-        self._ledger.note(self._worker, "published", key)
+        self._ledger.note(self._worker, "published", key, sha256=_digest(manifest.files))
 
     async def discard(self, key: AttemptKey, spec: JobSpec) -> None:
         self._ledger.note(self._worker, "discarded", key)
+
+
+def _length(spec: JobSpec) -> timedelta:
+    if spec.input.test_source is not None:
+        return spec.input.test_source.duration
+    said = _LENGTH.search(str(spec.input.path))
+    return timedelta(seconds=float(said[1]) if said else 1.0)
+
+
+def _digest(files: tuple[FileRecord, ...]) -> str:
+    return " ".join(file.sha256 for file in files)

@@ -26,12 +26,15 @@ from ffrtmp.domain.messages import (
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.storage.errors import words
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.journal import Entry, Journal
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.threads import in_thread
 
 _log = logging.getLogger("ffrtmp.worker")
+
+JOURNAL_RETRY_SECONDS = 1.0
 
 
 class Runs(Protocol):
@@ -222,8 +225,8 @@ class Attempts:
 
     async def _make(self, attempt: Attempt, publish_only: Manifest | None) -> None:
         key, spec = attempt.key, attempt.spec
-        await in_thread(self._journal.begin, key, spec)
         try:
+            await self._begin(key, spec)
             if spec.exclusive:
                 self._require_lease()
                 await self._runner.push(key, spec, lambda p: _note(attempt, p), self.lease)
@@ -238,7 +241,23 @@ class Attempts:
         else:
             attempt.phase = Phase.PUBLISH
             done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
-            await self._record(attempt, done)
+            await self._record_made(attempt, done)
+
+    async def _begin(self, key: AttemptKey, spec: JobSpec) -> None:
+        """Raises AttemptFailed: what is made here could not be journalled."""
+        try:
+            await in_thread(self._journal.begin, key, spec)
+        except OSError as error:
+            why = f"the journal cannot be written ({words(error)}); free some space for it"
+            raise AttemptFailed.because(Reason.RESOURCE, why) from None
+
+    async def _record_made(self, attempt: Attempt, entry: Entry) -> None:
+        try:
+            await self._record(attempt, entry)
+        except asyncio.CancelledError:
+            if not attempt.wanted:
+                await self._throw_away(attempt)
+            raise
 
     def _require_lease(self) -> None:
         """An offer may have been long on its way. Raises AttemptFailed."""
@@ -261,10 +280,23 @@ class Attempts:
         await self._record(attempt, done)
 
     async def _record(self, attempt: Attempt, entry: Entry) -> None:
-        await in_thread(self._journal.record, entry)
+        """A manifest must be on the disk before it is said: it waits for room, and the work is
+        kept. Any other word is said all the same: the master then knows it, and if this worker dies
+        before, its journal still tells the truth."""
+        must_be_kept = entry.manifest is not None and not entry.published
+        while not await self._is_kept(entry) and must_be_kept:  # noqa: ASYNC110  # a disk tells nobody
+            await asyncio.sleep(JOURNAL_RETRY_SECONDS)
         attempt.entry = entry
         if entry.failure is not None:
             _log.info("attempt %s failed: %s", _named(attempt), entry.failure.message)
+
+    async def _is_kept(self, entry: Entry) -> bool:
+        try:
+            await in_thread(self._journal.record, entry)
+        except OSError as error:
+            _log.warning("the journal cannot be written (%s): free some space for it", words(error))
+            return False
+        return True
 
     async def _throw_away(self, attempt: Attempt) -> None:
         await self._runner.discard(attempt.key, attempt.spec)
@@ -312,6 +344,7 @@ class Attempts:
         failure = Failure(reason=Reason.STOPPED, message=why)
         for attempt in encoding:
             if attempt.key in self._held and attempt.entry is None:
+                await self._throw_away(attempt)  # staged already, maybe
                 done = Entry(key=attempt.key, spec=attempt.spec, failure=failure)
                 await self._record(attempt, done)
                 self.say(done.result)

@@ -78,6 +78,10 @@ class Deadline:
         self._at = at
         self._followers: set[Callable[[float], None]] = set()
 
+    @property
+    def at(self) -> float:
+        return self._at
+
     def move(self, at: float) -> None:
         self._at = at
         for tell in self._followers:

@@ -62,6 +62,7 @@ SAMPLES = {
     "state_dir": ("here", Path("here")),
     "stop_at_eof": ("true", True),
     "workers": ("6", 6),
+    "name": ("fleet", "fleet"),
 }
 MASTERS = {"client": ("h:1", "h:1"), "worker": ("h:1", ("h:1",)), "simulate": ("h:1", ("h:1",))}
 EVERY_OPTION = [
