@@ -183,7 +183,7 @@ async def throughput(jobs: int, workers: int, arguments: list[str]) -> None:
     print(f"method: {jobs} no-op jobs in batches of {BATCH}, {workers} workers of 4 slots")
     with bench(arguments) as (made, stack):
         made.start_fleet(stack, workers, slots=4, pace=0)
-        async with Client.open(made.address, made.certs / "admin-a") as client:
+        async with Client(made.address, made.certs / "admin-a") as client:
             await connected(client, workers)
             cpu, began = made.master_cpu(), time.perf_counter()
             for first in range(0, jobs, BATCH):
@@ -217,7 +217,7 @@ async def quiet(jobs: int, workers: int, arguments: list[str]) -> None:
     with bench(arguments) as (made, stack):
         made.start_fleet(stack, workers, slots=1, pace=0)
         began: dict[str, float] = {}
-        async with Client.open(made.address, made.certs / "admin-a") as client:
+        async with Client(made.address, made.certs / "admin-a") as client:
             await connected(client, workers)
             for number in range(jobs + WARM_UP):
                 at = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -239,7 +239,7 @@ async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
     with bench(arguments) as (made, stack):
         empty, idle = made.master_rss(), made.master_cpu()
         made.start_fleet(stack, workers, slots=1, pace=0)
-        async with Client.open(made.address, made.certs / "admin-a") as client:
+        async with Client(made.address, made.certs / "admin-a") as client:
             took = await connected(client, workers)
             each_hello = (made.master_cpu() - idle) / workers
             await asyncio.sleep(5)
@@ -258,7 +258,7 @@ async def kill(jobs: int, workers: int, arguments: list[str]) -> None:
     print(f"method: {workers} workers run {jobs} jobs of 90 s; master kill -9, started after 2 s")
     with bench(arguments) as (made, stack):
         made.start_fleet(stack, workers, slots=max(1, jobs // workers), pace=1)
-        async with Client.open(made.address, made.certs / "admin-a", patience=60) as client:
+        async with Client(made.address, made.certs / "admin-a", patience=60) as client:
             await connected(client, workers)
             specs = [spec_to_pb(no_op(number, 90)) for number in range(jobs)]
             for first in range(0, jobs, BATCH):

@@ -152,7 +152,7 @@ async def test_w15_an_unanswered_push_waits_for_the_lease(certs, store, row):
         silent = floor.peer("w1")
         began = time.monotonic()
         await silent.hello()
-        job_id = (await floor.client.submit_message(push_for("rtmp://127.0.0.1:1/live/k"))).job_id
+        job_id = (await floor.client.submit(push_for("rtmp://127.0.0.1:1/live/k"))).job_id
         late = (await silent.hear(Offer)).key
         await floor.happens(job_id, "UNANSWERED")
         other = floor.peer("w2")

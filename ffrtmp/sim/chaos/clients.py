@@ -57,7 +57,7 @@ class Asker:
 
     async def _submit(self, spec: job_pb2.JobSpec, key: str, target: str) -> job_pb2.Job | None:
         try:
-            job = await self._insist(lambda: self._client.submit_message(spec, key=key))
+            job = await self._insist(lambda: self._client.submit(spec, key=key))
         except TargetTaken as error:
             self._note("refused", key=key, why=str(error))
             return None

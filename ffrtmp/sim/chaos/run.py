@@ -128,7 +128,7 @@ class Run:
 
     def _client(self, identity: str, address: str) -> AbstractAsyncContextManager[Client]:
         certs = self._site.certs / identity
-        return Client.open(address, certs, patience=CLIENT_PATIENCE)
+        return Client(address, certs, patience=CLIENT_PATIENCE)
 
     async def _until(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, self._began_at + seconds - boot_seconds()))

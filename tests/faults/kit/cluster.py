@@ -189,12 +189,12 @@ class Cluster:
     async def submit(self, *names: str, seconds: float = 600, overwrite: bool = False) -> str:
         """A picture of that length to files of these names; returns the job's id."""
         return (
-            await self.client.submit_message(spec_for(names, seconds, overwrite=overwrite))
+            await self.client.submit(spec_for(names, seconds, overwrite=overwrite))
         ).job_id
 
     async def push(self, url: str) -> str:
         """A live push of a picture without end; returns the job's id."""
-        return (await self.client.submit_message(push_for(url))).job_id
+        return (await self.client.submit(push_for(url))).job_id
 
     async def submit_many(self, count: int, *, seconds: float = 600, name: str = "n") -> list[str]:
         specs = [spec_for([f"{name}{number}.mkv"], seconds) for number in range(count)]
@@ -276,7 +276,7 @@ async def running(
     cluster.options = options
     try:
         await cluster.start_master(*fault)
-        async with Client.open(cluster.address, site.certs / "admin-me", patience=READY) as client:
+        async with Client(cluster.address, site.certs / "admin-me", patience=READY) as client:
             cluster.client = client
             yield cluster
     finally:
