@@ -50,7 +50,7 @@ def test_a_job_of_a_killed_worker_ends_on_the_other_one(folders):
         job_id = cluster.submit("test:640x360@30:20s", "out.mp4", "--speed", "slow")
         first = wait_for(lambda: cluster.job(job_id)["job"].get("worker"))
         wait_for(lambda: processes_with(f"{job_id}.1.part"))
-        for pid in processes_with(f"worker-{first} --stop-at-eof"):
+        for pid in processes_with(f"{cluster.state}/up/certs/worker-{first} --stop"):
             os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not processes_with(f"{job_id}.1.part"), seconds=2)
         assert cluster.run("jobs", "watch", job_id).code == 0
