@@ -188,9 +188,7 @@ class Cluster:
 
     async def submit(self, *names: str, seconds: float = 600, overwrite: bool = False) -> str:
         """A picture of that length to files of these names; returns the job's id."""
-        return (
-            await self.client.submit(spec_for(names, seconds, overwrite=overwrite))
-        ).job_id
+        return (await self.client.submit(spec_for(names, seconds, overwrite=overwrite))).job_id
 
     async def push(self, url: str) -> str:
         """A live push of a picture without end; returns the job's id."""
