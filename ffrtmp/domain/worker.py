@@ -134,6 +134,23 @@ def refused_roots(reports: Mapping[str, Iterable[RootReport]]) -> dict[str, dict
     return refused
 
 
+def useless_roots(
+    reports: Mapping[str, Iterable[RootReport]], refused: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    """Roots that get no work on any worker that has them, and one of the reasons. `refused` as
+    `refused_roots` has it."""
+    reasons: dict[str, str] = {}
+    good: set[str] = set()
+    for worker, roots in reports.items():
+        for root in roots:
+            if root.name in refused[worker]:
+                why = refused[worker][root.name]
+                reasons[root.name] = f"gets no work on worker {worker}: {why}"
+            else:
+                good.add(root.name)
+    return {name: reason for name, reason in reasons.items() if name not in good}
+
+
 def _standing(group: frozenset[str], members: Mapping[str, RootReport]) -> tuple[bool, int, str]:
     return (all(members[worker].empty for worker in group), -len(group), min(group))
 

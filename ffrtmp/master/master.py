@@ -102,7 +102,7 @@ class Master:
         while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
             for record in records:
                 roots = {root.name for root in record.capabilities.roots}
-                self._parts.roster.known_roots |= roots
+                self._parts.roster.know_roots(roots)
             after = records[-1].name
 
     # -- jobs -------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Master:
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
-        check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots())
+        check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots)
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(

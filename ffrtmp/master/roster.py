@@ -3,7 +3,7 @@
 A mirror for speed, never the truth: the store decides, and every heartbeat is held against it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,7 +13,14 @@ from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
 from ffrtmp.domain.standing import Standing
-from ffrtmp.domain.worker import Capabilities, Load, Requirements, misfit, refused_roots
+from ffrtmp.domain.worker import (
+    Capabilities,
+    Load,
+    Requirements,
+    misfit,
+    refused_roots,
+    useless_roots,
+)
 from ffrtmp.master.outbox import Outbox
 from ffrtmp.store.base import SessionKey
 
@@ -85,8 +92,10 @@ class Roster:
     def __init__(self) -> None:
         self._present: dict[str, Presence] = {}
         self._refused: dict[str, dict[str, str]] = {}
+        self._useless: dict[str, str] = {}
         self._needs: dict[str, Requirements] = {}
-        self.known_roots: set[str] = set()
+        self._known_roots: set[str] = set()
+        self._stale = False
 
     def get(self, worker: str) -> Presence | None:
         return self._present.get(worker)
@@ -110,19 +119,6 @@ class Roster:
         if (presence := self._current(session)) is not None:
             presence.outbox = None
 
-    def useless_roots(self) -> dict[str, str]:
-        """Roots that get no work on any worker that has them, and one of the reasons."""
-        reasons: dict[str, str] = {}
-        good: set[str] = set()
-        for worker, presence in self._present.items():
-            refused = self.refused_roots(worker)
-            for root in presence.capabilities.roots:
-                if root.name in refused:
-                    reasons[root.name] = f"gets no work on worker {worker}: {refused[root.name]}"
-                else:
-                    good.add(root.name)
-        return {name: reason for name, reason in reasons.items() if name not in good}
-
     def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
         """Its session is over: goodbye, or expired."""
         if (presence := self._current(session)) is not None:
@@ -145,21 +141,45 @@ class Roster:
         self._needs.update(needs)
 
     def recheck(self) -> None:
-        """What a worker can run has changed, and with its roots what others can."""
-        for presence in self._present.values():
-            self.known_roots |= {root.name for root in presence.capabilities.roots}
-        self._refused = refused_roots(
-            {name: presence.capabilities.roots for name, presence in self._present.items()}
-        )
-        for presence in self._present.values():
-            presence.runnable.clear()
+        """What a worker can run has changed, and with its roots what others can. What follows is
+        found out when somebody asks: a thousand workers may come at once."""
+        self._stale = True
+
+    def know_roots(self, names: Iterable[str]) -> None:
+        """Of workers that are away: a job may wait for them."""
+        self._known_roots.update(names)
+
+    @property
+    def known_roots(self) -> Collection[str]:
+        """Of every worker that ever connected."""
+        self._refresh()
+        return self._known_roots
+
+    @property
+    def useless_roots(self) -> Mapping[str, str]:
+        """Roots that get no work on any worker that has them, and one of the reasons."""
+        self._refresh()
+        return self._useless
 
     def refused_roots(self, worker: str) -> Mapping[str, str]:
+        self._refresh()
         return self._refused.get(worker, {})
+
+    def _refresh(self) -> None:
+        if not self._stale:
+            return
+        self._stale = False
+        reports = {name: each.capabilities.roots for name, each in self._present.items()}
+        self._refused = refused_roots(reports)
+        self._useless = useless_roots(reports, self._refused)
+        for presence in self._present.values():
+            presence.runnable.clear()
+            self._known_roots.update(root.name for root in presence.capabilities.roots)
 
     def rooms(self, now: datetime) -> list[Room]:
         """Every connected worker that takes work, busy ones too, as the scheduling rule wants to
         see it."""
+        self._refresh()
         return [
             Room(
                 holder=presence.holder,

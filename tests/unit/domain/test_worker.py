@@ -17,7 +17,14 @@ from ffrtmp.domain.spec import (
     VideoCodec,
     VideoSettings,
 )
-from ffrtmp.domain.worker import Capabilities, RootReport, check_roots, misfit, requirements
+from ffrtmp.domain.worker import (
+    Capabilities,
+    RootReport,
+    check_roots,
+    misfit,
+    requirements,
+    useless_roots,
+)
 
 SPEC = JobSpec(
     input=Input(path=MediaPath("in", "a.mov")),
@@ -93,3 +100,12 @@ def test_nothing_is_said_of_roots_before_any_worker_came():
     check_roots(SPEC, known=(), useless={})
     generated = JobSpec(input=Input(test_source=TestSource()), outputs=SPEC.outputs)
     check_roots(generated, known={"out"}, useless={})
+
+
+def test_a_root_is_useless_only_where_no_worker_gets_work_on_it():
+    reports = {
+        "w1": (RootReport(name="a"), RootReport(name="b")),
+        "w2": (RootReport(name="a"), RootReport(name="c")),
+    }
+    refused = {"w1": {"a": "is empty", "b": "is gone"}, "w2": {}}
+    assert useless_roots(reports, refused) == {"b": "gets no work on worker w1: is gone"}
