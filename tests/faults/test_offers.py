@@ -35,7 +35,7 @@ async def floor(certs, store):
 
 
 async def submitted(floor, name: str = "out.mkv") -> str:
-    return (await floor.client.submit_message(spec_for([name]))).job_id
+    return (await floor.client.submit(spec_for([name]))).job_id
 
 
 async def test_w14_an_offer_that_crosses_a_drain_comes_back(floor, row):

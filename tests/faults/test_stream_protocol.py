@@ -23,7 +23,7 @@ async def floor(certs, store):
 
 
 async def submitted(floor, name: str = "out.mkv") -> str:
-    return (await floor.client.submit_message(spec_for([name]))).job_id
+    return (await floor.client.submit(spec_for([name]))).job_id
 
 
 async def test_p2_a_cancel_and_a_result_never_both_win(floor, row):

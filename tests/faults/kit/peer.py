@@ -235,7 +235,7 @@ async def floor_of(
 @asynccontextmanager
 async def floor_at(address: str, certs: Path) -> AsyncIterator[Floor]:
     """Peers of a master that runs elsewhere."""
-    async with Client.open(address, certs / "admin-me") as client:
+    async with Client(address, certs / "admin-me") as client:
         floor = Floor(address, certs, client)
         try:
             yield floor
