@@ -179,7 +179,7 @@ class Model:
     def lose(self, who: tuple[str, str], fence: int, message: str, chance: float) -> str:
         if not self._holds(who, fence, *HELD):
             return REFUSED
-        if self.state == "running":
+        if self.state == "running" and self.manifest is None:
             return self._give_up(("worker_lost", message), chance)
         self.failure = ("worker_lost", message)
         return self._let_go(0)
@@ -205,7 +205,9 @@ class Model:
     def cancel(self) -> str:
         if self.state == "cancelled":
             return REPEATS
-        return self._end("cancelled") if self.state in ("queued", "leased", "running") else REFUSED
+        if self.manifest is not None or self.state not in ("queued", "leased", "running"):
+            return REFUSED
+        return self._end("cancelled")
 
     # -- parts --------------------------------------------------------------------------------
 

@@ -65,3 +65,25 @@ def test_no_rule_could_move_an_ended_job_even_by_mistake(state):
 
 def test_terminal_states_are_those_that_nothing_follows():
     assert {"succeeded", "failed", "cancelled"} == TERMINAL_STATES
+
+
+def lost_while_publishing() -> Job:
+    """Its files may lie under their final names: the worker was lost before it could say so."""
+    staged = Manifest((FileRecord("m:out.mp4", 3, "ab" * 32),), 1)
+    job = jobs.stage(running(queued(), FIRST), holder=FIRST, fence=1, manifest=staged, now=NOW)
+    return lost(job)
+
+
+def test_what_may_be_published_already_is_not_cancelled_in_any_state():
+    waiting = lost_while_publishing()
+    for job in (waiting, jobs.grant(waiting, holder=SECOND, now=NOW), running(waiting, SECOND)):
+        with pytest.raises(IllegalTransition, match="maybe published"):
+            jobs.cancel(job, actor="client/a", now=NOW)
+
+
+def test_what_may_be_published_already_does_not_fail_by_losses():
+    job = lost_while_publishing()
+    for _ in range(5):
+        job = lost(running(job, SECOND))
+    assert (job.state, job.charged) == (JobState.QUEUED, 0)
+    assert job.manifest is not None
