@@ -25,6 +25,7 @@ from typing import Any
 from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
 from ffrtmp.domain.retry import HEALTHY, Reason, decide
 
+GIVEN_UP = "; given up after "
 REJECT_DELAY = timedelta(seconds=1)
 REJECTS = 20
 REJECTS_WITHIN = timedelta(minutes=10)
@@ -559,7 +560,7 @@ def _forgiven(job: Job, now: datetime) -> Job:
 
 
 def _given_up(workers: tuple[str, ...]) -> str:
-    return f"; given up after {len(workers)} charged attempts, on {', '.join(workers)}"
+    return f"{GIVEN_UP}{len(workers)} charged attempts, on {', '.join(workers)}"
 
 
 def _blocker(job: Job) -> Holder | None:
@@ -613,7 +614,8 @@ def _was_reported(job: Job, failure: Failure) -> bool:
     if job.cause not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
         return False
     same = replace(job.failure, message=failure.message) == failure
-    return same and job.failure.message.startswith(failure.message)
+    stored, said = job.failure.message, failure.message
+    return same and (stored == said or stored.startswith(f"{said}{GIVEN_UP}"))
 
 
 def _actor(holder: Holder) -> str:

@@ -87,3 +87,14 @@ def test_what_may_be_published_already_does_not_fail_by_losses():
         job = lost(running(job, SECOND))
     assert (job.state, job.charged) == (JobState.QUEUED, 0)
     assert job.manifest is not None
+
+
+def test_a_failure_whose_words_begin_another_is_not_that_other():
+    """The property test met it once in some thousand runs."""
+    said = Failure(reason=Reason.INPUT_BAD, message="it broke again")
+    job = jobs.fail(
+        running(queued(), FIRST), holder=FIRST, fence=1, failure=said, chance=0.0, now=NOW
+    )
+    other = Failure(reason=Reason.INPUT_BAD, message="it broke")
+    with pytest.raises(IllegalTransition):
+        jobs.fail(job, holder=FIRST, fence=1, failure=other, chance=0.0, now=NOW)
