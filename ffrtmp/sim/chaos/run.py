@@ -30,7 +30,7 @@ CLIENT_PATIENCE = 5.0
 UP_SECONDS = 120.0
 POLL_SECONDS = 0.5
 OPERATOR_SECONDS = 2.0
-STUCK_SECONDS = 25.0
+STUCK_SECONDS = 20.0
 """No job ends for so long, and none waits for its time: then the rest never will."""
 REJECTED = timedelta(seconds=1.5)
 """A job that every worker rejects waits a second, again and again: that is no progress."""
