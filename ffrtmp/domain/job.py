@@ -311,14 +311,15 @@ def lose(
 ) -> Job:
     """The holder is gone. LEASED and PUBLISHING return uncharged, RUNNING by the retry table.
 
-    A job in PUBLISHING keeps its manifest: its next offer says *publish only*. `dead`: the
+    A job in PUBLISHING keeps its manifest: its next offer says *publish only*, and as long as it is
+    kept no loss is charged: a job that may be published already must not end as FAILED. `dead`: the
     attempt's FFmpeg is known to be gone, by the worker's word or because its lease ran out in full;
     else an exclusive job is blocked. `charged` is False in a mass loss.
     """
     _require_live(job, holder, fence, "lose", HELD_STATES)
     blocker = None if dead else _blocker(job)
     failure = Failure(reason=Reason.WORKER_LOST, message=why)
-    if job.state is not JobState.RUNNING or not charged:
+    if job.state is not JobState.RUNNING or job.manifest is not None or not charged:
         lost = replace(job, failure=failure)  # else its event would name an earlier one's reason
         return _release(lost, Cause.LOST, actor="master", now=now, detail=why, blocked_by=blocker)
     return _give_up(
@@ -387,11 +388,17 @@ def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
 
 def cancel(job: Job, *, actor: str, now: datetime) -> Job:
     """Any state before PUBLISHING to CANCELLED. Idempotent. An exclusive attempt may go on for a
-    moment: until then the job is blocked."""
+    moment: until then the job is blocked.
+
+    A stored manifest may be published already, by a worker that was lost before it could say so: as
+    long as it is kept, the job is past the point of no return whatever its state.
+    """
     if job.state is JobState.CANCELLED:
         return job
     if JobState.CANCELLED not in TRANSITIONS[job.state]:
         raise IllegalTransition(job.job_id, "cancel", job.state)
+    if job.manifest is not None:
+        raise IllegalTransition(job.job_id, "cancel", f"{job.state}, and maybe published already")
     return _move(
         job,
         JobState.CANCELLED,

@@ -26,7 +26,8 @@ from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.link import dialler
 from ffrtmp.worker.session import Presentation, Session
-from ffrtmp.worker.worker import drain_when_told
+from ffrtmp.worker.stream import Refused
+from ffrtmp.worker.worker import NOT_ALLOWED, drain_when_told
 
 _log = logging.getLogger("ffrtmp.sim")
 
@@ -60,11 +61,23 @@ class Member:
 async def run_fleet(settings: SimulateSettings) -> int:
     """Works until SIGTERM or SIGINT: then every worker drains; a second one stops them at once.
 
-    Raises PkiError, JournalUnusable, Refused.
+    Returns the exit code: all end when the master refuses one of them for good. Raises PkiError,
+    JournalUnusable.
     """
     identities = await asyncio.to_thread(
         make_identities, settings.ca, settings.workers, settings.name
     )
+    refusals: list[Exception] = []
+    try:
+        await _run_members(settings, identities)
+    except* Refused as group:
+        refusals.extend(group.exceptions)
+    for refusal in refusals:
+        _log.error("the fleet ends, the master refuses a worker: %s", _innermost(refusal))
+    return NOT_ALLOWED if refusals else 0
+
+
+async def _run_members(settings: SimulateSettings, identities: list[Identity]) -> None:
     async with AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.ledger))
         stops = [Stops() for _ in identities]
@@ -79,7 +92,12 @@ async def run_fleet(settings: SimulateSettings) -> int:
             )
             tasks.create_task(run_member(member, told))
         _log.info("%d simulated workers dial %s", len(identities), settings.addresses)
-    return 0
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def make_identities(ca: Path, count: int, name: str = "sim") -> list[Identity]:

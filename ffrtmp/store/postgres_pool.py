@@ -124,9 +124,12 @@ class Pool:
         )
 
     async def fetch(self, query: str, *values: object) -> Sequence["asyncpg.Record"]:
-        with translated():
-            async with self._held(self._patience) as connection:
-                return list(await connection.fetch(query, *map(_bound, values)))
+        try:
+            with translated():
+                async with self._held(self._patience) as connection:
+                    return list(await connection.fetch(query, *map(_bound, values)))
+        except Conflict as error:  # only a transaction is tried again here
+            raise StoreFailing(f"a lock is held for too long: {error}") from error
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Connection]:

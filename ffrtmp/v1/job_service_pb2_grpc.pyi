@@ -86,7 +86,8 @@ class JobServiceStub:
 
     Errors:
     * NOT_FOUND: no such job.
-    * FAILED_PRECONDITION: the job is being published, or has succeeded or failed.
+    * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
+      is published already; or it has succeeded or failed.
 
     Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
     """
@@ -149,7 +150,8 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Errors:
     * NOT_FOUND: no such job.
-    * FAILED_PRECONDITION: the job is being published, or has succeeded or failed.
+    * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
+      is published already; or it has succeeded or failed.
 
     Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
     """
@@ -245,7 +247,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         * NOT_FOUND: no such job.
-        * FAILED_PRECONDITION: the job is being published, or has succeeded or failed.
+        * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
+          is published already; or it has succeeded or failed.
 
         Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
         """

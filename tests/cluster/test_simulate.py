@@ -1,6 +1,8 @@
 """`ffrtmp simulate`: real streams, leases and journals; encodes that only take time."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -46,3 +48,24 @@ def test_a_simulated_fleet_does_every_job_once_and_writes_its_own_ledger(tmp_pat
 def said_published(folder: Path, job_id: str) -> bool:
     text = (folder / "ledger").read_text()
     return any(job_id in line and '"published"' in line for line in text.splitlines())
+
+
+def test_a_fleet_whose_names_are_taken_ends_with_a_sentence(tmp_path: Path):
+    ffrtmp(tmp_path, "certs", "init", "certs")
+    ffrtmp(tmp_path, "certs", "issue", "certs", "master", "m1")
+    arguments = ["master", "--certs", "certs/master-m1", "--listen", "127.0.0.1:0"]
+    with process(tmp_path, "master ready", *arguments, "--http", "127.0.0.1:0") as said:
+        address = said.partition("gRPC on ")[2].partition(",")[0]
+        arguments = ["simulate", "--ca", "certs", "--master", address, "--workers", "1"]
+        with process(tmp_path, "connected: stream", *arguments, "--state-dir", "first"):
+            ended = subprocess.run(
+                [sys.executable, "-m", "ffrtmp", *arguments, "--state-dir", "second"],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+    assert ended.returncode == 3
+    assert "already connected" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr

@@ -202,7 +202,7 @@ class Model:
             return REFUSED
         if how != "dead":
             self._block()
-        if self.state == "running" and how != "mass":
+        if self.state == "running" and how != "mass" and self.manifest is None:
             return self._give_up(("worker_lost", message), chance, still_blocked=how != "dead")
         self.failure = ("worker_lost", message)
         return self._let_go(0, still_blocked=how != "dead")
@@ -241,7 +241,7 @@ class Model:
     def cancel(self) -> str:
         if self.state == "cancelled":
             return REPEATS
-        if self.state not in ("queued", "leased", "running"):
+        if self.manifest is not None or self.state not in ("queued", "leased", "running"):
             return REFUSED
         self._block()
         return self._end("cancelled", still_blocked=True)

@@ -12,7 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from ffrtmp.client import Client, Unreachable
 from ffrtmp.clock import boot_seconds
-from ffrtmp.domain.errors import AlreadyExists, IllegalTransition, TargetTaken, Unavailable
+from ffrtmp.domain.errors import (
+    AlreadyExists,
+    IllegalTransition,
+    InvalidSpec,
+    TargetTaken,
+    Unavailable,
+)
 from ffrtmp.sim.chaos.evidence import Notes
 from ffrtmp.sim.chaos.plan import LIVE, SIMULATED, Submission
 from ffrtmp.v1 import job_pb2
@@ -58,7 +64,7 @@ class Asker:
     async def _submit(self, spec: job_pb2.JobSpec, key: str, target: str) -> job_pb2.Job | None:
         try:
             job = await self._insist(lambda: self._client.submit(spec, key=key))
-        except TargetTaken as error:
+        except (TargetTaken, InvalidSpec) as error:  # no worker has a root that can be written
             self._note("refused", key=key, why=str(error))
             return None
         except AlreadyExists as error:

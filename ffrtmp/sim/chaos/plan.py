@@ -121,6 +121,8 @@ def _network(chance: Random, start: float) -> Iterator[Injection]:
     spell = _spell(chance, start, LOSS, chance.choice((*peers, EVERYBODY)), seconds=(3.0, 6.0))
     yield _with_amount(spell, 0.1)
     yield _spell(chance, start, BLACKHOLE, chance.choice((*FLEETS, *WORKERS)), seconds=(0.5, 5.0))
+    for _ in range(3):  # longer than a lease: others get the work, and the results are stale
+        yield _spell(chance, start, BLACKHOLE, chance.choice(FLEETS), seconds=(5.0, 9.0))
 
 
 def _spell(

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
@@ -31,8 +31,10 @@ UP_SECONDS = 120.0
 POLL_SECONDS = 0.5
 OPERATOR_SECONDS = 2.0
 STUCK_SECONDS = 20.0
-"""No job moves for so long, and none waits for its time: then the rest will never end."""
-DRAIN_SECONDS = 240.0
+"""No job ends for so long, and none waits for its time: then the rest never will."""
+REJECTED = timedelta(seconds=1.5)
+"""A job that every worker rejects waits a second, again and again: that is no progress."""
+DRAIN_SECONDS = 180.0
 GETS_AT_ONCE = 16
 ENDED = frozenset(
     {job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED}
@@ -166,9 +168,9 @@ class Run:
             await asyncio.sleep(OPERATOR_SECONDS)
 
     async def _drain(self, operator: Client) -> bool:
-        """Whether all ended. Gives up when nothing moves any more."""
+        """Whether all ended. Gives up when nothing ends any more."""
         moved_at = began = boot_seconds()
-        before: dict[str, int] = {}
+        before = 0
         while boot_seconds() - began < DRAIN_SECONDS:
             try:
                 jobs = [job async for job in operator.list()]
@@ -177,9 +179,9 @@ class Run:
             left = [job for job in jobs if job.state not in ENDED or job.blocked_by]
             if jobs and not left and not self._busy:
                 return True
-            numbers = {job.job_id: job.event_number for job in jobs}
-            if numbers != before or _waits(left, utc_now()):
-                moved_at, before = boot_seconds(), numbers
+            ended = len(jobs) - len(left)
+            if ended != before or _waits(left, utc_now()):
+                moved_at, before = boot_seconds(), ended
             if boot_seconds() - moved_at > STUCK_SECONDS:
                 return False
             await asyncio.sleep(POLL_SECONDS)
@@ -231,7 +233,7 @@ async def _connected(operator: Client) -> AsyncIterator[str]:
 
 
 def _waits(jobs: Iterable[job_pb2.Job], now: datetime) -> bool:
-    return any(job.eligible_time.ToDatetime(tzinfo=UTC) > now for job in jobs)
+    return any(job.eligible_time.ToDatetime(tzinfo=UTC) > now + REJECTED for job in jobs)
 
 
 async def _table(operator: Client) -> list[Line]:

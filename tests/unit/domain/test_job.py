@@ -85,3 +85,36 @@ def test_a_wait_that_no_back_off_explains_is_over(waits, is_eligible):
     else:
         with pytest.raises(IllegalTransition):
             jobs.grant(job, holder=FIRST, now=NOW)
+
+
+def lost_while_publishing() -> Job:
+    """Its files may lie under their final names: the worker was lost before it could say so."""
+    staged = Manifest((FileRecord("m:out.mp4", 3, "ab" * 32),), 1)
+    job = jobs.stage(running(queued(), FIRST), holder=FIRST, fence=1, manifest=staged, now=NOW)
+    return lost(job)
+
+
+def test_what_may_be_published_already_is_not_cancelled_in_any_state():
+    waiting = lost_while_publishing()
+    for job in (waiting, jobs.grant(waiting, holder=SECOND, now=NOW), running(waiting, SECOND)):
+        with pytest.raises(IllegalTransition, match="maybe published"):
+            jobs.cancel(job, actor="client/a", now=NOW)
+
+
+def test_what_may_be_published_already_does_not_fail_by_losses():
+    job = lost_while_publishing()
+    for _ in range(5):
+        job = lost(running(job, SECOND))
+    assert (job.state, job.charged) == (JobState.QUEUED, 0)
+    assert job.manifest is not None
+
+
+def test_a_failure_whose_words_begin_another_is_not_that_other():
+    """The property test met it once in some thousand runs."""
+    said = Failure(reason=Reason.INPUT_BAD, message="it broke again")
+    job = jobs.fail(
+        running(queued(), FIRST), holder=FIRST, fence=1, failure=said, chance=0.0, now=NOW
+    )
+    other = Failure(reason=Reason.INPUT_BAD, message="it broke")
+    with pytest.raises(IllegalTransition):
+        jobs.fail(job, holder=FIRST, fence=1, failure=other, chance=0.0, now=NOW)
