@@ -9,6 +9,7 @@ live push by its server.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -65,7 +66,9 @@ class Watchdog:
         self.why = ""
 
     def follow(self, guard: int) -> None:
-        self._guard = psutil.Process(guard)
+        """A guard that has ended by now, its FFmpeg being quick, needs no watching."""
+        with suppress(psutil.Error):
+            self._guard = psutil.Process(guard)
 
     def end(self) -> None:
         self._timer.cancel()

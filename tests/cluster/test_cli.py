@@ -102,20 +102,21 @@ def test_a_plan_runs_nothing_and_says_what_it_would_make(cluster, shell):
     assert sorted(cluster.media.iterdir()) == before
 
 
-def test_a_watch_is_detached_by_ctrl_c_and_resumed_without_a_gap(cluster, shell):
+def test_a_watch_is_detached_by_ctrl_c_and_resumed_without_a_gap(cluster, shell, tmp_path):
     job_id = submit(shell, cluster, "detached.mp4")
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "ffrtmp", "jobs", "watch", job_id, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(cluster.state),
-    )
-    assert watching.stdout is not None
-    seen = numbers(watching.stdout.readline())
+    out = tmp_path / "out"
+    with out.open("w") as file:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "ffrtmp", "jobs", "watch", job_id, "--json"],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(cluster.state),
+        )
+    wait_for(lambda: numbers(out.read_text().rpartition("\n")[0]))
     watching.send_signal(signal.SIGINT)
-    out, err = watching.communicate(timeout=30)
-    seen += numbers(out)
+    _, err = watching.communicate(timeout=30)
+    seen = numbers(out.read_text())
     assert watching.returncode == 130
     resume = re.search(r"the job goes on: ffrtmp (jobs watch \w+ --after (\d+))\n", err)
     assert resume is not None, err
