@@ -6,9 +6,13 @@ import subprocess
 from ffrtmp.worker.watchdog import Patience, Watchdog
 
 
-async def test_a_guard_that_has_ended_already_needs_no_watching():
+def pid_of_the_past() -> int:
     gone = subprocess.Popen(["true"])
     gone.wait()
+    return gone.pid
+
+
+async def test_a_guard_that_has_ended_already_needs_no_watching():
     dog = Watchdog(asyncio.timeout(None), meter=None, patience=Patience())
-    dog.follow(gone.pid)
+    dog.follow(pid_of_the_past())
     dog.end()
