@@ -13,5 +13,6 @@ settings.register_profile(
     "seeded",  # of scripts/seed_faults: a failure is all that is asked for, not the smallest
     parent=settings.get_profile("ffrtmp"),
     phases=[Phase.explicit, Phase.generate],
+    derandomize=True,  # what is caught is caught every time
 )
 settings.load_profile("ffrtmp")

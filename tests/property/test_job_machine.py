@@ -632,6 +632,9 @@ class JobMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
     @rule(who=whos, reason=reasons, short=st.sampled_from([0, 1]))
     def fail_after_a_healthy_while(self, who, reason, short) -> None:
+        self.keep_failing(who, "transport", "it broke", 0.0, 1)  # a charge to be forgotten
+        if self.model.state != "queued":
+            return
         self.run(who)
         self.model.now += 600 * SECOND - short
         self.fail(ITSELF, reason, "it broke", 0.0)
