@@ -1,16 +1,14 @@
 """`ffrtmp workers`: list, get, drain, resume."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_json
 from ffrtmp.cli.table import Table
-from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
@@ -19,16 +17,6 @@ from ffrtmp.v1 import admin_service_pb2 as pb
 GIB = 1 << 30
 
 workers = App(name="workers", help="Look at the workers, drain them.", help_on_error=False)
-
-
-def _with_client(settings: ClientSettings, work: Callable[[Client], Awaitable[int]]) -> int:
-    target = require_target(settings)
-
-    async def run() -> int:
-        async with Client(target.address, target.certs) as client:
-            return await work(client)
-
-    return asyncio.run(run())
 
 
 @workers.command(name="list")
@@ -56,7 +44,7 @@ def list_workers(*, settings: ClientSettings | None = None) -> int:
             table.print()
         return Exit.DONE
 
-    return _with_client(settings, work)
+    return with_client(settings, work)
 
 
 @workers.command
@@ -80,7 +68,7 @@ def get(
             _show(worker)
         return Exit.DONE
 
-    return _with_client(settings, work)
+    return with_client(settings, work)
 
 
 @workers.command
@@ -101,7 +89,7 @@ def drain(
         runs = f"{len(worker.attempts)} attempts run to their end"
         return _tell(worker, f"worker {name} drains, {runs}", as_json=settings.json)
 
-    return _with_client(settings, work)
+    return with_client(settings, work)
 
 
 @workers.command
@@ -121,7 +109,7 @@ def resume(
         worker = await client.resume_worker(name)
         return _tell(worker, f"worker {name} takes work again", as_json=settings.json)
 
-    return _with_client(settings, work)
+    return with_client(settings, work)
 
 
 def _tell(worker: pb.Worker, sentence: str, *, as_json: bool) -> int:
