@@ -5,7 +5,7 @@ import gc
 import logging
 import random
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -98,24 +98,31 @@ async def run_master(
 
         told = await stack.enter_async_context(_told(settings))
         grpc_address = await stack.enter_async_context(_serving(settings, identity, master, facts))
-        host, _, port = settings.http.rpartition(":")
-        try:
-            http_port = await stack.enter_async_context(
-                serving_http(
-                    host.strip("[]"),
-                    int(port),
-                    metrics=metrics.text,
-                    check=partial(problem_of, master, store),
-                )
-            )
-        except OSError:
-            raise PortTaken("http", settings.http) from None
+        http_address = await stack.enter_async_context(
+            _answering_http(settings, metrics, partial(problem_of, master, store))
+        )
         # Last in, first out: nothing is granted any more once the master goes down.
         await stack.enter_async_context(_running(master, metrics))
         gc.freeze()  # what lives as long as the process need not be looked at again
-        ready(grpc_address, f"{host}:{http_port}")
+        ready(grpc_address, http_address)
         await told.wait()
     return 0
+
+
+@asynccontextmanager
+async def _answering_http(
+    settings: MasterSettings, metrics: Metrics, check: Callable[[], Awaitable[str]]
+) -> AsyncIterator[str]:
+    """The HTTP port; yields the address it got. Raises PortTaken."""
+    host, _, port = settings.http.rpartition(":")
+    async with AsyncExitStack() as stack:
+        try:
+            bound = await stack.enter_async_context(
+                serving_http(host.strip("[]"), int(port), metrics=metrics.text, check=check)
+            )
+        except OSError:
+            raise PortTaken("http", settings.http) from None
+        yield f"{host}:{bound}"
 
 
 async def _clock_of(store: Store) -> SteadyClock:
