@@ -117,9 +117,10 @@ class Stale(DomainError):
 
 
 class StaleFence(Stale):
-    def __init__(self, job_id: str, fence: int, current: int) -> None:
+    def __init__(self, job_id: str, fence: int, current: int, newest: int = 0) -> None:
+        """`newest`: the highest ever granted, where an older attempt is the current one."""
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
-        self.is_from_the_future = fence > current
+        self.is_from_the_future = fence > max(current, newest)
 
 
 class StaleEpoch(Stale):

@@ -112,7 +112,7 @@ def _is_offered(job: Job, key: AttemptKey) -> bool:
 def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> VerdictKind:
     job = jobs.get(report.key.job_id)
     if job is None or job.fence != report.key.fence or job.last_holder != holder:
-        return _superseded(report, job)
+        return _superseded(holder, report, job)
     if job.state in HELD_STATES:
         return VerdictKind.KEEP
     if job.state is JobState.QUEUED:
@@ -126,18 +126,23 @@ def _judge_late(report: AttemptReport, job: Job) -> VerdictKind:
     """A result may still come. What runs on an offer that was taken back is being stopped."""
     if report.journalled:
         return VerdictKind.KEEP
-    return VerdictKind.STOP if job.cause is Cause.UNANSWERED else VerdictKind.ADOPT
+    accepted = job.accepted is not None and job.accepted.fence == report.key.fence
+    taken_back = job.cause is Cause.UNANSWERED and not accepted
+    return VerdictKind.STOP if taken_back else VerdictKind.ADOPT
 
 
-def _superseded(report: AttemptReport, job: Job | None) -> VerdictKind:
-    """A newer grant that is not accepted yet may come back; a journalled result waits for it."""
-    on_offer = (
-        job is not None
-        and job.state is JobState.LEASED
-        and job.fence == report.key.fence + 1
-        and report.journalled
-    )
-    return VerdictKind.KEEP if on_offer else VerdictKind.STOP
+def _superseded(holder: Holder, report: AttemptReport, job: Job | None) -> VerdictKind:
+    """Of the attempt accepted last: a newer grant that is not accepted yet may come back, and a
+    journalled result waits for that; when it has come back, the attempt goes on."""
+    if job is None or job.accepted is None:
+        return VerdictKind.STOP
+    if (job.accepted.holder, job.accepted.fence) != (holder, report.key.fence):
+        return VerdictKind.STOP
+    if job.state is JobState.LEASED and report.journalled:
+        return VerdictKind.KEEP
+    if job.state is JobState.QUEUED and job.blocked_by is None:
+        return _judge_late(report, job)
+    return VerdictKind.STOP
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
@@ -57,6 +57,8 @@ JOB_COLUMNS = (
     "charged_on",
     "rejects",
     "rejected_since",
+    "granted",
+    "accepted",
 )
 
 
@@ -124,6 +126,8 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         ",".join(job.charged_on),
         job.rejects,
         to_micros(job.rejected_since) if job.rejected_since else None,
+        job.granted,
+        encode(job.accepted) if job.accepted else None,
     )
 
 
@@ -158,6 +162,8 @@ def job_from_row(row: Row) -> Job:
         charged_on=tuple(row["charged_on"].split(",")) if row["charged_on"] else (),
         rejects=row["rejects"],
         rejected_since=_maybe_time(row["rejected_since"]),
+        granted=row["granted"],
+        accepted=_maybe(row["accepted"], Accepted),
     )
 
 

@@ -47,7 +47,7 @@ def unblock(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) ->
     The one thing that may still happen to a job that has ended; its state stays.
     """
     if job.fence != fence:
-        raise StaleFence(job.job_id, fence, job.fence)
+        raise StaleFence(job.job_id, fence, job.fence, job.granted)
     if job.blocked_by is None:
         return job
     if job.blocked_by != holder:
@@ -76,5 +76,4 @@ def cancel(job: Job, *, actor: str, now: datetime) -> Job:
         now=now,
         holder=None,
         blocked_by=blocker_of(job),
-        end_at=now,
     )
