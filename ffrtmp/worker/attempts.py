@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ffrtmp.domain.job import Failure, Manifest
@@ -60,7 +60,8 @@ class Runs(Protocol):
 class Attempt:
     """`entry` is set once a result is journalled; `ask_again`: the master could not take it yet.
 
-    `wanted` turns False when the master does not want the attempt any more.
+    `wanted` turns False when the master does not want the attempt any more. `begun`: the master has
+    committed that it was accepted, so that a file which kills this worker is charged for it.
     """
 
     key: AttemptKey
@@ -70,6 +71,7 @@ class Attempt:
     entry: Entry | None = None
     task: asyncio.Task[None] | None = None
     wanted: bool = True
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     ask_again: bool = False
     unsaid: bool = False
 
@@ -93,6 +95,7 @@ class Attempts:
         self._idle.set()
         self.draining = False
         self.told_to_drain = False
+        self.waits_for_word = True
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
         self.hurry: Callable[[], None] = lambda: None
@@ -176,7 +179,14 @@ class Attempts:
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
         self._hold(attempt)
+        if not self.waits_for_word:
+            attempt.begun.set()
         self._start(attempt, self._make(attempt, offer.publish_only))
+
+    def begin(self, key: AttemptKey) -> None:
+        """The acceptance is committed: the input may be touched."""
+        if (attempt := self._held.get(key)) is not None:
+            attempt.begun.set()
 
     def stop(self, key: AttemptKey) -> None:
         """The master does not want it: what it made goes."""
@@ -196,7 +206,7 @@ class Attempts:
             case VerdictKind.RESULT_KNOWN:
                 self._finish(verdict.key)
             case VerdictKind.KEEP | VerdictKind.ADOPT:
-                pass
+                self.begin(verdict.key)
 
     def acknowledge(self, ack: ResultAck) -> None:
         attempt = self._held.get(ack.key)
@@ -227,6 +237,7 @@ class Attempts:
         key, spec = attempt.key, attempt.spec
         try:
             await self._begin(key, spec)
+            await attempt.begun.wait()
             if spec.exclusive:
                 self._require_lease()
                 await self._runner.push(key, spec, lambda p: _note(attempt, p), self.lease)

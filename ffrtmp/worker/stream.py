@@ -14,6 +14,7 @@ from ffrtmp.domain.messages import (
     Hello,
     Numbered,
     Offer,
+    OfferAck,
     Reconnect,
     Reject,
     ResultAck,
@@ -177,6 +178,8 @@ class Visit:
                 self._acknowledged(numbered.command)
             case Offer():
                 self._attempts.offer(numbered.command)
+            case OfferAck(key):
+                self._attempts.begin(key)
             case Cancel(key):
                 self._attempts.stop(key)
             case ResultAck():
@@ -191,6 +194,7 @@ class Visit:
         self._lease.open(welcome, self._hello_sent_at)
         self._wait_longer()
         self._attempts.say = self._outbox.put
+        self._attempts.waits_for_word = welcome.acknowledges_offers
         self._obey_drain(draining=welcome.draining)
         for verdict in welcome.verdicts:
             self._attempts.judge(verdict)
