@@ -31,6 +31,8 @@ DomainError
         OutcomeUnknown          the connection broke during the commit
 """
 
+from typing import Self
+
 
 class DomainError(Exception):
     """The root. `str(error)` is one sentence for a person."""
@@ -44,7 +46,7 @@ class InvalidArgument(DomainError):
         self.value = value
         self.expected = expected
 
-    def within(self, owner: str) -> "InvalidArgument":
+    def within(self, owner: str) -> Self:
         """The same, of a part of `owner`."""
         return type(self)(f"{owner}.{self.field}", self.value, self.expected)
 

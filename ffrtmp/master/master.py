@@ -7,14 +7,15 @@ from datetime import datetime
 from functools import partial
 
 from ffrtmp.domain import job as rules
-from ffrtmp.domain.errors import DomainError, InvalidArgument
+from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec
 from ffrtmp.domain.facts import Fact, JobMoved
-from ffrtmp.domain.job import TERMINAL_STATES
+from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
+from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import check_roots, requirements
+from ffrtmp.domain.worker import check_roots, requirements, waits_for
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
@@ -116,21 +117,21 @@ class Master:
             raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
         new = []
         for number, submission in enumerate(submissions):
+            owner = f"jobs[{number}]" if len(submissions) > 1 else ""
             try:
-                new.append(self._new_job(submission, actor))
+                new.append(self._new_job(submission, actor, owner))
             except InvalidArgument as error:
-                raise error.within(f"jobs[{number}]") if len(submissions) > 1 else error from None
+                raise error.within(owner) if owner else error from None
         self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
         stored = await self._parts.jobs.submit(new)
         return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
 
-    def _new_job(self, submission: Submission, actor: str) -> NewJob:
+    def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:
             raise InvalidArgument(
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
-        check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots)
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(
@@ -148,12 +149,25 @@ class Master:
             requirements=needs,
             key=submission.key,
             digest=submission.digest,
+            objection=self._objection(spec, owner),
         )
+
+    def _objection(self, spec: JobSpec, owner: str) -> InvalidSpec | None:
+        """Told only of a job that is new: workers come and go, and a submit that is sent again gets
+        its first answer."""
+        try:
+            check_roots(spec, self._parts.roster.known_roots)
+        except InvalidSpec as error:
+            return error.within(owner) if owner else error
+        return None
 
     async def get(self, job_id: str) -> JobView:
         """Raises JobNotFound."""
         record = await self._parts.store.get(job_id)
-        return JobView(record, await self._parts.store.events(job_id), self._progress_of(record))
+        events = await self._parts.store.events(job_id)
+        queued = record.job.state is JobState.QUEUED
+        waits = waits_for(record.spec, self._parts.roster.useless_roots) if queued else ""
+        return JobView(record, events, self._progress_of(record), waits)
 
     def _progress_of(self, record: JobRecord) -> Progress | None:
         holder = record.job.holder

@@ -454,7 +454,8 @@ class Job(_message.Message):
     """
     unschedulable_reason: _builtins.str
     """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
-    the last one did not. It is still tried, once a minute.
+    the last one did not. It is still tried, once a minute. In `GetJob` also set while none of the
+    workers can use one of its roots, and why: the job starts by itself when one can.
     """
     @_builtins.property
     def spec(self) -> Global___JobSpec:

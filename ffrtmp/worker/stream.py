@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ffrtmp.domain.messages import (
     Cancel,
+    CapabilitiesChanged,
     Event,
     Goodbye,
     Heartbeat,
@@ -91,16 +92,17 @@ class Visit:
         *,
         incarnation: str,
         previous: str,
-        capabilities: Capabilities,
+        capabilities: Callable[[], Capabilities],
         load: LOOK,
         first_load: Load,
         leaving: asyncio.Event,
     ) -> None:
         """Until `leaving` is set and goodbye was heard. Raises StreamBroken, Refused."""
+        said = capabilities()
         hello = Hello(
             incarnation=incarnation,
             previous=previous,
-            capabilities=capabilities,
+            capabilities=said,
             attempts=self._attempts.reports,
             slots=self._attempts.slots,
             load=first_load,
@@ -113,6 +115,9 @@ class Visit:
                 tasks.create_task(self._write())
                 tasks.create_task(self._beat(load))
                 tasks.create_task(self._tell_progress())
+                await self._welcomed.wait()
+                if (newest := capabilities()) != said:  # nobody heard of it on the way here
+                    self._outbox.put(CapabilitiesChanged(newest))
                 await leaving.wait()
                 self._outbox.put(Goodbye())  # the master hangs up when it has read it
         except* (StreamBroken, MasterDoesNotRead, Refused) as group:

@@ -5,7 +5,7 @@ import logging
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.link import dialler
+from ffrtmp.worker.registration import keep_proving
 from ffrtmp.worker.runner import Runner
 from ffrtmp.worker.session import Presentation, Session
 from ffrtmp.worker.stream import Refused
@@ -70,11 +71,18 @@ async def run_worker(settings: WorkerSettings) -> int:
             "worker %s: FFmpeg %s, %s", identity.name, tools.version, ", ".join(tools.encoders)
         )
 
-        def settle() -> None:
-            last.write(incarnation)
-            roots.remove_older_proofs()
+        async def chores() -> None:
+            await session.first_welcome()
+            await in_thread(last.write, incarnation)
+            await in_thread(roots.remove_older_proofs)
+            await keep_proving(
+                roots,
+                worker=identity.name,
+                nonce=incarnation,
+                tell=lambda found: session.report(_capabilities(tools, found)),
+            )
 
-        return await _serve(session, attempts, settle, settings, identity)
+        return await _serve(session, attempts, chores, settings, identity)
 
 
 class LastRun:
@@ -133,7 +141,7 @@ async def _load(roots: Roots) -> Load:
 async def _serve(
     session: Session,
     attempts: Attempts,
-    settle: Callable[[], None],
+    chores: Callable[[], Coroutine[object, object, None]],
     settings: WorkerSettings,
     identity: Identity,
 ) -> int:
@@ -149,7 +157,7 @@ async def _serve(
                 await stack.enter_async_context(at_end_of_input(at_once))
             helpers = [
                 tasks.create_task(drain_when_told(session, attempts, stops)),
-                tasks.create_task(_tidy(session, settle)),
+                tasks.create_task(chores()),
             ]
             await session.run(settings.addresses)
             for helper in helpers:
@@ -160,11 +168,6 @@ async def _serve(
         return 0
     _log.error("worker %s ends, the master refuses it: %s", identity.name, refusal)
     return NOT_ALLOWED
-
-
-async def _tidy(session: Session, settle: Callable[[], None]) -> None:
-    await session.first_welcome()
-    await in_thread(settle)
 
 
 def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Callable[[], None]:
