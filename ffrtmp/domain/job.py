@@ -7,8 +7,8 @@ move raises `version` by one and names its cause, so that a job's events are its
     QUEUED -grant-> LEASED -accept-> RUNNING -stage-> PUBLISHING -publish-> SUCCEEDED
 
 The fence rises at every grant and nowhere else; it names the attempt. A *live* write needs the
-job's fence, its holder and a held state. A *late* one (QUEUED, same fence, from the last holder)
-is accepted when it brings a result: the work is done, and the charge is taken back.
+job's fence, its holder and a held state. A *late* one (QUEUED or PAUSED, same fence, from the last
+holder) is accepted when it brings a result: the work is done, and the charge is taken back.
 
 An *exclusive* job (a live push) has nothing to stage and goes from RUNNING straight to SUCCEEDED.
 Taken from its holder without the holder's word that its FFmpeg is gone, it is *blocked*: it is not
@@ -23,11 +23,14 @@ from typing import Any
 from ffrtmp.domain.attempt import Failure, FileRecord, Holder, Manifest
 from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
 from ffrtmp.domain.retry import BACKOFF_LONGEST, HEALTHY, Reason, decide
+from ffrtmp.domain.spec import Priority
 from ffrtmp.domain.states import (
     ATTEMPT_STATES,
     HELD_STATES,
+    ORDERS,
     TERMINAL_STATES,
     TRANSITIONS,
+    WAITING_STATES,
     Cause,
     JobState,
 )
@@ -41,6 +44,7 @@ __all__ = [
     "TERMINAL_STATES",
     "TRANSITIONS",
     "UNSCHEDULABLE_DELAY",
+    "WAITING_STATES",
     "Cause",
     "Failure",
     "FileRecord",
@@ -59,6 +63,7 @@ __all__ = [
     "leave_unanswered",
     "lose",
     "new_job",
+    "order",
     "publish",
     "reject",
     "stage",
@@ -77,6 +82,7 @@ class Job:
 
     `charged_on`: the worker of each charge. `restarts`: how many charged failures of FFmpeg a live
     job is started again after. `blocked_by`: whose FFmpeg may still write an exclusive target.
+    `priority` is None until somebody gives it another than its spec's.
     """
 
     job_id: str
@@ -108,6 +114,13 @@ class Job:
     blocked_by: Holder | None = None
     rejects: int = 0
     rejected_since: datetime | None = None
+    priority: Priority | None = None
+    cause_before: Cause | None = None
+
+    @property
+    def moved_by(self) -> Cause:
+        """What moved it last, the orders of people aside."""
+        return self.cause_before if self.cause in ORDERS and self.cause_before else self.cause
 
     @property
     def is_unschedulable(self) -> bool:
@@ -256,7 +269,7 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
     refund: dict[str, Any] = {}
-    waiting = job.state in {JobState.QUEUED, JobState.LEASED}
+    waiting = job.state in WAITING_STATES | {JobState.LEASED}
     if waiting and (job.exclusive or job.manifest is not None):
         _require_late(job, holder, fence)
         refund = _refund(job)
@@ -342,11 +355,11 @@ def unblock(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) ->
 
 
 def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
-    """QUEUED to RUNNING, same fence: a worker thought lost still runs it. Refunds the charge."""
+    """Waiting to RUNNING, same fence: a worker thought lost still runs it. Refunds the charge."""
     if _holds(job, holder, fence) and job.state in ATTEMPT_STATES:
         return job
     _require_late(job, holder, fence)
-    if job.cause is Cause.UNANSWERED:
+    if job.moved_by is Cause.UNANSWERED:
         raise IllegalTransition(job.job_id, "adopt", "queued, its offer was taken back")
     return _move(
         job,
@@ -372,7 +385,7 @@ def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
         raise NotHolder(job.job_id, heir.worker)
     if previous == heir:
         return job
-    if job.state not in ATTEMPT_STATES | {JobState.QUEUED}:
+    if job.state not in ATTEMPT_STATES | WAITING_STATES:
         raise IllegalTransition(job.job_id, "inherit", job.state)
     return _move(
         job,
@@ -480,7 +493,7 @@ def _give_up(
         failure = replace(failure, message=failure.message + _given_up(charged_on))
     return _move(
         job,
-        JobState.QUEUED if decision.retried else JobState.FAILED,
+        _back_to(job) if decision.retried else JobState.FAILED,
         cause,
         actor=actor,
         now=now,
@@ -495,6 +508,26 @@ def _give_up(
         eligible_at=now + decision.delay,
         end_at=None if decision.retried else now,
         detail=failure.message,
+    )
+
+
+def _back_to(job: Job) -> JobState:
+    """A paused job stays so when its last attempt turns out to have failed."""
+    return JobState.PAUSED if job.state is JobState.PAUSED else JobState.QUEUED
+
+
+def order(job: Job, cause: Cause, *, actor: str, now: datetime, **changes: Any) -> Job:
+    """A move by a person; offers that nobody took are counted anew. For `orders` only."""
+    return _move(
+        job,
+        changes.pop("state", job.state),
+        cause,
+        actor=actor,
+        now=now,
+        cause_before=job.moved_by,
+        rejects=0,
+        rejected_since=None,
+        **changes,
     )
 
 
@@ -532,7 +565,7 @@ def _require_late(job: Job, holder: Holder, fence: int) -> None:
     """A newer grant that is not accepted yet may still come back: then the late one counts."""
     if job.fence == fence + 1 and job.state is JobState.LEASED:
         raise NewerGrant(job.job_id)
-    _require_live(job, holder, fence, "take late news of", frozenset({JobState.QUEUED}))
+    _require_live(job, holder, fence, "take late news of", WAITING_STATES)
 
 
 def _require_live_or_late(
@@ -556,7 +589,7 @@ def _refund(job: Job) -> dict[str, Any]:
 
 def _was_reported(job: Job, failure: Failure) -> bool:
     """The stored message may say in addition that the job was given up."""
-    if job.cause not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
+    if job.moved_by not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
         return False
     told = (failure.message, failure.message + _given_up(job.charged_on))
     same = replace(job.failure, message=failure.message) == failure

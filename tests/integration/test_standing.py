@@ -123,7 +123,7 @@ class Quick:
     def objection(self, _spec) -> str:
         return ""
 
-    async def encode(self, key, _spec, _report) -> Manifest:
+    async def encode(self, key, _spec, _report, _hear) -> Manifest:
         await self.let_go.wait()
         return manifest(key.fence)
 
