@@ -5,9 +5,11 @@ last attempt ended stays known (`Job.moved_by`): late news of it are judged as b
 """
 
 from datetime import datetime
+from typing import Any
 
 from ffrtmp.domain.errors import IllegalTransition
-from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, Cause, Job, JobState, order
+from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, Cause, Job, JobState
+from ffrtmp.domain.job.moves import move
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.spec import Priority, Queue
 
@@ -18,7 +20,7 @@ def pause(job: Job, *, actor: str, now: datetime) -> Job:
         return job
     if job.state is not JobState.QUEUED:
         raise IllegalTransition(job.job_id, "pause", job.state)
-    return order(job, Cause.PAUSED, actor=actor, now=now, state=JobState.PAUSED)
+    return _order(job, JobState.PAUSED, Cause.PAUSED, actor=actor, now=now)
 
 
 def resume(job: Job, *, actor: str, now: datetime) -> Job:
@@ -28,7 +30,7 @@ def resume(job: Job, *, actor: str, now: datetime) -> Job:
         raise IllegalTransition(job.job_id, "resume", job.state)
     if job.state is not JobState.PAUSED:
         return job
-    return order(job, Cause.RESUMED, actor=actor, now=now, state=JobState.QUEUED)
+    return _order(job, JobState.QUEUED, Cause.RESUMED, actor=actor, now=now)
 
 
 def reprioritise(job: Job, *, queue: Queue, priority: Priority, actor: str, now: datetime) -> Job:
@@ -38,12 +40,30 @@ def reprioritise(job: Job, *, queue: Queue, priority: Priority, actor: str, now:
     place = rank(submit_at=job.submit_at, queue=queue, priority=priority)
     if place == job.rank:
         return job
-    return order(
+    return _order(
         job,
+        job.state,
         Cause.REPRIORITISED,
         actor=actor,
         now=now,
         rank=place,
         priority=priority,
         detail=f"priority {priority}",
+    )
+
+
+def _order(
+    job: Job, state: JobState, cause: Cause, *, actor: str, now: datetime, **changes: Any
+) -> Job:
+    """Offers that nobody took are counted anew."""
+    return move(
+        job,
+        state,
+        cause,
+        actor=actor,
+        now=now,
+        cause_before=job.moved_by,
+        rejects=0,
+        rejected_since=None,
+        **changes,
     )

@@ -13,6 +13,7 @@ from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
 from ffrtmp.domain.job import TERMINAL_STATES
 from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
+from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.spec import Priority
@@ -21,6 +22,7 @@ from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
+from ffrtmp.master.janitor import Janitor
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import LogKeeper, Logs, read_log
 from ffrtmp.master.outbox import Send
@@ -56,6 +58,7 @@ class Master:
         chance: Callable[[], float],
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
+        retention: Retention | None = None,
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
         woken = asyncio.Event()
@@ -78,6 +81,7 @@ class Master:
             started_at=clocks[1](),
         )
         self._new_id = new_id
+        self._janitor = Janitor(self._parts, retention or Retention())
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
         jobs.listen(self._parts.warden.note)
@@ -102,6 +106,7 @@ class Master:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
             tasks.create_task(Follower(self._parts).run())
+            tasks.create_task(self._janitor.run())
             keeper = LogKeeper(self._parts.logs, self._parts.store)
             tasks.create_task(keeper.run(self._parts.observe))
 

@@ -1,6 +1,6 @@
 """The life of a job against an independent model.
 
-The model shares no code with `domain/job.py` and `domain/retry.py`: states, reasons and the retry
+The model shares no code with `domain/job` and `domain/retry.py`: states, reasons and the retry
 table are written out here, as strings and numbers. It says of every message whether it moves the
 job, was applied before, must be asked again or is refused; then both are compared.
 
@@ -710,14 +710,17 @@ class JobMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
     @rule(
         who=whos,
-        end=st.sampled_from(["lose", "fail", "leave_unanswered"]),
-        given=st.sampled_from(["pause", "pause resume", "reprioritise", "reprioritise pause"]),
-        late=st.sampled_from(["adopt", "stage", "fail", "publish", "repeat"]),
+        course=st.tuples(
+            st.sampled_from(["lose", "fail", "leave_unanswered"]),
+            st.sampled_from(["pause", "pause resume", "reprioritise", "reprioritise pause"]),
+            st.sampled_from(["adopt", "stage", "fail", "publish", "repeat"]),
+        ),
         reason=reasons,
         files=contents,
     )
-    def order_before_late_news(self, who, end, given, late, reason, files) -> None:
+    def order_before_late_news(self, who, course, reason, files) -> None:
         """What a person ordered meanwhile makes no difference to what late news mean."""
+        end, given, late = course
         self._let_end(who, end, reason)
         for order in given.split():
             if order == "reprioritise":
