@@ -177,8 +177,7 @@ class MasterSettings:
     drain_timeout: Duration = 600 * SECOND
     """Time a draining worker has to finish what it runs."""
     keep_finished: str = "30d"
-    """Delete jobs, with their events and logs, so long after their end; or all but so many: 100000;
-    or both with a comma between; or forever."""
+    """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False

@@ -23,6 +23,8 @@ from ffrtmp.cli.follow import (
     speed_of,
     targets_of,
 )
+from ffrtmp.cli.logs import logs
+from ffrtmp.cli.orders import pause, priority, resume
 from ffrtmp.cli.shown import show_size, show_time
 from ffrtmp.cli.table import Table
 from ffrtmp.cli.target import require_target
@@ -35,10 +37,8 @@ from ffrtmp.rpc.enums import PRIORITIES, QUEUES
 from ffrtmp.v1 import job_pb2
 
 jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
-jobs.command("ffrtmp.cli.orders:pause", name="pause")
-jobs.command("ffrtmp.cli.orders:resume", name="resume")
-jobs.command("ffrtmp.cli.orders:priority", name="priority")
-jobs.command("ffrtmp.cli.logs:logs", name="logs")
+for command in (pause, resume, priority, logs):
+    jobs.command(command)
 JobId = Annotated[str, Parameter(name="JOB")]
 
 

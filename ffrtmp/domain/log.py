@@ -12,6 +12,8 @@ from ffrtmp.domain.session import AttemptKey
 KEPT_LINES = 200
 """Of one attempt: the newest."""
 LINE_BYTES = 2048
+MOST_LINES = 1 << 53
+"""No attempt writes as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Lines:
     def followed_by(self, more: "Lines") -> "Lines":
         """The newest of both. Lines that are known already count once; behind a gap the older ones
         are given up."""
-        if more.last <= self.last:
+        if not more.texts or more.last <= self.last:
             return self
         if more.first > self.last + 1:
             return more.newest()

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from ffrtmp.domain.errors import ProtocolViolation
 from ffrtmp.domain.job import Manifest
-from ffrtmp.domain.log import KEPT_LINES, LINE_BYTES, Lines
+from ffrtmp.domain.log import KEPT_LINES, LINE_BYTES, MOST_LINES, Lines
 from ffrtmp.domain.messages import (
     MOST_ATTEMPTS,
     MOST_EVENTS,
@@ -205,6 +205,7 @@ def _log_to_pb(part: LogPart) -> pb.AttemptLog:
 
 def _log_from_pb(log: pb.AttemptLog) -> LogPart:
     _at_most(KEPT_LINES, len(log.lines), "log lines of an attempt in a message")
+    _at_most(MOST_LINES, log.line_number, "for the number of a log line")
     texts = tuple(line[:LINE_BYTES] for line in log.lines)
     return LogPart(_key_from_pb(log.key), Lines(log.line_number, texts))
 
