@@ -25,6 +25,7 @@ DomainError
     WorkerDoesNotRead           its stream is closed; it may dial again
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
+    CertificateEnded            it may dial again, with a newer one
     Unavailable                 cannot be done now; to try again is safe
         StoreBusy               no connection or lock was free in time
         StoreFailing            the disk is full or broken, the database is away
@@ -173,6 +174,14 @@ class WorkerFloods(DomainError):
 class SessionExpired(DomainError):
     def __init__(self, worker: str) -> None:
         super().__init__(f"the lease of worker {worker!r} ran out; dial again")
+
+
+class CertificateEnded(DomainError):
+    def __init__(self, member: str) -> None:
+        super().__init__(
+            f"the certificate of {member} has ended: renew it with `ffrtmp certs issue DIR ROLE "
+            "NAME --renew`, and dial again with the new one"
+        )
 
 
 class Unavailable(DomainError):

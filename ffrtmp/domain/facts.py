@@ -35,6 +35,14 @@ class StreamRefused:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateRanOut:
+    """A worker's stream was ended with the certificate that it was opened with."""
+
+    worker: str
+    ended_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainChanged:
     """An operator asked for it."""
@@ -101,6 +109,7 @@ Fact = (
     | SessionOpened
     | SessionClosed
     | StreamRefused
+    | CertificateRanOut
     | DrainChanged
     | WorkerQuarantined
     | MassLossBegan

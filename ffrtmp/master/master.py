@@ -235,9 +235,21 @@ class Master:
 
     # -- streams ----------------------------------------------------------------------------
 
-    async def serve(self, *, worker: str, address: str, events: Events, send: Send) -> None:
-        """Serves one stream of a worker until it ends. `worker` is the certificate's name."""
-        await Session(self._parts, worker=worker, address=address).run(events, send)
+    async def serve(
+        self,
+        *,
+        worker: str,
+        address: str,
+        certificate_end: datetime | None = None,
+        events: Events,
+        send: Send,
+    ) -> None:
+        """Serves one stream of a worker until it ends, at the latest with its certificate (None:
+        not known). `worker` is the certificate's name."""
+        session = Session(
+            self._parts, worker=worker, address=address, certificate_end=certificate_end
+        )
+        await session.run(events, send)
 
     def send_away(self) -> None:
         """Asks every worker to dial again, spread over time: this master goes down."""

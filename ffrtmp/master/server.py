@@ -22,7 +22,7 @@ from ffrtmp.domain.identity import Role
 from ffrtmp.master.http import serving_http
 from ffrtmp.master.master import Master
 from ffrtmp.master.servicers import AdminServicer, JobServicer, WorkerServicer
-from ffrtmp.pki.identity import Identity, load_identity
+from ffrtmp.pki.live import LiveIdentity
 from ffrtmp.rpc.channel import SERVER_OPTIONS
 from ffrtmp.rpc.credentials import server_credentials
 from ffrtmp.rpc.health import Health
@@ -71,7 +71,7 @@ async def run_master(
     Raises PkiError, StoreUnusable, PortTaken: mistakes of the set-up, one sentence each.
     """
     identity = await asyncio.to_thread(
-        load_identity, settings.certs, now=utc_now(), roles=frozenset({Role.MASTER})
+        LiveIdentity.load, settings.certs, now=utc_now(), role=Role.MASTER
     )
     facts = _Facts()
     async with AsyncExitStack() as stack:
@@ -93,6 +93,7 @@ async def run_master(
         metrics = Metrics(
             lambda: _fleet(master),
             lambda: StoreUse(store.commits, [_pool_load(use) for use in store.pools()]),
+            lambda: _certificates(identity, master),
         )
         facts.metrics = metrics
 
@@ -102,7 +103,7 @@ async def run_master(
             _answering_http(settings, metrics, partial(problem_of, master, store))
         )
         # Last in, first out: nothing is granted any more once the master goes down.
-        await stack.enter_async_context(_running(master, metrics))
+        await stack.enter_async_context(_running(master, metrics, identity))
         gc.freeze()  # what lives as long as the process need not be looked at again
         ready(grpc_address, http_address)
         await told.wait()
@@ -153,10 +154,14 @@ class _Facts:
 
 
 @asynccontextmanager
-async def _running(master: Master, metrics: Metrics) -> AsyncIterator[None]:
+async def _running(master: Master, metrics: Metrics, identity: LiveIdentity) -> AsyncIterator[None]:
     """The master's loops live as long as the block; if one fails, the block is left."""
     async with asyncio.TaskGroup() as tasks:
-        loops = [tasks.create_task(master.run()), tasks.create_task(_measure_lag(metrics))]
+        loops = [
+            tasks.create_task(master.run()),
+            tasks.create_task(_measure_lag(metrics)),
+            tasks.create_task(identity.follow(utc_now)),
+        ]
         try:
             yield
         finally:
@@ -174,12 +179,17 @@ async def _measure_lag(metrics: Metrics) -> None:
 
 @asynccontextmanager
 async def _serving(
-    settings: MasterSettings, identity: Identity, master: Master, observe: Callable[[Fact], None]
+    settings: MasterSettings,
+    identity: LiveIdentity,
+    master: Master,
+    observe: Callable[[Fact], None],
 ) -> AsyncIterator[str]:
     """The gRPC port; yields the address it got. At the end workers are sent away first."""
     server = grpc.aio.server(
-        interceptors=[Gatekeeper(identity.cluster)], options=list(SERVER_OPTIONS)
+        interceptors=[Gatekeeper(identity.current.cluster, now=utc_now)],
+        options=list(SERVER_OPTIONS),
     )
+    credentials = server_credentials(identity.current, identity.news())
     health = Health(utc_now)
     add_JobServiceServicer_to_server(JobServicer(master), server)
     add_AdminServiceServicer_to_server(AdminServicer(master), server)
@@ -188,7 +198,7 @@ async def _serving(
     names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
     reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_secure_port(settings.listen, server_credentials(identity))
+        port = server.add_secure_port(settings.listen, credentials)
     except RuntimeError:
         raise PortTaken("listen", settings.listen) from None
     await server.start()
@@ -248,6 +258,16 @@ def _fleet(master: Master) -> Fleet:
         slots_free=sum(presence.free for presence in connected),
         oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
     )
+
+
+def _certificates(identity: LiveIdentity, master: Master) -> dict[str, float]:
+    """Seconds that are left of each kind."""
+    now = utc_now()
+    ends = {"master": identity.current.not_after}
+    shown = [each.certificate_end for each in master.roster if each.outbox is not None]
+    if known := [end for end in shown if end is not None]:
+        ends["worker"] = min(known)
+    return {name: (end - now).total_seconds() for name, end in ends.items()}
 
 
 def _pool_load(use: PoolUse) -> PoolLoad:

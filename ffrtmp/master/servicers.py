@@ -16,7 +16,7 @@ from ffrtmp.master.packing import pack_job, pack_view, pack_watched, pack_worker
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import states_from_pb, submissions_from_pb
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
-from ffrtmp.rpc.roles import Context, peer_of
+from ffrtmp.rpc.roles import Context, certificate_end_of, peer_of
 from ffrtmp.rpc.times import from_timestamp
 from ffrtmp.store.base import JobFilter, JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -127,7 +127,13 @@ class WorkerServicer(WorkerServiceServicer):
                 raise WorkerDoesNotRead(worker) from None
 
         events = _events(request_iterator, lambda n: self._observe(EnvelopeUnknown(worker, n)))
-        await self._master.serve(worker=worker, address=context.peer(), events=events, send=send)
+        await self._master.serve(
+            worker=worker,
+            address=context.peer(),
+            certificate_end=certificate_end_of(context),
+            events=events,
+            send=send,
+        )
 
 
 async def _events(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
@@ -65,6 +66,12 @@ def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
             _log.warning("worker %s is gone: %s", worker, why)
         case StreamRefused(worker, address, why):
             _log.error("refused a stream of %s from %s: %s", worker, address, why)
+        case CertificateRanOut(worker, ended_at):
+            _log.error(
+                "worker %s: its certificate ended at %s UTC, and so does its stream: renew it",
+                worker,
+                f"{ended_at:%Y-%m-%d %H:%M:%S}",
+            )
         case DrainChanged(worker=worker, draining=draining, actor=actor):
             _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
         case WorkerQuarantined(worker=worker, until=until, jobs=jobs):

@@ -1,6 +1,6 @@
 """Facts as Prometheus metrics. Names of workers and jobs are on none of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
@@ -58,7 +59,13 @@ class StoreUse:
 
 
 class Metrics:
-    def __init__(self, fleet: Callable[[], Fleet], store: Callable[[], StoreUse]) -> None:
+    def __init__(
+        self,
+        fleet: Callable[[], Fleet],
+        store: Callable[[], StoreUse],
+        certificates: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """`certificates`: the seconds until the first of a kind ends."""
         registry = CollectorRegistry()
         self._registry = registry
         self._moves = Counter(
@@ -107,7 +114,7 @@ class Metrics:
         self._store_failures = Counter(
             "ffrtmp_store_failures", "Passes that the store failed.", ["where"], registry=registry
         )
-        registry.register(_Gauges(fleet, store))
+        registry.register(_Gauges(fleet, store, certificates))
 
     def text(self) -> bytes:
         """In the exposition format."""
@@ -125,6 +132,8 @@ class Metrics:
                 self._streams.labels("closed").inc()
             case StreamRefused():
                 self._streams.labels("refused").inc()
+            case CertificateRanOut():
+                self._streams.labels("certificate_ended").inc()
             case WorkerQuarantined():
                 self._quarantines.inc()
             case MassLossBegan():
@@ -152,13 +161,27 @@ class Metrics:
 class _Gauges(Collector):
     """Read when they are scraped."""
 
-    def __init__(self, fleet: Callable[[], Fleet], store: Callable[[], StoreUse]) -> None:
+    def __init__(
+        self,
+        fleet: Callable[[], Fleet],
+        store: Callable[[], StoreUse],
+        certificates: Callable[[], Mapping[str, float]],
+    ) -> None:
         self._fleet = fleet
         self._store = store
+        self._certificates = certificates
 
     def collect(self) -> Iterator[Metric]:
         yield from self._of_the_fleet()
         yield from self._of_the_store()
+        left = GaugeMetricFamily(
+            "ffrtmp_certificate_expiry_seconds",
+            "Time until a certificate ends: this master's, and the first of its workers'.",
+            labels=["role"],
+        )
+        for role, seconds in self._certificates().items():
+            left.add_metric([role], seconds)
+        yield left
 
     def _of_the_fleet(self) -> Iterator[Metric]:
         fleet = self._fleet()
