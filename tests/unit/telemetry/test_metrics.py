@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     EnvelopeUnknown,
     JobMoved,
@@ -30,6 +31,7 @@ POOL = PoolLoad(name="hot", size=5, used=3, waiting=2, refused=1)
 
 NAMES = {
     "ffrtmp_attempt_failures",
+    "ffrtmp_certificate_expiry_seconds",
     "ffrtmp_claim_seconds",
     "ffrtmp_disowned_attempts",
     "ffrtmp_event_loop_lag_seconds",
@@ -49,7 +51,7 @@ NAMES = {
     "ffrtmp_unknown_messages",
     "ffrtmp_workers",
 }
-LABELS = {"pool", "cause", "state", "reason", "what", "where", "le"}
+LABELS = {"role", "pool", "cause", "state", "reason", "what", "where", "le"}
 
 
 def at(seconds: float) -> datetime:
@@ -82,7 +84,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 def test_the_names_and_labels_are_those_that_are_agreed(metrics):
     found = text_string_to_metric_families(metrics.text().decode())
-    families = [family for family in found if not family.name.endswith("_created")]
+    families = list(found)
     assert {family.name for family in families} == NAMES
     assert all(family.documentation for family in families)
     assert {label for each in families for s in each.samples for label in s.labels} <= LABELS
@@ -162,6 +164,7 @@ def test_a_later_move_of_a_job_that_failed_once_is_no_second_failure(metrics):
         (ClaimTook(0.25, 3), "ffrtmp_claim_seconds_sum", 0.25),
         (SessionOpened("w", 1, "a"), 'ffrtmp_streams_total{what="opened"}', 1),
         (SessionClosed("w", 1, "why"), 'ffrtmp_streams_total{what="closed"}', 1),
+        (CertificateRanOut("w", NOON), 'ffrtmp_streams_total{what="certificate_ended"}', 1),
         (StreamRefused("w", "a", "why"), 'ffrtmp_streams_total{what="refused"}', 1),
         (EnvelopeUnknown("w", 4), "ffrtmp_unknown_messages_total", 4),
         (StoreFailed("sweeper", "y"), 'ffrtmp_store_failures_total{where="sweeper"}', 1),
