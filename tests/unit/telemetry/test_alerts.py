@@ -127,7 +127,7 @@ def test_every_metric_that_is_asked_for_exists_with_its_labels(expression):
 
 
 def test_an_expression_with_a_slip_of_the_pen_is_not_taken():
-    with pytest.raises(ValueError, match="unexpected|expected|unclosed"):
+    with pytest.raises(ValueError, match=r"unexpected|expected|unclosed"):
         parsed("sum(increase(ffrtmp_job_moves_total[5m])")
     assert "ffrtmp_jobs_total" not in LABELS_OF
 
