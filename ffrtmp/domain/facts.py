@@ -61,6 +61,14 @@ class WorkerQuarantined:
     jobs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReleased:
+    """An operator ended its quarantine."""
+
+    worker: str
+    actor: str
+
+
 @dataclass(frozen=True, slots=True)
 class MassLossBegan:
     """So many sessions were lost at once that nobody is charged. `fleet`: how many there were."""
@@ -112,6 +120,7 @@ Fact = (
     | CertificateRanOut
     | DrainChanged
     | WorkerQuarantined
+    | WorkerReleased
     | MassLossBegan
     | AttemptDisowned
     | ClaimTook

@@ -16,6 +16,7 @@ from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
 from ffrtmp.master.jobs import Jobs
@@ -25,7 +26,7 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, view_of
+from ffrtmp.master.views import JobView, Submission, Watched, WorkerView
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -35,7 +36,6 @@ from ffrtmp.store.base import (
     NewJob,
     PageKey,
     Store,
-    WorkerRecord,
 )
 
 LARGEST_BATCH = 1000
@@ -52,8 +52,11 @@ class Master:
         chance: Callable[[], float],
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
+        name: str = "",
+        version: str = "",
     ) -> None:
-        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
+        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
+        `version` are for people."""
         woken = asyncio.Event()
         jobs, roster = Jobs(store), Roster()
         self._parts = Parts(
@@ -72,6 +75,9 @@ class Master:
             started_at=clocks[1](),
         )
         self._new_id = new_id
+        now = clocks[0]()
+        this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
+        self.census = Census(self._parts, this)
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
         jobs.listen(self._parts.warden.note)
@@ -95,6 +101,7 @@ class Master:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
             tasks.create_task(Follower(self._parts).run())
+            tasks.create_task(self.census.run())
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
@@ -210,12 +217,12 @@ class Master:
         """One page by name, and the token of the next."""
         size = page_size(size)
         records = await self._parts.store.workers(size=size + 1, after=page_token)
-        views = [self._view_of(record) for record in records[:size]]
+        views = [self.census.view_of(record) for record in records[:size]]
         return views, views[-1].record.name if len(records) > size else ""
 
     async def worker(self, name: str) -> WorkerView:
         """Raises WorkerNotFound."""
-        return self._view_of(await self._parts.store.worker(name))
+        return self.census.view_of(await self._parts.store.worker(name))
 
     async def drain(self, name: str, *, actor: str) -> WorkerView:
         """No new work for it, until `resume`. Idempotent. Raises WorkerNotFound."""
@@ -228,10 +235,11 @@ class Master:
         self._parts.wake()
         return await self.worker(name)
 
-    def _view_of(self, record: WorkerRecord) -> WorkerView:
-        roster = self._parts.roster
-        refused = dict(roster.refused_roots(record.name))
-        return view_of(record, roster.get(record.name), refused, now=self._parts.now())
+    async def release(self, name: str, *, actor: str) -> WorkerView:
+        """Ends a quarantine, not a drain. Idempotent. Raises WorkerNotFound."""
+        await self._parts.warden.release(name, actor=actor)
+        self._parts.wake()
+        return await self.worker(name)
 
     # -- streams ----------------------------------------------------------------------------
 

@@ -5,9 +5,10 @@ import gc
 import logging
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 
 import grpc
 import grpc.aio
@@ -15,13 +16,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from ulid import ULID
 
+from ffrtmp import __version__
 from ffrtmp.clock import SteadyClock, boot_seconds, utc_now
-from ffrtmp.config import MasterSettings, at_end_of_input
+from ffrtmp.config import Found, MasterSettings, at_end_of_input, options_of, shown_store
 from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.identity import Role
 from ffrtmp.master.http import serving_http
 from ffrtmp.master.master import Master
-from ffrtmp.master.servicers import AdminServicer, JobServicer, WorkerServicer
+from ffrtmp.master.servicers import About, AdminServicer, JobServicer, WorkerServicer
 from ffrtmp.pki.live import LiveIdentity
 from ffrtmp.rpc.channel import SERVER_OPTIONS
 from ffrtmp.rpc.credentials import server_credentials
@@ -64,9 +66,13 @@ class PortTaken(Exception):
 
 
 async def run_master(
-    settings: MasterSettings, *, ready: Callable[[str, str], None] = lambda _grpc, _http: None
+    settings: MasterSettings,
+    *,
+    ready: Callable[[str, str], None] = lambda _grpc, _http: None,
+    found: Mapping[str, Found] = MappingProxyType({}),
 ) -> int:
-    """Serves until SIGTERM or SIGINT. `ready` gets the gRPC and the HTTP address. Returns 0.
+    """Serves until SIGTERM or SIGINT. `ready` gets the gRPC and the HTTP address; `found` says
+    where the settings came from. Returns 0.
 
     Raises PkiError, StoreUnusable, PortTaken: mistakes of the set-up, one sentence each.
     """
@@ -89,6 +95,8 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
+            name=identity.current.name,
+            version=__version__,
         )
         metrics = Metrics(
             lambda: _fleet(master),
@@ -97,11 +105,13 @@ async def run_master(
         )
         facts.metrics = metrics
 
+        check = partial(problem_of, master, store)
+        about = About(options_of(settings, found), shown_store(str(settings.store_address)), check)
         told = await stack.enter_async_context(_told(settings))
-        grpc_address = await stack.enter_async_context(_serving(settings, identity, master, facts))
-        http_address = await stack.enter_async_context(
-            _answering_http(settings, metrics, partial(problem_of, master, store))
+        grpc_address = await stack.enter_async_context(
+            _serving(settings, identity, master, about, facts)
         )
+        http_address = await stack.enter_async_context(_answering_http(settings, metrics, check))
         # Last in, first out: nothing is granted any more once the master goes down.
         await stack.enter_async_context(_running(master, metrics, identity))
         gc.freeze()  # what lives as long as the process need not be looked at again
@@ -182,6 +192,7 @@ async def _serving(
     settings: MasterSettings,
     identity: LiveIdentity,
     master: Master,
+    about: About,
     observe: Callable[[Fact], None],
 ) -> AsyncIterator[str]:
     """The gRPC port; yields the address it got. At the end workers are sent away first."""
@@ -192,7 +203,7 @@ async def _serving(
     credentials = server_credentials(identity.current, identity.news())
     health = Health(utc_now)
     add_JobServiceServicer_to_server(JobServicer(master), server)
-    add_AdminServiceServicer_to_server(AdminServicer(master), server)
+    add_AdminServiceServicer_to_server(AdminServicer(master, about), server)
     add_WorkerServiceServicer_to_server(WorkerServicer(master, observe), server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
@@ -201,11 +212,13 @@ async def _serving(
         port = server.add_secure_port(settings.listen, credentials)
     except RuntimeError:
         raise PortTaken("listen", settings.listen) from None
+    address = f"{settings.listen.rpartition(':')[0]}:{port}"
+    master.census.this.address = address
     await server.start()
     for service in ("", *SERVICES):
         await health.set(service, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield f"{settings.listen.rpartition(':')[0]}:{port}"
+        yield address
     finally:
         await health.enter_graceful_shutdown()
         master.send_away()

@@ -20,6 +20,7 @@ from ffrtmp.domain.facts import (
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerReleased,
 )
 from ffrtmp.domain.job import Cause, Job, JobState
 
@@ -56,7 +57,7 @@ def set_up(log_format: str) -> None:
     root.propagate = False
 
 
-def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
+def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
     match fact:
         case JobMoved(before, after):
             _write_move(before, after)
@@ -82,6 +83,8 @@ def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
                 ", ".join(jobs),
                 extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
             )
+        case WorkerReleased(worker=worker, actor=actor):
+            _log.info("worker %s is released from quarantine, says %s", worker, actor)
         case MassLossBegan(lost, fleet):
             _log.error(
                 "%d of %d workers lost at once: nobody is charged, their jobs return slowly",

@@ -27,6 +27,7 @@ from ffrtmp.domain.facts import (
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerReleased,
 )
 from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
 
@@ -175,7 +176,7 @@ class Metrics:
                 self._mass_losses.inc()
             case AttemptDisowned(what=what):
                 self._disowned.labels(what).inc()
-            case DrainChanged():
+            case DrainChanged() | WorkerReleased():
                 pass
             case EnvelopeUnknown(_, number):
                 self._ignored.inc(number)
