@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import inf
 from types import MappingProxyType
 
-from ffrtmp.domain.job import HELD_STATES, Cause, Holder, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, WAITING_STATES, Cause, Holder, Job, JobState
 
 
 class Phase(StrEnum):
@@ -117,7 +117,7 @@ def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> Ve
         return _superseded(holder, report, job)
     if job.state in HELD_STATES:
         return VerdictKind.KEEP
-    if job.state is JobState.QUEUED:
+    if job.state in WAITING_STATES:
         return _judge_late(report, job)
     if job.state is JobState.SUCCEEDED:
         return VerdictKind.RESULT_KNOWN
@@ -129,7 +129,7 @@ def _judge_late(report: AttemptReport, job: Job) -> VerdictKind:
     if report.journalled:
         return VerdictKind.KEEP
     accepted = job.accepted is not None and job.accepted.fence == report.key.fence
-    taken_back = job.cause is Cause.UNANSWERED and not accepted
+    taken_back = job.moved_by is Cause.UNANSWERED and not accepted
     return VerdictKind.STOP if taken_back else VerdictKind.ADOPT
 
 
@@ -142,7 +142,7 @@ def _superseded(holder: Holder, report: AttemptReport, job: Job | None) -> Verdi
         return VerdictKind.STOP
     if job.state is JobState.LEASED and report.journalled:
         return VerdictKind.KEEP
-    if job.state is JobState.QUEUED and job.blocked_by is None:
+    if job.state in WAITING_STATES and job.blocked_by is None:
         return _judge_late(report, job)
     return VerdictKind.STOP
 

@@ -17,6 +17,7 @@ OF_MINE = {
     "running": ("keep", "keep"),
     "publishing": ("keep", "keep"),
     "queued": ("adopt", "keep"),
+    "paused": ("adopt", "keep"),
     "succeeded": ("result_known", "result_known"),
     "failed": ("stop", "stop"),
     "cancelled": ("stop", "stop"),
@@ -34,6 +35,7 @@ def job(
     blocker: Holder | None = None,
     accepted: Accepted | None = None,
 ) -> Job:
+    end = Cause.UNANSWERED if taken_back else Cause.LOST
     held = state in ("leased", "running", "publishing")
     return Job(
         job_id=job_id,
@@ -46,7 +48,8 @@ def job(
         fence=fence,
         holder=last if held else None,
         last_holder=last,
-        cause=Cause.UNANSWERED if taken_back else Cause.LOST,
+        cause=Cause.PAUSED if state == "paused" else end,
+        cause_before=end,
         blocked_by=None if held else blocker,
         granted=fence,
         accepted=accepted,
@@ -93,15 +96,15 @@ def verdict(report: AttemptReport, stored: Job | None) -> str:
     fence = report.key.fence
     if fence == stored.fence and stored.last_holder == ME:
         heard_of = stored.accepted is not None and stored.accepted.fence == fence
-        taken_back = stored.cause == "unanswered" and stored.state == "queued" and not heard_of
-        if taken_back and not report.journalled:
+        taken_back = stored.cause_before == "unanswered" and not heard_of
+        if taken_back and stored.state in ("queued", "paused") and not report.journalled:
             return "stop"
         return OF_MINE[str(stored.state)][report.journalled]
     if stored.accepted is None or (stored.accepted.holder, stored.accepted.fence) != (ME, fence):
         return "stop"
     if str(stored.state) == "leased" and report.journalled:
         return "keep"
-    if str(stored.state) == "queued" and stored.blocked_by is None:
+    if str(stored.state) in ("queued", "paused") and stored.blocked_by is None:
         return OF_MINE["queued"][report.journalled]
     return "stop"
 

@@ -7,9 +7,9 @@ move raises `version` by one and names its cause, so that a job's events are its
     QUEUED -grant-> LEASED -accept-> RUNNING -stage-> PUBLISHING -publish-> SUCCEEDED
 
 The fence rises at every grant and nowhere else; it names the attempt. A *live* write needs the
-job's fence, its holder and a held state. A *late* one (QUEUED, from the last holder, or from the
-attempt accepted last when newer grants came back) is accepted when it brings a result: the work is
-done, the charge is taken back, and the job goes on under that attempt's fence.
+job's fence, its holder and a held state. A *late* one (QUEUED or PAUSED, from the last holder, or
+from the attempt accepted last when newer grants came back) is accepted when it brings a result: the
+work is done, the charge is taken back, and the job goes on under that attempt's fence.
 
 An *exclusive* job (a live push) has nothing to stage and goes from RUNNING straight to SUCCEEDED.
 Taken from its holder without the holder's word that its FFmpeg is gone, it is *blocked*: it is not
@@ -38,6 +38,7 @@ from ffrtmp.domain.states import (
     HELD_STATES,
     TERMINAL_STATES,
     TRANSITIONS,
+    WAITING_STATES,
     Cause,
     JobState,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "TERMINAL_STATES",
     "TRANSITIONS",
     "UNSCHEDULABLE_DELAY",
+    "WAITING_STATES",
     "Accepted",
     "Cause",
     "Failure",

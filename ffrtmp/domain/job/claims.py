@@ -9,7 +9,7 @@ from typing import Any
 from ffrtmp.domain.attempt import Accepted, Holder
 from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
 from ffrtmp.domain.job.row import Job
-from ffrtmp.domain.states import ATTEMPT_STATES, TERMINAL_STATES, JobState
+from ffrtmp.domain.states import ATTEMPT_STATES, TERMINAL_STATES, WAITING_STATES, JobState
 
 
 def holds(job: Job, holder: Holder, fence: int) -> bool:
@@ -37,10 +37,10 @@ def require_late(job: Job, holder: Holder, fence: int) -> None:
     """A newer grant that is not accepted yet may still come back: then the late one counts. Not
     while somebody else's FFmpeg may write the target of a live push."""
     if fence == job.fence or not was_accepted(job, holder, fence):
-        require_live(job, holder, fence, "take late news of", frozenset({JobState.QUEUED}))
+        require_live(job, holder, fence, "take late news of", WAITING_STATES)
     elif job.state is JobState.LEASED:
         raise NewerGrant(job.job_id)
-    elif job.state is not JobState.QUEUED:
+    elif job.state not in WAITING_STATES:
         raise IllegalTransition(job.job_id, "take late news of", job.state)
     elif job.blocked_by is not None:
         raise NotHolder(job.job_id, holder.worker)

@@ -89,7 +89,7 @@ def give_up(
         failure = replace(failure, message=failure.message + _given_up(charged_on))
     return move(
         job,
-        JobState.QUEUED if decision.retried else JobState.FAILED,
+        _back_to(job) if decision.retried else JobState.FAILED,
         cause,
         actor=actor,
         now=now,
@@ -104,6 +104,11 @@ def give_up(
         eligible_at=now + decision.delay,
         detail=failure.message,
     )
+
+
+def _back_to(job: Job) -> JobState:
+    """A paused job stays so when its last attempt turns out to have failed."""
+    return JobState.PAUSED if job.state is JobState.PAUSED else JobState.QUEUED
 
 
 def _given_up(workers: tuple[str, ...]) -> str:

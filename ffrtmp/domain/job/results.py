@@ -16,7 +16,7 @@ from ffrtmp.domain.job.claims import (
 from ffrtmp.domain.job.moves import actor_of, give_up, move
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.states import ATTEMPT_STATES, Cause, JobState
+from ffrtmp.domain.states import ATTEMPT_STATES, WAITING_STATES, Cause, JobState
 
 
 def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: datetime) -> Job:
@@ -53,7 +53,7 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
     late: dict[str, Any] = {}
-    waiting = job.state in {JobState.QUEUED, JobState.LEASED}
+    waiting = job.state in WAITING_STATES | {JobState.LEASED}
     if waiting and (job.exclusive or job.manifest is not None):
         require_late(job, holder, fence)
         late = taken_back(job, holder, fence)

@@ -102,6 +102,15 @@ def test_what_may_be_published_already_is_not_cancelled_in_any_state():
             jobs.cancel(job, actor="client/a", now=NOW)
 
 
+def test_force_cancels_what_waits_for_a_worker_that_never_returns_and_says_what_may_be_there():
+    waiting = lost_while_publishing()
+    cancelled = jobs.cancel(waiting, actor="admin/a", now=NOW, force=True)
+    assert (cancelled.state, cancelled.frees_targets) == (JobState.CANCELLED, True)
+    assert event_of(cancelled).detail == "by force: its outputs may be published already"
+    with pytest.raises(IllegalTransition):
+        jobs.publish(cancelled, holder=FIRST, fence=1, now=NOW)
+
+
 def test_what_may_be_published_already_does_not_fail_by_losses():
     job = lost_while_publishing()
     for _ in range(5):
