@@ -32,6 +32,7 @@ LEASE = 3 * BEAT
 LOST = LEASE + 1.0
 """Within this after its last heartbeat a worker's jobs are queued again."""
 READY = 15.0
+SCALED = ("--heartbeat-interval", "500ms", "--offer-ttl", "500ms")
 _READY = re.compile(r"master ready: gRPC on (\S+), HTTP on (\S+)")
 PACED = """#!/bin/sh
 # FFmpeg at the pace of its source; what it is started for is written down beside the media folder.
@@ -152,7 +153,8 @@ class Cluster:
             [
                 *("master", "--certs", str(self.certs / "master-m1")),
                 *("--listen", self.address, "--http", "127.0.0.1:0", *self.store.options),
-                *("--heartbeat-interval", "500ms", "--offer-ttl", "500ms", *self.options),
+                *(() if "--heartbeat-interval" in self.options else SCALED),
+                *self.options,
             ],
             log,
             fault=fault,
