@@ -112,7 +112,9 @@ async def come_back(rounds: int) -> None:
 async def silence(_rounds: int) -> None:
     print(f"method: the cables of {SILENT_WORKERS} workers are cut, both connections stay open")
     async with cluster(*UNSCALED) as site:
-        workers = [await site.worker(f"w{n + 1}", proxied=True) for n in range(SILENT_WORKERS)]
+        workers = [site.another(f"w{n + 1}", proxied=True) for n in range(SILENT_WORKERS)]
+        for worker in workers:
+            await until(worker.is_connected, LONG, worker.name)
         cut_at = time.monotonic()
         for worker in workers:
             assert worker.proxy is not None
