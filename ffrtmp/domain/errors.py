@@ -152,6 +152,11 @@ class IllegalTransition(Refused):
 
 
 class WorkerInUse(Refused):
+    """A worker that is connected, or whose name a job still bears, was to be removed.
+
+    Do: stop it, wait until `ffrtmp workers list` shows it as gone, and say it again.
+    """
+
     def __init__(self, worker: str, why: str) -> None:
         super().__init__(f"worker {worker!r} cannot be removed: {why}")
 

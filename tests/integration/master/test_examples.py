@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from ffrtmp.domain.messages import Hello, Welcome
+from ffrtmp.domain.messages import Goodbye, Hello, Welcome
 from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.v1 import admin_service_pb2, job_service_pb2
+from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
 from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
 
 BUF = Path(sys.executable).with_name("buf")
@@ -32,7 +33,7 @@ AT_ONCE = 4
 CAPABLE = Capabilities(
     spec_version=1,
     ffmpeg_version="9",
-    codecs=frozenset({"h264", "aac"}),
+    codecs=frozenset({"vp9"}),  # none that the jobs here need: they wait, and can be paused
     roots=(RootReport(name="media", nonce="n", sees=frozenset({"n"})),),
 )
 
@@ -58,7 +59,10 @@ CHECKS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     ),
     "WatchJob": lambda got: got[-1]["job"]["state"] == "JOB_STATE_CANCELLED",
     "CancelJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_CANCELLED",
-    "ListWorkers": lambda got: [each["name"] for each in got[0]["workers"]] == ["w1"],
+    "ReadJobLog": lambda got: got == [],  # no FFmpeg ran
+    "PauseJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_PAUSED",
+    "ReprioritiseJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_QUEUED",
+    "ListWorkers": lambda got: [each["name"] for each in got[0]["workers"]][:1] == ["w1"],
     "GetWorker": lambda got: got[0]["worker"]["slots"] == 3,
     "DrainWorker": lambda got: got[0]["worker"]["draining"],
     "ResumeWorker": lambda got: "draining" not in got[0]["worker"],
@@ -104,11 +108,24 @@ def answers(text: str) -> list[dict[str, Any]]:
     return found
 
 
+async def come_and_go(master, stream) -> None:
+    """The worker w2 was here, and is gone."""
+    async with master.dial("worker-w2") as wire, master.dial("admin-a") as admin:
+        worker = stream(wire)
+        await worker.say(Hello(incarnation="i2", capabilities=CAPABLE, slots=1))
+        await worker.hear(Welcome)
+        await worker.say(Goodbye())
+        shown, asked = AdminServiceStub(admin), admin_service_pb2.GetWorkerRequest(name="w2")
+        while (await shown.GetWorker(asked)).worker.state != admin_service_pb2.WORKER_STATE_GONE:
+            await asyncio.sleep(0.01)
+
+
 async def test_buf_curl_gets_an_answer_to_every_example(run, stream, request_for):
     async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
         jobs, worker, room = JobServiceStub(client), stream(wire), asyncio.Semaphore(AT_ONCE)
         await worker.say(Hello(incarnation="i1", capabilities=CAPABLE, slots=3))
         await worker.hear(Welcome)
+        await come_and_go(master, stream)
 
         async def try_out(name: str, example: str) -> None:
             """One that follows a job sees its end."""
