@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_json, print_object
-from ffrtmp.cli.table import Table
+from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
@@ -157,25 +157,25 @@ def _time(stamp: Timestamp) -> str:
 
 def _show(worker: pb.Worker) -> None:
     can = worker.capabilities
-    print(f"worker {worker.name}: {_state(worker)}, heartbeat {_age(worker)}, {worker.address}")
-    print(f"  ffrtmp {can.version}, FFmpeg {can.ffmpeg_version}, stream {worker.epoch}")
-    print(f"  encodes {', '.join(can.codecs)} with {', '.join(can.encoders)}")
-    print(f"  {worker.free_slots} of {worker.slots} slots free")
+    tell(f"worker {worker.name}: {_state(worker)}, heartbeat {_age(worker)}, {worker.address}")
+    tell(f"  ffrtmp {can.version}, FFmpeg {can.ffmpeg_version}, stream {worker.epoch}")
+    tell(f"  encodes {', '.join(can.codecs)} with {', '.join(can.encoders)}")
+    tell(f"  {worker.free_slots} of {worker.slots} slots free")
     free = worker.load.memory_free / GIB
-    print(f"  {worker.load.cpu_load:.1f} of {can.cpu_count} cores busy, {free:.1f} GiB memory free")
+    tell(f"  {worker.load.cpu_load:.1f} of {can.cpu_count} cores busy, {free:.1f} GiB memory free")
     refused = {root.name: root.reason for root in worker.refused_roots}
     for root in can.roots:
         disk = worker.load.disk_free.get(root.name, 0) / GIB
         verdict = f"NO WORK: it {refused[root.name]}" if root.name in refused else "good"
-        print(f"  root {root.name}: {verdict}, {disk:.1f} GiB free")
+        tell(f"  root {root.name}: {verdict}, {disk:.1f} GiB free")
     if worker.draining:
-        print("  drains: no new work until `ffrtmp workers resume`")
+        tell("  drains: no new work until `ffrtmp workers resume`")
     if worker.HasField("quarantine_end_time"):
-        print(f"  quarantined: no offers until {_time(worker.quarantine_end_time)} UTC")
+        tell(f"  quarantined: no offers until {_time(worker.quarantine_end_time)} UTC")
     for loss in worker.losses:
-        print(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
+        tell(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
     for attempt in worker.attempts:
-        print(f"  runs {attempt.job_id}, attempt {attempt.fence}")
+        tell(f"  runs {attempt.job_id}, attempt {attempt.fence}")
 
 
 def _state(worker: pb.Worker) -> str:

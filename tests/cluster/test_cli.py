@@ -261,8 +261,11 @@ def test_a_reader_that_goes_away_ends_a_command_in_silence(cluster, count):
 def test_every_view_fits_its_terminal(cluster, shell, terminal, columns):
     job_id = submit(shell, cluster, "a-rather-long-name-for-a-file-that-nobody-would-type.mp4")
     views = (("jobs", "list"), ("workers", "list"), ("presets", "4K30"), ("jobs", "get", job_id))
+    views += (("workers", "get", "w1"),)
     for started in [terminal(cluster, *view, columns=columns) for view in views]:
         assert started.wait() == 0
+    _, found, said = started.text.partition("worker w1:")
+    assert max(map(len, (found + said).splitlines())) <= columns
     shown = terminal(cluster, "top", columns=columns)
     shown.wait_for(job_id)
     shown.type("q")
