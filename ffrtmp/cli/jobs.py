@@ -273,7 +273,10 @@ def watch(job: JobId, /, *, after: int = 0, settings: ClientSettings | None = No
 
 @jobs.command
 def cancel(
-    *ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None
+    *ids: JobId,
+    force: Annotated[bool, Parameter(negative=())] = False,
+    choice: Choice | None = None,
+    settings: ClientSettings | None = None,
 ) -> int:
     """Cancel jobs; what they had made is thrown away.
 
@@ -281,11 +284,14 @@ def cancel(
     ----------
     ids
         Ids of jobs.
+    force
+        Also a job that was lost while it was published and waits for its worker: its outputs may be
+        there already, and stay.
     """
     settings = settings or ClientSettings()
 
     async def act(client: Client, job_id: str) -> None:
-        job = await client.cancel(job_id)
+        job = await client.cancel(job_id, force=force)
         if settings.json:
             print_json(job)
         else:

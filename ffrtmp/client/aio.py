@@ -229,9 +229,10 @@ class Client:
             raise group.exceptions[0] from None
         return [task.result() for task in waiting]
 
-    async def cancel(self, job_id: str) -> job_pb2.Job:
-        """Raises JobNotFound, or IllegalTransition when it is too late."""
-        request = pb.CancelJobRequest(job_id=job_id)
+    async def cancel(self, job_id: str, *, force: bool = False) -> job_pb2.Job:
+        """Raises JobNotFound, or IllegalTransition when it is too late. `force`: also a job that
+        waits for its lost worker to publish it; its outputs may be there already."""
+        request = pb.CancelJobRequest(job_id=job_id, force=force)
         return (await self._call(lambda: self._jobs.CancelJob(request, timeout=CALL_SECONDS))).job
 
     async def pause(self, job_id: str) -> job_pb2.Job:

@@ -143,9 +143,9 @@ class BlockingClient:
         """As `Client.results`."""
         return self._do(self._client.results(job_ids))
 
-    def cancel(self, job_id: str) -> job_pb2.Job:
+    def cancel(self, job_id: str, *, force: bool = False) -> job_pb2.Job:
         """As `Client.cancel`."""
-        return self._do(self._client.cancel(job_id))
+        return self._do(self._client.cancel(job_id, force=force))
 
     def pause(self, job_id: str) -> job_pb2.Job:
         """As `Client.pause`."""

@@ -8,17 +8,17 @@ from functools import partial
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import orders
-from ffrtmp.domain.errors import DomainError, InvalidArgument, WorkerInUse
+from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec, WorkerInUse
 from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
-from ffrtmp.domain.job import TERMINAL_STATES
+from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES
 from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
-from ffrtmp.domain.spec import Priority
+from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import check_roots, requirements
+from ffrtmp.domain.worker import check_roots, requirements, waits_for
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
@@ -138,27 +138,27 @@ class Master:
             raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
         new = []
         for number, submission in enumerate(submissions):
+            owner = f"jobs[{number}]" if len(submissions) > 1 else ""
             try:
-                new.append(self._new_job(submission, actor))
+                new.append(self._new_job(submission, actor, owner))
             except InvalidArgument as error:
-                raise error.within(f"jobs[{number}]") if len(submissions) > 1 else error from None
+                raise error.within(owner) if owner else error from None
         self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
         stored = await self._parts.jobs.submit(new)
         return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
 
-    def _new_job(self, submission: Submission, actor: str) -> NewJob:
+    def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:
             raise InvalidArgument(
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
-        check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots)
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(
             job_id=self._new_id(),
             job_class=needs.job_class,
-            rank=rank(submit_at=now, queue=spec.queue, priority=spec.priority),
+            rank=rank(submit_at=now, queue=spec.waits_in, priority=spec.priority),
             now=now,
             actor=actor,
             exclusive=spec.exclusive,
@@ -170,12 +170,25 @@ class Master:
             requirements=needs,
             key=submission.key,
             digest=submission.digest,
+            objection=self._objection(spec, owner),
         )
+
+    def _objection(self, spec: JobSpec, owner: str) -> InvalidSpec | None:
+        """Told only of a job that is new: workers come and go, and a submit that is sent again gets
+        its first answer."""
+        try:
+            check_roots(spec, self._parts.roster.known_roots)
+        except InvalidSpec as error:
+            return error.within(owner) if owner else error
+        return None
 
     async def get(self, job_id: str) -> JobView:
         """Raises JobNotFound."""
         record = await self._parts.store.get(job_id)
-        return JobView(record, await self._parts.store.events(job_id), self._progress_of(record))
+        events = await self._parts.store.events(job_id)
+        queued = record.job.state in WAITING_STATES
+        waits = waits_for(record.spec, self._parts.roster.useless_roots) if queued else ""
+        return JobView(record, events, self._progress_of(record), waits)
 
     def _progress_of(self, record: JobRecord) -> Progress | None:
         holder = record.job.holder
@@ -225,9 +238,10 @@ class Master:
             parts.logs, parts.store, parts.watchers, job_id=job_id, after=after, follow=follow
         )
 
-    async def cancel(self, job_id: str, *, actor: str) -> JobRecord:
+    async def cancel(self, job_id: str, *, actor: str, force: bool = False) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""
-        return await self._apply(job_id, partial(rules.cancel, actor=actor, now=self._parts.now()))
+        rule = partial(rules.cancel, actor=actor, now=self._parts.now(), force=force)
+        return await self._apply(job_id, rule)
 
     async def pause(self, job_id: str, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition unless it waits."""
@@ -239,7 +253,7 @@ class Master:
 
     async def reprioritise(self, job_id: str, priority: Priority, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition unless it waits."""
-        queue = (await self._parts.store.get(job_id)).spec.queue
+        queue = (await self._parts.store.get(job_id)).spec.waits_in
         now = self._parts.now()
         rule = partial(orders.reprioritise, queue=queue, priority=priority, actor=actor, now=now)
         return await self._apply(job_id, rule)

@@ -160,7 +160,7 @@ class Reconciler:
     def _lie(self, key: AttemptKey, job: Job | None) -> str:
         if job is None:
             return "unknown_job"
-        if key.fence > job.fence:
+        if key.fence > max(job.fence, job.granted):
             return "future_fence"
         last = job.last_holder
         if key.fence == job.fence and last is not None and last.worker != self._worker:

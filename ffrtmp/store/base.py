@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from ffrtmp.domain.errors import DomainError
+from ffrtmp.domain.errors import DomainError, InvalidSpec
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
@@ -22,6 +22,7 @@ from ffrtmp.domain.worker import Capabilities, Requirements
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job to submit. `digest` is a hash of the body as submitted; `key` is the client's.
+    `objection`: why it is not taken, unless it was before.
 
     Keys are told apart by submitter: `job.actor`, the identity of who submits.
     """
@@ -31,6 +32,7 @@ class NewJob:
     requirements: Requirements
     key: str
     digest: str
+    objection: InvalidSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,11 @@ class WorkerRecord:
 
 class JobStore(Protocol):
     async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
-        """Adds all, or none and raises IdempotencyMismatch or TargetTaken.
+        """Adds all, or none and raises IdempotencyMismatch, TargetTaken or an objection.
 
-        A job whose submitter, key and digest are known is returned as it is now; its targets are
-        not checked again. A target is free again once its job `frees_targets`.
+        A job whose submitter, key and digest are known is returned as it is now; its targets and
+        what was objected to it are not looked at again. A target is free again once its job
+        `frees_targets`.
         """
         ...
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.log import AttemptLog, Lines
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec, Priority
@@ -61,6 +61,8 @@ JOB_COLUMNS = (
     "rejected_since",
     "priority",
     "cause_before",
+    "granted",
+    "accepted",
 )
 
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
@@ -133,6 +135,8 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         to_micros(job.rejected_since) if job.rejected_since else None,
         job.priority.value if job.priority else None,
         job.cause_before.value if job.cause_before else None,
+        job.granted,
+        encode(job.accepted) if job.accepted else None,
     )
 
 
@@ -169,6 +173,8 @@ def job_from_row(row: Row) -> Job:
         rejected_since=_maybe_time(row["rejected_since"]),
         priority=Priority(row["priority"]) if row["priority"] else None,
         cause_before=Cause(row["cause_before"]) if row["cause_before"] else None,
+        granted=row["granted"],
+        accepted=_maybe(row["accepted"], Accepted),
     )
 
 

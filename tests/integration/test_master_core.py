@@ -31,7 +31,7 @@ from ffrtmp.domain.messages import (
     Welcome,
 )
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, RootReport
@@ -453,6 +453,33 @@ async def test_a_worker_that_was_expired_is_adopted_again(open_store):
         assert verdict.kind is VerdictKind.ADOPT
         job = await until(master, job_id, JobState.RUNNING)
         assert (job.fence, job.charged) == (1, 0)
+
+
+async def test_a_finished_encode_counts_when_a_newer_grant_came_back(open_store):
+    """RETRY_LATER leads somewhere: the next time it is asked, it is committed."""
+    async with cluster(open_store) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        await until(master, job_id, JobState.QUEUED)
+        w2 = worker("w2")
+        w2.hello()
+        offer = await w2.hear(Offer)
+        w1 = worker(incarnation="i2", previous="i1")
+        w1.hello(running(key, journalled=True))
+        assert Verdict(key, VerdictKind.KEEP) in (await w1.hear(Welcome)).verdicts
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.RETRY_LATER
+        w2.say(OfferReply(offer.key, "the disk is full"))
+        await until(master, job_id, JobState.QUEUED)
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        w1.say(Published(key))
+        job = await until(master, job_id, JobState.SUCCEEDED)
+        assert (job.fence, job.granted, job.attempts, job.charged) == (1, 2, 1, 0)
 
 
 async def test_goodbye_closes_the_session(open_store):
