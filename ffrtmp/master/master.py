@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from ffrtmp.domain import job as rules
@@ -34,6 +34,7 @@ from ffrtmp.store.base import (
     JobRecord,
     NewJob,
     PageKey,
+    SessionKey,
     Store,
     WorkerRecord,
 )
@@ -114,15 +115,25 @@ class Master:
         """
         if not 1 <= len(submissions) <= LARGEST_BATCH:
             raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
+        try:
+            new = self._new_jobs(submissions, actor)
+        except InvalidArgument:
+            if not self._parts.store.shared:
+                raise
+            await self._learn_roots()  # a worker may have brought one to another master
+            new = self._new_jobs(submissions, actor)
+        self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
+        stored = await self._parts.jobs.submit(new)
+        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
+
+    def _new_jobs(self, submissions: Sequence[Submission], actor: str) -> list[NewJob]:
         new = []
         for number, submission in enumerate(submissions):
             try:
                 new.append(self._new_job(submission, actor))
             except InvalidArgument as error:
                 raise error.within(f"jobs[{number}]") if len(submissions) > 1 else error from None
-        self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
-        stored = await self._parts.jobs.submit(new)
-        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
+        return new
 
     def _new_job(self, submission: Submission, actor: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:
@@ -229,9 +240,19 @@ class Master:
         return await self.worker(name)
 
     def _view_of(self, record: WorkerRecord) -> WorkerView:
-        roster = self._parts.roster
+        roster, now = self._parts.roster, self._parts.now()
         refused = dict(roster.refused_roots(record.name))
-        return view_of(record, roster.get(record.name), refused, now=self._parts.now())
+        return view_of(
+            record, roster.get(record.name), refused, now=now, elsewhere=self._elsewhere(record)
+        )
+
+    def _elsewhere(self, record: WorkerRecord) -> datetime | None:
+        """When another master last renewed its session, if that is not long ago."""
+        heard = self._parts.roster.heard_elsewhere(SessionKey(record.name, record.epoch))
+        age = timedelta(seconds=self._parts.boot() - heard) if heard is not None else None
+        timers = self._parts.timers
+        recent = timers.ack_silence + timers.sweep_interval
+        return self._parts.now() - age if age is not None and age <= recent else None
 
     # -- streams ----------------------------------------------------------------------------
 

@@ -57,7 +57,8 @@ class WorkerAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
-    """`heartbeat_at` is None when nothing was heard since this master started."""
+    """`heartbeat_at` is None when nothing was heard since this master started. Of a worker that is
+    with another master, slots and load are not known here."""
 
     record: WorkerRecord
     state: WorkerState
@@ -76,12 +77,14 @@ def view_of(
     refused_roots: Mapping[str, str],
     *,
     now: datetime,
+    elsewhere: datetime | None = None,
 ) -> WorkerView:
+    """`elsewhere`: when its session was last renewed through another master."""
     quarantined = record.standing.is_quarantined(now)
     return WorkerView(
         record=record,
-        state=_state(record, presence, quarantined=quarantined),
-        heartbeat_at=presence.heartbeat_at if presence else None,
+        state=_state(record, presence, quarantined=quarantined, elsewhere=elsewhere is not None),
+        heartbeat_at=presence.heartbeat_at if presence else elsewhere,
         slots=presence.slots if presence else 0,
         free_slots=presence.free if presence else 0,
         attempts=_attempts(presence) if presence else [],
@@ -91,12 +94,14 @@ def view_of(
     )
 
 
-def _state(record: WorkerRecord, presence: Presence | None, *, quarantined: bool) -> WorkerState:
-    if presence is None:
+def _state(
+    record: WorkerRecord, presence: Presence | None, *, quarantined: bool, elsewhere: bool
+) -> WorkerState:
+    if presence is None and not elsewhere:
         return WorkerState.SILENT if record.alive else WorkerState.GONE
-    if presence.outbox is None:
+    if presence is not None and presence.outbox is None:
         return WorkerState.SILENT
-    if record.standing.draining or presence.slots == 0:
+    if record.standing.draining or (presence is not None and presence.slots == 0):
         return WorkerState.DRAINING
     return WorkerState.QUARANTINED if quarantined else WorkerState.CONNECTED
 
