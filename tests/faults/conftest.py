@@ -2,7 +2,7 @@
 the row's sentence. What came out is kept for `scripts/fault_table`."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 from ffrtmp.clock import utc_now
 from ffrtmp.pki import authority
 from tests.faults.kit.cluster import Cluster, Site, paced_ffmpeg, running
+from tests.faults.kit.database import Database, Databases
 from tests.faults.kit.record import Row, row_id
 from tests.faults.kit.stores import StoreUnderTest
 
@@ -47,6 +48,22 @@ def site(certs, tmp_path_factory, request) -> Site:
     return Site(certs=certs, ffmpeg=paced_ffmpeg(folder), cache=Path(cache))
 
 
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """Servers that their tests may kill."""
+    made = Databases()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(databases) -> Iterator[Database]:
+    """A server of this test's own."""
+    database = databases.make()
+    yield database
+    database.close()
+
+
 @pytest.fixture
 def store(store_address) -> StoreUnderTest:
     """Each row runs on both stores, unless it is about one of them."""
@@ -67,6 +84,14 @@ def row(request, store) -> Row:
 def cluster_of(tmp_path, site, store) -> Callable[..., AbstractAsyncContextManager[Cluster]]:
     """Runs a cluster; its arguments are further options of the master."""
     return lambda *options, **named: running(tmp_path / "cluster", site, store, *options, **named)
+
+
+@pytest.fixture
+def cluster_on(tmp_path, site) -> Callable[..., AbstractAsyncContextManager[Cluster]]:
+    """Runs a cluster on a database of the test's own; for rows that take no other store."""
+    return lambda dsn, *options, **named: running(
+        tmp_path / "cluster", site, StoreUnderTest(dsn), *options, **named
+    )
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ async def test_any_master_serves_what_another_holds(cluster_of):
         await w1.connected()
         async with cluster.client_of(second) as there, cluster.client_of(first) as here:
             job = await there.submit(spec_for(["a.mkv"], 1))
-            seen = [news.event.number async for news in there.watch(job.job_id) if news.event.number]
+            seen = [
+                news.event.number async for news in there.watch(job.job_id) if news.event.number
+            ]
             assert seen == [1, 2, 3, 4, 5]
             long = await there.submit(spec_for(["b.mkv"]))
             await cluster.encodes(long.job_id)

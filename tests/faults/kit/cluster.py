@@ -97,7 +97,10 @@ class Worker:
         self.process = Process(
             [
                 *("worker", "--certs", str(cluster.certs / f"worker-{self.name}")),
-                *("--master", self.proxy.address if self.proxy else self.dials or cluster.addresses),
+                *(
+                    "--master",
+                    self.proxy.address if self.proxy else self.dials or cluster.addresses,
+                ),
                 *("--slots", str(self._slots), "--root", f"media={cluster.media}"),
                 *("--state-dir", str(cluster.folder / f"state{name}")),
                 *("--ffmpeg", str(cluster.site.ffmpeg)),

@@ -10,7 +10,6 @@ one_store = pytest.mark.parametrize("store_address", ["sqlite"], indirect=True)
 """For a row that is about a worker or about SQLite: the other store plays no part in it."""
 
 
-
 def on_postgres(test: Callable[..., Any]) -> Callable[..., Any]:
     """For a row that is about several masters or about PostgreSQL."""
     one = pytest.mark.parametrize("store_address", ["postgres"], indirect=True)
