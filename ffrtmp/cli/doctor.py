@@ -21,7 +21,7 @@ from ffrtmp.cli.follow import print_object
 from ffrtmp.cli.shown import show_size, show_span
 from ffrtmp.cli.target import Target, find_target
 from ffrtmp.clock import utc_now
-from ffrtmp.config import ClientSettings, cache_dir, parse_roots, state_dir
+from ffrtmp.config import ClientSettings, cache_dir, parse_roots, split_addresses, state_dir
 from ffrtmp.ffmpeg.capabilities import CANDIDATES
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.identity import Identity, load_identity

@@ -1,4 +1,4 @@
-"""The masters of one cluster, as a client reaches them: any of them serves, one is used at a time."""
+"""The masters of one cluster, as a client reaches them: any serves, one is used at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

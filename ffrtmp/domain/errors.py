@@ -125,6 +125,7 @@ class Stale(DomainError):
 class StaleFence(Stale):
     def __init__(self, job_id: str, fence: int, current: int) -> None:
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
+        self.current = current
         self.is_from_the_future = fence > current
 
 

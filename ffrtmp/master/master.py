@@ -85,6 +85,7 @@ class Master:
         self._janitor = Janitor(self._parts, retention or Retention())
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
+        jobs.listen(self._parts.fences.forget)
         jobs.listen(self._parts.warden.note)
         jobs.listen(self._dispatcher.note)
         jobs.listen(logs.note_move)

@@ -161,6 +161,7 @@ class Reconciler:
         if job is None:
             return "unknown_job"
         if key.fence > job.fence:
+            self._parts.fences.note(job.job_id, said=key.fence, stored=job.fence)
             return "future_fence"
         last = job.last_holder
         if key.fence == job.fence and last is not None and last.worker != self._worker:

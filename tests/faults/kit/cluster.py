@@ -260,7 +260,7 @@ class Cluster:
         if proxy is not None:
             self._proxies.append(proxy)
         worker = Worker(self, name, slots, proxy)
-        worker.dials = dials
+        worker.dials = proxy.address if proxy else dials
         worker.start(*fault)
         return worker
 

@@ -155,19 +155,20 @@ class Databases:
 def _run(program: str, *arguments: str, tool: bool = True) -> str:
     """As the server's owner: it refuses to be root's."""
     path = str(_tools() / program) if tool else program
+    # Not by `user=`: Python would fork for it, which gRPC's threads do not survive.
+    become = ["setpriv", f"--reuid={OWNER}", "--clear-groups"] if os.geteuid() == 0 else []
     with tempfile.TemporaryFile("w+") as said:  # a server would keep a pipe open
         done = subprocess.run(
-            [path, *arguments],
+            [*become, path, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
             check=False,
-            user=OWNER if os.geteuid() == 0 else None,
             cwd="/",
         )
         said.seek(0)
         text = said.read()
-    assert done.returncode == 0, f"{program} {arguments}: {text}"
+    assert done.returncode == 0, f"{program} {arguments}: {done.returncode} {text}"
     return text
 
 
