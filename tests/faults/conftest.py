@@ -17,6 +17,7 @@ from tests.faults.kit.record import Row, row_id
 from tests.faults.kit.stores import StoreUnderTest
 
 WORKERS = ("w1", "w2", "w3", "w4", "w5")
+HOSTS = ("127.0.0.1", "127.0.0.2", "localhost", "master.test")
 HERE = Path(__file__).parent
 LOG_BYTES = 4000
 ROW = pytest.StashKey[Row]()
@@ -36,7 +37,8 @@ def certs(tmp_path_factory) -> Path:
     then = utc_now() - timedelta(days=2)
     authority.init(folder, now=then)
     names = [("worker", name) for name in WORKERS]
-    for role, name in [("master", "m1"), ("admin", "me"), ("client", "c"), *names]:
+    authority.issue(folder, "master", "m1", now=then, hosts=HOSTS)
+    for role, name in [("admin", "me"), ("client", "c"), *names]:
         authority.issue(folder, role, name, now=then)
     return folder
 

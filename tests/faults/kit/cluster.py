@@ -25,6 +25,7 @@ from ffrtmp.client import Client
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from tests.faults.kit.clocks import clock_off
+from tests.faults.kit.h2proxy import H2Proxy
 from tests.faults.kit.history import History
 from tests.faults.kit.processes import Process, ffmpegs
 from tests.faults.kit.proxy import Proxy
@@ -88,6 +89,8 @@ class Worker:
         self.proxy = proxy
         self.dials = ""
         """Other addresses than those of all masters."""
+        self.hosts: Path | None = None
+        """What the worker takes for /etc/hosts."""
         self._slots = slots
         self.process: Process
 
@@ -108,6 +111,7 @@ class Worker:
             cluster.folder / f"{self.name}{name}.log",
             fault=fault,
             environment={"XDG_CACHE_HOME": str(cluster.site.cache)},
+            hosts=self.hosts,
         )
         cluster.processes.append(self.process)
 
@@ -196,7 +200,7 @@ class Cluster:
         self.masters = [Master(self, "master")]
         self.client: Client
         self.processes: list[Process] = []
-        self._proxies: list[Proxy] = []
+        self._proxies: list[Proxy | H2Proxy] = []
         self.workers: dict[str, Worker] = {}
         self.options: Sequence[str] = ()
         self.media.mkdir(parents=True, exist_ok=True)
@@ -253,7 +257,13 @@ class Cluster:
         return await self.another(name, *fault, slots=slots, proxied=proxied).connected()
 
     def another(
-        self, name: str, *fault: str, slots: int = 1, proxied: bool = False, dials: str = ""
+        self,
+        name: str,
+        *fault: str,
+        slots: int = 1,
+        proxied: bool = False,
+        dials: str = "",
+        hosts: Path | None = None,
     ) -> Worker:
         """Starts one. `dials`: other addresses than those of all masters."""
         proxy = Proxy(self.address) if proxied else None
@@ -261,8 +271,19 @@ class Cluster:
             self._proxies.append(proxy)
         worker = Worker(self, name, slots, proxy)
         worker.dials = proxy.address if proxy else dials
+        worker.hosts = hosts
         worker.start(*fault)
         return worker
+
+    def proxy(self) -> Proxy:
+        """A further way to the first master."""
+        self._proxies.append(proxy := Proxy(self.address))
+        return proxy
+
+    def h2_proxy(self, worker: str) -> H2Proxy:
+        """A way to the first master that ends TLS, for that worker alone."""
+        self._proxies.append(proxy := H2Proxy(self.address, self.certs, worker))
+        return proxy
 
     async def fleet(self, workers: int, *options: str, fault: Sequence[str] = ()) -> "Fleet":
         """Simulated workers of all masters; returns when all are connected."""
