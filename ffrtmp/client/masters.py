@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
+from ffrtmp.domain.errors import CertificateEnded
 from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.credentials import KeyPair
+from ffrtmp.rpc.status import error_from_rpc
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
 from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
 
@@ -59,7 +61,7 @@ class Masters:
 
     def may_pass(self, error: grpc.aio.AioRpcError) -> bool:
         """Whether the same call may go through later, or at another master."""
-        if is_distrust(error):
+        if is_distrust(error) or isinstance(error_from_rpc(error), CertificateEnded):
             return False
         code = error.code()
         frozen = code is grpc.StatusCode.DEADLINE_EXCEEDED and len(self._ways) > 1

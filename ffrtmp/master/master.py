@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from ffrtmp.domain import job as rules
@@ -20,6 +20,7 @@ from ffrtmp.domain.spec import Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
 from ffrtmp.master.janitor import Janitor
@@ -31,7 +32,7 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, view_of
+from ffrtmp.master.views import JobView, Submission, Watched, WorkerView
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -40,9 +41,7 @@ from ffrtmp.store.base import (
     JobRecord,
     NewJob,
     PageKey,
-    SessionKey,
     Store,
-    WorkerRecord,
 )
 
 LARGEST_BATCH = 1000
@@ -60,8 +59,11 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        name: str = "",
+        version: str = "",
     ) -> None:
-        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
+        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
+        `version` are for people."""
         woken = asyncio.Event()
         roster, logs = Roster(), Logs()
         jobs = Jobs(store, logs)
@@ -83,6 +85,9 @@ class Master:
         )
         self._new_id = new_id
         self._janitor = Janitor(self._parts, retention or Retention())
+        now = clocks[0]()
+        this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
+        self.census = Census(self._parts, this)
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
         jobs.listen(self._parts.fences.forget)
@@ -111,6 +116,7 @@ class Master:
             tasks.create_task(self._janitor.run())
             keeper = LogKeeper(self._parts.logs, self._parts.store)
             tasks.create_task(keeper.run(self._parts.observe))
+            tasks.create_task(self.census.run())
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
@@ -261,12 +267,12 @@ class Master:
         """One page by name, and the token of the next."""
         size = page_size(size)
         records = await self._parts.store.workers(size=size + 1, after=page_token)
-        views = [self._view_of(record) for record in records[:size]]
+        views = [self.census.view_of(record) for record in records[:size]]
         return views, views[-1].record.name if len(records) > size else ""
 
     async def worker(self, name: str) -> WorkerView:
         """Raises WorkerNotFound."""
-        return self._view_of(await self._parts.store.worker(name))
+        return self.census.view_of(await self._parts.store.worker(name))
 
     async def drain(self, name: str, *, actor: str) -> WorkerView:
         """No new work for it, until `resume`. Idempotent. Raises WorkerNotFound."""
@@ -289,26 +295,29 @@ class Master:
         await self._learn_roots()
         self._parts.observe(WorkerRemoved(worker=name, actor=actor))
 
-    def _view_of(self, record: WorkerRecord) -> WorkerView:
-        roster, now = self._parts.roster, self._parts.now()
-        refused = dict(roster.refused_roots(record.name))
-        return view_of(
-            record, roster.get(record.name), refused, now=now, elsewhere=self._elsewhere(record)
-        )
-
-    def _elsewhere(self, record: WorkerRecord) -> datetime | None:
-        """When another master last renewed its session, if that is not long ago."""
-        heard = self._parts.roster.heard_elsewhere(SessionKey(record.name, record.epoch))
-        age = timedelta(seconds=self._parts.boot() - heard) if heard is not None else None
-        timers = self._parts.timers
-        recent = timers.ack_silence + timers.sweep_interval
-        return self._parts.now() - age if age is not None and age <= recent else None
+    async def release(self, name: str, *, actor: str) -> WorkerView:
+        """Ends a quarantine, not a drain. Idempotent. Raises WorkerNotFound."""
+        await self._parts.warden.release(name, actor=actor)
+        self._parts.wake()
+        return await self.worker(name)
 
     # -- streams ----------------------------------------------------------------------------
 
-    async def serve(self, *, worker: str, address: str, events: Events, send: Send) -> None:
-        """Serves one stream of a worker until it ends. `worker` is the certificate's name."""
-        await Session(self._parts, worker=worker, address=address).run(events, send)
+    async def serve(
+        self,
+        *,
+        worker: str,
+        address: str,
+        certificate_end: datetime | None = None,
+        events: Events,
+        send: Send,
+    ) -> None:
+        """Serves one stream of a worker until it ends, at the latest with its certificate (None:
+        not known). `worker` is the certificate's name."""
+        session = Session(
+            self._parts, worker=worker, address=address, certificate_end=certificate_end
+        )
+        await session.run(events, send)
 
     def send_away(self) -> None:
         """Asks every worker to dial again, spread over time: this master goes down."""

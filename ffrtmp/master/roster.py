@@ -53,6 +53,7 @@ class Presence:
     outbox: Outbox | None
     heartbeat_at: datetime
     beat: float
+    certificate_end: datetime | None = None
     slots: int = 0
     load: Load = field(default_factory=Load)
     standing: Standing = field(default_factory=Standing)
@@ -88,14 +89,6 @@ class Presence:
         return job is not None and job.fence == key.fence
 
 
-@dataclass(frozen=True, slots=True)
-class _Elsewhere:
-    """A session that another master serves: its renewal, and when that was last seen to move."""
-
-    renewal: int
-    moved_at: float | None
-
-
 class Roster:
     def __init__(self) -> None:
         self._present: dict[str, Presence] = {}
@@ -104,7 +97,6 @@ class Roster:
         self._needs: dict[str, Requirements] = {}
         self._known_roots: set[str] = set()
         self._stale = False
-        self._elsewhere: dict[SessionKey, _Elsewhere] = {}
 
     def get(self, worker: str) -> Presence | None:
         return self._present.get(worker)
@@ -136,26 +128,13 @@ class Roster:
                 presence.outbox.close(why)
             self.recheck()
 
-    def note_elsewhere(self, renewals: Mapping[SessionKey, int], at: float) -> None:
-        """All live sessions as the store has them: what is not here is with another master, and a
-        worker whose newer stream is there has left this one."""
-        elsewhere = {}
-        for key, number in renewals.items():
+    def drop_superseded(self, sessions: Iterable[SessionKey]) -> None:
+        """Of all live sessions: a worker whose newer stream is with another master has left."""
+        for key in sessions:
             presence = self._present.get(key.worker)
-            if presence is not None and presence.session.epoch >= key.epoch:
-                continue
-            if presence is not None:
+            if presence is not None and presence.session.epoch < key.epoch:
                 why = StaleEpoch(key.worker, presence.session.epoch, key.epoch)
                 self.remove(presence.session, why)
-            before = self._elsewhere.get(key, _Elsewhere(number, None))
-            moved = number != before.renewal
-            elsewhere[key] = _Elsewhere(number, at if moved else before.moved_at)
-        self._elsewhere = elsewhere
-
-    def heard_elsewhere(self, session: SessionKey) -> float | None:
-        """When another master last renewed it, in seconds of CLOCK_BOOTTIME."""
-        found = self._elsewhere.get(session)
-        return found.moved_at if found else None
 
     def _current(self, session: SessionKey) -> Presence | None:
         presence = self._present.get(session.worker)

@@ -1,18 +1,25 @@
 """What the use cases answer with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import JobSpec
-from ffrtmp.domain.worker import Load
+from ffrtmp.domain.spec import JobSpec, Queue
+from ffrtmp.domain.worker import Load, Requirements
 from ffrtmp.master.roster import Presence
-from ffrtmp.store.base import JobRecord, WorkerRecord
+from ffrtmp.store.base import (
+    JobRecord,
+    MasterRecord,
+    PoolUse,
+    ServedWorker,
+    StoreFacts,
+    WorkerRecord,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,7 @@ class WorkerAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
-    """`heartbeat_at` is None when nothing was heard since this master started. Of a worker that is
-    with another master, slots and load are not known here."""
+    """`heartbeat_at` is None when nothing was heard since this master started."""
 
     record: WorkerRecord
     state: WorkerState
@@ -69,6 +75,57 @@ class WorkerView:
     load: Load
     refused_roots: Mapping[str, str]
     quarantined_until: datetime | None
+    master: str = ""
+    certificate_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterView:
+    """`is_this`: the one that answers."""
+
+    record: MasterRecord
+    is_serving: bool
+    is_this: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """`oldest_eligible_at` is None when no job waits."""
+
+    masters: Sequence[MasterView]
+    workers: Mapping[WorkerState, int]
+    jobs: Mapping[JobState, int]
+    slots: int
+    free_slots: int
+    oldest_eligible_at: datetime | None
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """Jobs of one queue and class that have not ended. `needs` is None for a class that is gone
+    meanwhile."""
+
+    queue: Queue
+    job_class: str
+    needs: Requirements | None
+    queued: int
+    retrying: int
+    paused: int
+    held: int
+    oldest_eligible_at: datetime | None
+    able_workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreView:
+    """`commit_took` is None when a commit failed; `problems`: why this master is not ready."""
+
+    facts: StoreFacts
+    pools: Sequence[PoolUse]
+    commits: int
+    commit_took: timedelta | None
+    problems: Sequence[str]
 
 
 def view_of(
@@ -77,14 +134,31 @@ def view_of(
     refused_roots: Mapping[str, str],
     *,
     now: datetime,
-    elsewhere: datetime | None = None,
+    served: tuple[str, ServedWorker] | None = None,
+    this_master: str = "",
 ) -> WorkerView:
-    """`elsewhere`: when its session was last renewed through another master."""
+    """`served`: the other master that has its stream, and what that one says of it."""
     quarantined = record.standing.is_quarantined(now)
+    if served is not None:
+        master, seen = served
+        return WorkerView(
+            record=record,
+            state=WorkerState(seen.state),
+            heartbeat_at=None,
+            slots=seen.slots,
+            free_slots=seen.free_slots,
+            attempts=[],
+            load=Load(),
+            refused_roots=refused_roots,
+            quarantined_until=record.standing.quarantined_until if quarantined else None,
+            master=master,
+        )
     return WorkerView(
         record=record,
-        state=_state(record, presence, quarantined=quarantined, elsewhere=elsewhere is not None),
-        heartbeat_at=presence.heartbeat_at if presence else elsewhere,
+        state=_state(record, presence, quarantined=quarantined),
+        master=this_master if presence and presence.outbox else "",
+        certificate_end=presence.certificate_end if presence and presence.outbox else None,
+        heartbeat_at=presence.heartbeat_at if presence else None,
         slots=presence.slots if presence else 0,
         free_slots=presence.free if presence else 0,
         attempts=_attempts(presence) if presence else [],
@@ -94,14 +168,16 @@ def view_of(
     )
 
 
-def _state(
-    record: WorkerRecord, presence: Presence | None, *, quarantined: bool, elsewhere: bool
-) -> WorkerState:
-    if presence is None and not elsewhere:
+def _state(record: WorkerRecord, presence: Presence | None, *, quarantined: bool) -> WorkerState:
+    if presence is None:
         return WorkerState.SILENT if record.alive else WorkerState.GONE
-    if presence is not None and presence.outbox is None:
+    return state_of(presence, draining=record.standing.draining, quarantined=quarantined)
+
+
+def state_of(presence: Presence, *, draining: bool, quarantined: bool) -> WorkerState:
+    if presence.outbox is None:
         return WorkerState.SILENT
-    if record.standing.draining or (presence is not None and presence.slots == 0):
+    if draining or presence.slots == 0:
         return WorkerState.DRAINING
     return WorkerState.QUARANTINED if quarantined else WorkerState.CONNECTED
 

@@ -94,16 +94,17 @@ class Worker:
         self._slots = slots
         self.process: Process
 
+    @property
+    def certs(self) -> Path:
+        return self._cluster.certs / f"worker-{self.name}"
+
     def start(self, *fault: str, name: str = "") -> None:
         """A new run of it, with the state that it left. `name`: of another state folder."""
         cluster = self._cluster
         self.process = Process(
             [
-                *("worker", "--certs", str(cluster.certs / f"worker-{self.name}")),
-                *(
-                    "--master",
-                    self.proxy.address if self.proxy else self.dials or cluster.addresses,
-                ),
+                *("worker", "--certs", str(self.certs)),
+                *("--master", self.dials or cluster.addresses),
                 *("--slots", str(self._slots), "--root", f"media={cluster.media}"),
                 *("--state-dir", str(cluster.folder / f"state{name}")),
                 *("--ffmpeg", str(cluster.site.ffmpeg)),

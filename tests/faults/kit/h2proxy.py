@@ -71,7 +71,7 @@ class H2Proxy:
         def work() -> None:
             try:
                 done.set_result(call())
-            except Exception as error:  # noqa: BLE001 - raised below
+            except Exception as error:
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(work)
