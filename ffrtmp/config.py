@@ -288,7 +288,7 @@ class ClientSettings:
     """Options of every command that talks to a master. Default: the running `ffrtmp up`."""
 
     master: str = ""
-    """HOST:PORT of the master."""
+    """HOST:PORT of a master; with commas between for several, of which any may serve."""
     certs: Path | None = None
     """A client's or admin's identity: a folder made by `ffrtmp certs issue`."""
     root: Names = ()
@@ -298,7 +298,7 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         if self.master:
-            _check_address("master", self.master)
+            _check_addresses(split_addresses((self.master,)))
         parse_roots(self.root)
 
 

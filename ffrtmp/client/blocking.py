@@ -31,7 +31,11 @@ class BlockingClient:
     """
 
     def __init__(
-        self, address: str, certs: str | Path, *, patience: float = PATIENCE_SECONDS
+        self,
+        address: str | Sequence[str],
+        certs: str | Path,
+        *,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._client = Client(address, certs, patience=patience)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -176,7 +176,8 @@ class StaleFence(Stale):
     def __init__(self, job_id: str, fence: int, current: int, newest: int = 0) -> None:
         """`newest`: the highest ever granted, where an older attempt is the current one."""
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
-        self.is_from_the_future = fence > max(current, newest)
+        self.newest = max(current, newest)
+        self.is_from_the_future = fence > self.newest
 
 
 class StaleEpoch(Stale):

@@ -90,6 +90,7 @@ class Master:
         self.census = Census(self._parts, this)
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
+        jobs.listen(self._parts.fences.forget)
         jobs.listen(self._parts.warden.note)
         jobs.listen(self._dispatcher.note)
         jobs.listen(logs.note_move)
@@ -136,6 +137,15 @@ class Master:
         """
         if not 1 <= len(submissions) <= LARGEST_BATCH:
             raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
+        new = self._new_jobs(submissions, actor)
+        if self._parts.store.shared and any(each.objection for each in new):
+            await self._learn_roots()  # a worker may have brought one to another master
+            new = self._new_jobs(submissions, actor)
+        self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
+        stored = await self._parts.jobs.submit(new)
+        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
+
+    def _new_jobs(self, submissions: Sequence[Submission], actor: str) -> list[NewJob]:
         new = []
         for number, submission in enumerate(submissions):
             owner = f"jobs[{number}]" if len(submissions) > 1 else ""
@@ -143,9 +153,7 @@ class Master:
                 new.append(self._new_job(submission, actor, owner))
             except InvalidArgument as error:
                 raise error.within(owner) if owner else error from None
-        self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
-        stored = await self._parts.jobs.submit(new)
-        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
+        return new
 
     def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:

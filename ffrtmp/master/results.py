@@ -119,6 +119,7 @@ class Results:
             what = "unknown_job"
         elif isinstance(outcome, StaleFence) and outcome.is_from_the_future:
             what = "future_fence"
+            self._parts.fences.note(event.key.job_id, said=event.key.fence, stored=outcome.newest)
         else:
             return
         worker, key = self._presence.holder.worker, event.key

@@ -193,7 +193,7 @@ class Session:
         self._renewer = Renewer(
             parts.store,
             self._session,
-            lease_ttl=parts.timers.lease_ttl,
+            timers=parts.timers,
             boot=parts.boot,
             opened_at=opened_at,
         )
