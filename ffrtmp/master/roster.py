@@ -63,11 +63,14 @@ class Presence:
     moves: int = 0
     excluded: set[str] = field(default_factory=set)
     progress: dict[AttemptKey, Progress] = field(default_factory=dict)
-    runnable: dict[str, bool] = field(default_factory=dict)
+    classes: frozenset[str] | None = None
+    room: Room | None = None
 
     @property
     def free(self) -> int:
         """Slots without an attempt that the worker lists or the store says it holds."""
+        if not self.listed:
+            return max(0, self.slots - len(self.held))
         held = {AttemptKey(job.job_id, job.fence) for job in self.held.values()}
         return max(0, self.slots - len(held | self.listed.keys()))
 
@@ -94,6 +97,7 @@ class Roster:
         self._refused: dict[str, dict[str, str]] = {}
         self._useless: dict[str, str] = {}
         self._needs: dict[str, Requirements] = {}
+        self._matches: dict[object, frozenset[str]] = {}
         self._known_roots: set[str] = set()
         self._stale = False
 
@@ -138,7 +142,9 @@ class Roster:
 
     def learn(self, needs: Mapping[str, Requirements]) -> None:
         """Makes classes of jobs known, so that workers can be matched with them."""
-        self._needs.update(needs)
+        if not needs.keys() <= self._needs.keys():
+            self._needs.update(needs)
+            self._forget_matches()
 
     def recheck(self) -> None:
         """What a worker can run has changed, and with its roots what others can. What follows is
@@ -173,32 +179,49 @@ class Roster:
         self._refused = refused_roots(reports)
         self._useless = useless_roots(reports, self._refused)
         for presence in self._present.values():
-            presence.runnable.clear()
             self._known_roots.update(root.name for root in presence.capabilities.roots)
+        self._forget_matches()
+
+    def _forget_matches(self) -> None:
+        self._matches.clear()
+        for presence in self._present.values():
+            presence.classes = None
 
     def rooms(self, now: datetime) -> list[Room]:
         """Every connected worker that takes work, busy ones too, as the scheduling rule wants to
         see it."""
         self._refresh()
-        return [
-            Room(
+        return [self._room_of(each) for each in self._present.values() if each.takes_work(now)]
+
+    def _room_of(self, presence: Presence) -> Room:
+        """The one of the last time, as long as it is still right: most are, at each pass."""
+        room, free, classes = presence.room, presence.free, self._classes_of(presence)
+        if (
+            room is None
+            or room.free != free
+            or room.classes is not classes
+            or len(room.excluded) != len(presence.excluded)
+        ):
+            room = presence.room = Room(
                 holder=presence.holder,
-                free=presence.free,
-                classes=frozenset(name for name in self._needs if self._may_run(presence, name)),
+                free=free,
+                classes=classes,
                 excluded=frozenset(presence.excluded),
             )
-            for presence in self._present.values()
-            if presence.takes_work(now)
-        ]
+        return room
 
-    def _may_run(self, presence: Presence, job_class: str) -> bool:
-        known = presence.runnable.get(job_class)
-        if known is None:
-            refused = self.refused_roots(presence.session.worker)
-            needs = self._needs[job_class]
-            known = misfit(needs, presence.capabilities, refused) is None
-            presence.runnable[job_class] = known
-        return known
+    def _classes_of(self, presence: Presence) -> frozenset[str]:
+        """The known classes that it may run: found out once for all workers that can the same."""
+        if presence.classes is None:
+            refused, can = self._refused.get(presence.session.worker, {}), presence.capabilities
+            roots = frozenset(root.name for root in can.roots)
+            ability = can.spec_version, can.codecs, roots, frozenset(refused)
+            if ability not in self._matches:
+                self._matches[ability] = frozenset(
+                    name for name, needs in self._needs.items() if not misfit(needs, can, refused)
+                )
+            presence.classes = self._matches[ability]
+        return presence.classes
 
     def note(self, before: Job | None, after: Job) -> None:
         """A job moved: keeps the mirror of who holds what, and tells a worker of a cancel."""

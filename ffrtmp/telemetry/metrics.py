@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -21,7 +22,7 @@ from ffrtmp.domain.facts import (
     StreamRefused,
     WorkerQuarantined,
 )
-from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
+from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job, JobState
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
 LONG_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
@@ -138,8 +139,12 @@ class Metrics:
             case StoreFailed(where, _):
                 self._store_failures.labels(where).inc()
 
+    @cache  # noqa: B019 - as many as there are causes and states; metrics live as long as all
+    def _move_of(self, cause: Cause, state: JobState) -> Counter:
+        return self._moves.labels(cause.value, state.value)
+
     def _count_move(self, before: Job | None, after: Job) -> None:
-        self._moves.labels(after.cause.value, after.state.value).inc()
+        self._move_of(after.cause, after.state).inc()
         if after.cause in {Cause.FAILED, Cause.LOST} and after.failure is not None:
             self._failures.labels(after.failure.reason.value).inc()
         if before is not None and after.cause is Cause.ACCEPTED:
