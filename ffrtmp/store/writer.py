@@ -104,7 +104,7 @@ class Writer:
             raise StoreBusy(0)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._patience
-        operation = _Operation[T](apply, loop.create_future(), ahead or Ahead(), until)
+        operation: _Operation[T] = _Operation(apply, loop.create_future(), ahead or Ahead(), until)
         self._waiting.append(operation)
         self._arrived.set()
         self._late = self._late or loop.call_at(until, self._refuse_late)
