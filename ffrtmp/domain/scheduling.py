@@ -1,6 +1,6 @@
 """Which job goes to which worker: rank, and the choice."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -110,10 +110,17 @@ class _Vacancies:
     def _suits(self, room: Room, job: Job) -> bool:
         if job.job_id in room.excluded:
             return False
-        return room.holder.worker != job.avoid or not self._fits_elsewhere(job)
+        return not is_avoided(
+            job, room.holder.worker, (each.holder.worker for each in self._fit(job))
+        )
 
-    def _fits_elsewhere(self, job: Job) -> bool:
-        return any(_may_run(room, job) for room in self._rooms if room.holder.worker != job.avoid)
+    def _fit(self, job: Job) -> Iterator[Room]:
+        return (room for room in self._rooms if _may_run(room, job))
+
+
+def is_avoided(job: Job, worker: str, fit: Iterable[str]) -> bool:
+    """Whether the job does not go there, after a loss: others are `fit` too, busy ones included."""
+    return worker == job.avoid and any(each != worker for each in fit)
 
 
 def _may_run(room: Room, job: Job) -> bool:

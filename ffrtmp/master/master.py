@@ -7,13 +7,15 @@ from datetime import datetime
 from functools import partial
 
 from ffrtmp.domain import job as rules
+from ffrtmp.domain import waiting
 from ffrtmp.domain.errors import DomainError, InvalidArgument
 from ffrtmp.domain.facts import Fact, JobMoved
-from ffrtmp.domain.job import TERMINAL_STATES
+from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.timers import Timers
+from ffrtmp.domain.waiting import Explanation
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.dispatcher import Dispatcher, Health
@@ -98,12 +100,8 @@ class Master:
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
-        after = ""
-        while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
-            for record in records:
-                roots = {root.name for root in record.capabilities.roots}
-                self._parts.roster.know_roots(roots)
-            after = records[-1].name
+        async for record in self._all_workers():
+            self._parts.roster.know_roots(root.name for root in record.capabilities.roots)
 
     # -- jobs -------------------------------------------------------------------------------
 
@@ -195,6 +193,25 @@ class Master:
                 if (progress := watcher.take_progress()) is not None:
                     yield Watched(progress=progress)
                 await watcher.wait()
+
+    async def explain(self, job_id: str) -> Explanation:
+        """Why it waits. Raises JobNotFound."""
+        record = await self._parts.store.get(job_id)
+        job, now = record.job, self._parts.now()
+        if job.state is not JobState.QUEUED:
+            return waiting.explain(job, (), None, now)
+        needs, roster = requirements(record.spec), self._parts.roster
+        names = [each.name async for each in self._all_workers()]
+        candidates = [roster.candidate(name, job_id, needs) for name in names]
+        verdicts = waiting.judge(job, candidates, now)
+        return waiting.explain(job, verdicts, await self._parts.store.place_of(job), now)
+
+    async def _all_workers(self) -> AsyncIterator[WorkerRecord]:
+        after = ""
+        while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
+            for record in records:
+                yield record
+            after = records[-1].name
 
     async def cancel(self, job_id: str, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""

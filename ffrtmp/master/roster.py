@@ -13,6 +13,7 @@ from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
 from ffrtmp.domain.standing import Standing
+from ffrtmp.domain.waiting import Candidate, hindrance
 from ffrtmp.domain.worker import (
     Capabilities,
     Load,
@@ -41,9 +42,9 @@ class SentOffer:
 class Presence:
     """One worker. `outbox` is None while its stream is broken and its session still runs.
 
-    `blocks`: attempts that were taken away and that it has not said to be over, each with the
-    number of its offer (0: offered on an earlier stream, or accepted). `moves` counts what was
-    noted of jobs.
+    `excluded`: jobs that it rejected, and why. `blocks`: attempts that were taken away and that it
+    has not said to be over, each with the number of its offer (0: offered on an earlier stream, or
+    accepted). `moves` counts what was noted of jobs.
     """
 
     session: SessionKey
@@ -61,7 +62,7 @@ class Presence:
     offers: dict[AttemptKey, SentOffer] = field(default_factory=dict)
     blocks: dict[AttemptKey, int] = field(default_factory=dict)
     moves: int = 0
-    excluded: set[str] = field(default_factory=set)
+    excluded: dict[str, str] = field(default_factory=dict)
     progress: dict[AttemptKey, Progress] = field(default_factory=dict)
     classes: frozenset[str] | None = None
     room: Room | None = None
@@ -75,9 +76,19 @@ class Presence:
         return max(0, self.slots - len(held | self.listed.keys()))
 
     def takes_work(self, now: datetime) -> bool:
-        stands = self.standing
-        able = self.outbox is not None and self.slots > 0
-        return able and not stands.draining and not stands.is_quarantined(now)
+        connected, standing = self.outbox is not None, self.standing
+        return not hindrance(connected=connected, slots=self.slots, standing=standing, now=now)
+
+    def as_candidate(self, job_id: str, unfit: str | None) -> Candidate:
+        return Candidate(
+            worker=self.session.worker,
+            connected=self.outbox is not None,
+            slots=self.slots,
+            free=self.free,
+            standing=self.standing,
+            unfit=unfit,
+            rejection=self.excluded.get(job_id),
+        )
 
     def has_not_seen(self, job: Job, seen: int) -> bool:
         """Whether the grant of this job was offered behind command `seen`, or is just being."""
@@ -209,6 +220,14 @@ class Roster:
                 excluded=frozenset(presence.excluded),
             )
         return room
+
+    def candidate(self, worker: str, job_id: str, needs: Requirements) -> Candidate:
+        """The worker as that waiting job sees it."""
+        presence = self._present.get(worker)
+        if presence is None:
+            return Candidate(worker=worker, connected=False)
+        unfit = misfit(needs, presence.capabilities, self.refused_roots(worker))
+        return presence.as_candidate(job_id, unfit)
 
     def _classes_of(self, presence: Presence) -> frozenset[str]:
         """The known classes that it may run: found out once for all workers that can the same."""

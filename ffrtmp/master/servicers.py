@@ -12,7 +12,7 @@ from ffrtmp.domain.errors import ProtocolViolation, WorkerDoesNotRead
 from ffrtmp.domain.facts import EnvelopeUnknown, Fact
 from ffrtmp.domain.messages import Event, Numbered
 from ffrtmp.master.master import Master
-from ffrtmp.master.packing import pack_job, pack_view, pack_watched, pack_worker
+from ffrtmp.master.packing import pack_explanation, pack_job, pack_view, pack_watched, pack_worker
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import states_from_pb, submissions_from_pb
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
@@ -51,6 +51,11 @@ class JobServicer(JobServiceServicer):
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         return pack_view(await self._master.get(request.job_id))
+
+    async def ExplainJob(
+        self, request: pb.ExplainJobRequest, context: Context
+    ) -> pb.ExplainJobResponse:
+        return pack_explanation(await self._master.explain(request.job_id))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         records, token = await self._master.find(

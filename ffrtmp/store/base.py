@@ -15,6 +15,7 @@ from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.standing import Standing, StandingRule
+from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 
 
@@ -150,6 +151,12 @@ class JobStore(Protocol):
         ...
 
 
+class QueueStore(Protocol):
+    async def place_of(self, job: Job) -> Place:
+        """Where it stands among the queued jobs."""
+        ...
+
+
 class LeaseStore(Protocol):
     async def held_by(self, worker: str) -> list[Job]:
         """Every job in a held state whose holder is this worker, whatever its incarnation."""
@@ -248,5 +255,5 @@ class Shared(Protocol):
     def pools(self) -> list[PoolUse]: ...
 
 
-class Store(JobStore, LeaseStore, SessionStore, WorkerStore, Shared, Protocol):
+class Store(JobStore, QueueStore, LeaseStore, SessionStore, WorkerStore, Shared, Protocol):
     """All of them; both adapters are one."""

@@ -13,6 +13,7 @@ from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import TERMINAL_STATES, Job, JobState
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.standing import Standing, StandingRule
+from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
 from ffrtmp.store.base import (
@@ -134,6 +135,10 @@ class SqlStore:
             return [(moved, specs[moved.after.job_id]) for moved in granted]
 
         return await self._hot.writer.do(apply)
+
+    async def place_of(self, job: Job) -> Place:
+        [row] = await self._api.fetch(queries.AHEAD, job.job_class, job.rank, job.job_id)
+        return Place(row["ahead"], row["ahead_in_class"])
 
     async def classes(self) -> dict[str, Requirements]:
         rows = await self._hot.fetch(queries.CLASSES, _WAITING_STATES)

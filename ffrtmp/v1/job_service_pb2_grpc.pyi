@@ -63,6 +63,16 @@ class JobServiceStub:
 
     Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
     """
+    ExplainJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ExplainJobRequest, _job_service_pb2.ExplainJobResponse]
+    """Says why a job waits: what stands in its own way, where it stands in the queue, and for each
+    worker the first reason why that one does not get it. By the rules that the dispatcher goes by,
+    as this master sees the workers: one whose stream is with another master is AWAY here.
+
+    Errors:
+    * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
     """Lists jobs, newest first, a page at a time.
 
@@ -121,6 +131,16 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]  # type: ignore[assignment]
     """Returns one job.
+
+    Errors:
+    * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    ExplainJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ExplainJobRequest, _job_service_pb2.ExplainJobResponse]  # type: ignore[assignment]
+    """Says why a job waits: what stands in its own way, where it stands in the queue, and for each
+    worker the first reason why that one does not get it. By the rules that the dispatcher goes by,
+    as this master sees the workers: one whose stream is with another master is AWAY here.
 
     Errors:
     * NOT_FOUND: no such job.
@@ -200,6 +220,22 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.GetJobResponse, _abc.Awaitable[_job_service_pb2.GetJobResponse]]:
         """Returns one job.
+
+        Errors:
+        * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainJob(
+        self,
+        request: _job_service_pb2.ExplainJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.ExplainJobResponse, _abc.Awaitable[_job_service_pb2.ExplainJobResponse]]:
+        """Says why a job waits: what stands in its own way, where it stands in the queue, and for each
+        worker the first reason why that one does not get it. By the rules that the dispatcher goes by,
+        as this master sees the workers: one whose stream is with another master is AWAY here.
 
         Errors:
         * NOT_FOUND: no such job.

@@ -34,6 +34,7 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
+from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
 from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.master.master import Master
 from ffrtmp.master.views import Submission, WorkerState
@@ -551,3 +552,32 @@ async def test_workers_are_sent_away_before_the_master_goes(open_store):
         await w1.hear(Welcome)
         master.send_away()
         assert (await w1.hear(Reconnect)).after >= timedelta(0)
+
+
+async def test_a_waiting_job_is_explained_worker_by_worker(open_store):
+    async with cluster(open_store) as (master, worker):
+        first = await submitted(master, "1.mp4")
+        busy, full, gone = worker("busy"), worker("full"), worker("gone")
+        busy.hello()
+        await busy.accept()
+        await until(master, first, JobState.RUNNING)
+        waiting = await submitted(master, "2.mp4")
+        full.hello()
+        offer = await full.hear(Offer)
+        full.say(OfferReply(offer.key, "no room on the disk"))
+        gone.hello()
+        await gone.hear(Welcome)
+        gone.say(Goodbye())
+        await in_state(master, "gone", WorkerState.GONE)
+        async with asyncio.timeout(5):
+            while (found := await master.explain(waiting)).reason is not WaitReason.BACK_OFF:
+                await asyncio.sleep(0.01)
+        assert found.detail.endswith("UTC: no room on the disk")
+        assert [(each.worker, each.obstacle) for each in found.verdicts] == [
+            ("busy", Obstacle.BUSY),
+            ("full", Obstacle.REJECTED),
+            ("gone", Obstacle.AWAY),
+        ]
+        assert found.verdicts[1].detail == "no room on the disk"
+        assert found.place == Place(0, 0)
+        assert (await master.explain(first)).detail == "it is running on worker busy"
