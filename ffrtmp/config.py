@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
+from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.timers import Timers
 
 ENV_PREFIX = "FFRTMP_"
@@ -35,6 +36,7 @@ HIGHEST_PORT = 65535
 LEAST_CONNECTIONS = 3
 """One writes, one renews leases, one reads."""
 LEAST_API_CONNECTIONS = 2
+KEEP_HINT = "write a time, 30d, a number of jobs, 100000, both, 30d,100000, or forever"
 STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/NAME"
 
 
@@ -99,6 +101,25 @@ def variables() -> tuple[str, ...]:
     return tuple(name for name in os.environ if name.startswith(ENV_PREFIX))
 
 
+def parse_retention(text: str) -> Retention:
+    """Reads `30d`, `100000`, `30d,100000`, `forever`. Raises SettingError."""
+    kept: dict[str, Any] = {}
+    for part in text.split(",") if text != "forever" else ():
+        word = part.strip()
+        name, value = ("count", int(word)) if word.isdecimal() else ("age", _age(word))
+        if name in kept:
+            raise SettingError.of("keep_finished", text, KEEP_HINT)
+        kept[name] = value
+    return Retention(**kept)
+
+
+def _age(word: str) -> timedelta:
+    try:
+        return parse_duration(word)
+    except ValueError:
+        raise SettingError.of("keep_finished", word, KEEP_HINT) from None
+
+
 def parse_roots(roots: tuple[str, ...]) -> dict[str, Path]:
     """Reads NAME=DIR, also several with commas between. Raises SettingError."""
     found: dict[str, Path] = {}
@@ -155,6 +176,8 @@ class MasterSettings:
     """Time a worker has to answer an offer, at least 500ms."""
     drain_timeout: Duration = 600 * SECOND
     """Time a draining worker has to finish what it runs."""
+    keep_finished: str = "30d"
+    """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -174,7 +197,8 @@ class MasterSettings:
                 self.store_api_connections,
                 f"at least {LEAST_API_CONNECTIONS}",
             )
-        _ = self.timers, self.store_address  # their constraints are checked at birth
+        # Their constraints are checked at birth.
+        _ = self.timers, self.store_address, self.retention
 
     @property
     def timers(self) -> Timers:
@@ -188,6 +212,11 @@ class MasterSettings:
             )
         except ValueError as error:
             raise SettingError(str(error)) from None
+
+    @property
+    def retention(self) -> Retention:
+        """Raises SettingError."""
+        return parse_retention(self.keep_finished)
 
     @property
     def store_address(self) -> Path | str:

@@ -203,6 +203,12 @@ def _say_end(job: job_pb2.Job) -> None:
         print(f"ffrtmp: job {job.job_id} was {state}", file=sys.stderr)
 
 
+def shown_state(job: job_pb2.Job) -> str:
+    """Its state in a word; `retrying` where it waits for its next try."""
+    waits = job.attempts and job.eligible_time.ToDatetime(tzinfo=UTC) > utc_now()
+    return "retrying" if waits and job.state == job_pb2.JOB_STATE_QUEUED else _state(job.state)
+
+
 def _state(number: int) -> str:
     state = JOB_STATES.from_wire(number)
     return state.value if state else "unknown"

@@ -1,5 +1,6 @@
 """What the use cases answer, as protobuf."""
 
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.waiting import Explanation
 from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView
 from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
@@ -49,6 +50,15 @@ def pack_explanation(found: Explanation) -> job_service_pb2.ExplainJobResponse:
             )
             for each in found.verdicts
         ],
+    )
+
+
+def pack_log(log: AttemptLog) -> job_service_pb2.ReadJobLogResponse:
+    return job_service_pb2.ReadJobLogResponse(
+        fence=log.key.fence,
+        worker=log.worker,
+        line_number=log.lines.first,
+        lines=log.lines.texts,
     )
 
 

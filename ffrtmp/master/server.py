@@ -89,6 +89,7 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
+            retention=settings.retention,
         )
         metrics = Metrics(
             lambda: _fleet(master),

@@ -27,7 +27,7 @@ import aiosqlite
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
 from ffrtmp.store.base import PoolUse, SessionKey
-from ffrtmp.store.connection import Connection
+from ffrtmp.store.connection import Connection, on_conflict
 from ffrtmp.store.sql import Lane, SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
 from ffrtmp.store.sqlite_lock import locked
@@ -148,10 +148,16 @@ class _Connection:
         return self._connection.execute(_in_sqlite(query), _all_bound(values)).fetchall()
 
     async def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        key: Sequence[str] = (),
     ) -> None:
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+        statement += on_conflict(columns, key)
         await self._do(len(rows), self._connection.executemany, statement, rows)
 
     async def update(

@@ -13,12 +13,14 @@ from ffrtmp.domain.facts import (
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerRemoved,
 )
 from ffrtmp.domain.job import Cause, Job, JobState
 
@@ -55,7 +57,7 @@ def set_up(log_format: str) -> None:
     root.propagate = False
 
 
-def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
+def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
     match fact:
         case JobMoved(before, after):
             _write_move(before, after)
@@ -67,6 +69,10 @@ def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
             _log.error("refused a stream of %s from %s: %s", worker, address, why)
         case DrainChanged(worker=worker, draining=draining, actor=actor):
             _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
+        case WorkerRemoved(worker=worker, actor=actor):
+            _log.info("worker %s was removed, says %s", worker, actor)
+        case JobsForgotten(jobs):
+            _log.info("%d finished jobs were deleted: they are older than is kept", jobs)
         case WorkerQuarantined(worker=worker, until=until, jobs=jobs):
             _log.warning(
                 "worker %s gets no offers until %s: it lost %s",

@@ -15,12 +15,14 @@ from ffrtmp.domain.facts import (
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerRemoved,
 )
 from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job, JobState
 
@@ -108,6 +110,9 @@ class Metrics:
         self._store_failures = Counter(
             "ffrtmp_store_failures", "Passes that the store failed.", ["where"], registry=registry
         )
+        self._forgotten = Counter(
+            "ffrtmp_forgotten_jobs", "Finished jobs deleted by retention.", registry=registry
+        )
         registry.register(_Gauges(fleet, store))
 
     def text(self) -> bytes:
@@ -132,7 +137,9 @@ class Metrics:
                 self._mass_losses.inc()
             case AttemptDisowned(what=what):
                 self._disowned.labels(what).inc()
-            case DrainChanged():
+            case JobsForgotten(jobs):
+                self._forgotten.inc(jobs)
+            case DrainChanged() | WorkerRemoved():
                 pass
             case EnvelopeUnknown(_, number):
                 self._ignored.inc(number)

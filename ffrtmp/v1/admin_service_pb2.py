@@ -26,7 +26,7 @@ from ffrtmp.v1 import job_pb2 as ffrtmp_dot_v1_dot_job__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66\x66rtmp/v1/admin_service.proto\x12\tffrtmp.v1\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x12ListWorkersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListWorkersResponse\x12\"\n\x07workers\x18\x01 \x03(\x0b\x32\x11.ffrtmp.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x11GetWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.ffrtmp.v1.Worker\"\"\n\x12\x44rainWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x13\x44rainWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.ffrtmp.v1.Worker\"#\n\x13ResumeWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x14ResumeWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.ffrtmp.v1.Worker\"\xf0\x03\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.ffrtmp.v1.WorkerState\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05slots\x18\x07 \x01(\r\x12\x12\n\nfree_slots\x18\x08 \x01(\r\x12*\n\x08\x61ttempts\x18\t \x03(\x0b\x32\x18.ffrtmp.v1.WorkerAttempt\x12\x33\n\x0c\x63\x61pabilities\x18\n \x01(\x0b\x32\x1d.ffrtmp.v1.WorkerCapabilities\x12#\n\x04load\x18\x0b \x01(\x0b\x32\x15.ffrtmp.v1.WorkerLoad\x12-\n\rrefused_roots\x18\x0c \x03(\x0b\x32\x16.ffrtmp.v1.RefusedRoot\x12\x10\n\x08\x64raining\x18\r \x01(\x08\x12\x37\n\x13quarantine_end_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06losses\x18\x0f \x03(\x0b\x32\x15.ffrtmp.v1.WorkerLoss\"j\n\nWorkerLoss\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12-\n\tlost_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\"z\n\rWorkerAttempt\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\"\n\x05state\x18\x03 \x01(\x0e\x32\x13.ffrtmp.v1.JobState\x12&\n\x05phase\x18\x04 \x01(\x0e\x32\x17.ffrtmp.v1.AttemptPhase\"\xbe\x01\n\x12WorkerCapabilities\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x14\n\x0cspec_version\x18\x02 \x01(\r\x12\x16\n\x0e\x66\x66mpeg_version\x18\x03 \x01(\t\x12\x0e\n\x06\x63odecs\x18\x04 \x03(\t\x12\x10\n\x08\x65ncoders\x18\x05 \x03(\t\x12$\n\x05roots\x18\x06 \x03(\x0b\x32\x15.ffrtmp.v1.WorkerRoot\x12\x11\n\tcpu_count\x18\x07 \x01(\r\x12\x0e\n\x06memory\x18\x08 \x01(\x04\"^\n\nWorkerRoot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\t\x12\x13\n\x0bseen_nonces\x18\x03 \x03(\t\x12\r\n\x05\x65mpty\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"+\n\x0bRefusedRoot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x9c\x01\n\nWorkerLoad\x12\x10\n\x08\x63pu_load\x18\x01 \x01(\x01\x12\x13\n\x0bmemory_free\x18\x02 \x01(\x04\x12\x36\n\tdisk_free\x18\x03 \x03(\x0b\x32#.ffrtmp.v1.WorkerLoad.DiskFreeEntry\x1a/\n\rDiskFreeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*\xb0\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKER_STATE_CONNECTED\x10\x01\x12\x17\n\x13WORKER_STATE_SILENT\x10\x02\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x03\x12\x15\n\x11WORKER_STATE_GONE\x10\x04\x12\x1c\n\x18WORKER_STATE_QUARANTINED\x10\x05\x32\xc3\x02\n\x0c\x41\x64minService\x12L\n\x0bListWorkers\x12\x1d.ffrtmp.v1.ListWorkersRequest\x1a\x1e.ffrtmp.v1.ListWorkersResponse\x12\x46\n\tGetWorker\x12\x1b.ffrtmp.v1.GetWorkerRequest\x1a\x1c.ffrtmp.v1.GetWorkerResponse\x12L\n\x0b\x44rainWorker\x12\x1d.ffrtmp.v1.DrainWorkerRequest\x1a\x1e.ffrtmp.v1.DrainWorkerResponse\x12O\n\x0cResumeWorker\x12\x1e.ffrtmp.v1.ResumeWorkerRequest\x1a\x1f.ffrtmp.v1.ResumeWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66\x66rtmp/v1/admin_service.proto\x12\tffrtmp.v1\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x12ListWorkersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListWorkersResponse\x12\"\n\x07workers\x18\x01 \x03(\x0b\x32\x11.ffrtmp.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x11GetWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.ffrtmp.v1.Worker\"\"\n\x12\x44rainWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x13\x44rainWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.ffrtmp.v1.Worker\"#\n\x13ResumeWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x14ResumeWorkerResponse\x12!\n\x06worker\x18\x01 \x01(\x0b\x32\x11.ffrtmp.v1.Worker\"#\n\x13RemoveWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14RemoveWorkerResponse\"\xf0\x03\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.ffrtmp.v1.WorkerState\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05slots\x18\x07 \x01(\r\x12\x12\n\nfree_slots\x18\x08 \x01(\r\x12*\n\x08\x61ttempts\x18\t \x03(\x0b\x32\x18.ffrtmp.v1.WorkerAttempt\x12\x33\n\x0c\x63\x61pabilities\x18\n \x01(\x0b\x32\x1d.ffrtmp.v1.WorkerCapabilities\x12#\n\x04load\x18\x0b \x01(\x0b\x32\x15.ffrtmp.v1.WorkerLoad\x12-\n\rrefused_roots\x18\x0c \x03(\x0b\x32\x16.ffrtmp.v1.RefusedRoot\x12\x10\n\x08\x64raining\x18\r \x01(\x08\x12\x37\n\x13quarantine_end_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06losses\x18\x0f \x03(\x0b\x32\x15.ffrtmp.v1.WorkerLoss\"j\n\nWorkerLoss\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12-\n\tlost_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\"z\n\rWorkerAttempt\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\"\n\x05state\x18\x03 \x01(\x0e\x32\x13.ffrtmp.v1.JobState\x12&\n\x05phase\x18\x04 \x01(\x0e\x32\x17.ffrtmp.v1.AttemptPhase\"\xbe\x01\n\x12WorkerCapabilities\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x14\n\x0cspec_version\x18\x02 \x01(\r\x12\x16\n\x0e\x66\x66mpeg_version\x18\x03 \x01(\t\x12\x0e\n\x06\x63odecs\x18\x04 \x03(\t\x12\x10\n\x08\x65ncoders\x18\x05 \x03(\t\x12$\n\x05roots\x18\x06 \x03(\x0b\x32\x15.ffrtmp.v1.WorkerRoot\x12\x11\n\tcpu_count\x18\x07 \x01(\r\x12\x0e\n\x06memory\x18\x08 \x01(\x04\"^\n\nWorkerRoot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\t\x12\x13\n\x0bseen_nonces\x18\x03 \x03(\t\x12\r\n\x05\x65mpty\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"+\n\x0bRefusedRoot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x9c\x01\n\nWorkerLoad\x12\x10\n\x08\x63pu_load\x18\x01 \x01(\x01\x12\x13\n\x0bmemory_free\x18\x02 \x01(\x04\x12\x36\n\tdisk_free\x18\x03 \x03(\x0b\x32#.ffrtmp.v1.WorkerLoad.DiskFreeEntry\x1a/\n\rDiskFreeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*\xb0\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKER_STATE_CONNECTED\x10\x01\x12\x17\n\x13WORKER_STATE_SILENT\x10\x02\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x03\x12\x15\n\x11WORKER_STATE_GONE\x10\x04\x12\x1c\n\x18WORKER_STATE_QUARANTINED\x10\x05\x32\x94\x03\n\x0c\x41\x64minService\x12L\n\x0bListWorkers\x12\x1d.ffrtmp.v1.ListWorkersRequest\x1a\x1e.ffrtmp.v1.ListWorkersResponse\x12\x46\n\tGetWorker\x12\x1b.ffrtmp.v1.GetWorkerRequest\x1a\x1c.ffrtmp.v1.GetWorkerResponse\x12L\n\x0b\x44rainWorker\x12\x1d.ffrtmp.v1.DrainWorkerRequest\x1a\x1e.ffrtmp.v1.DrainWorkerResponse\x12O\n\x0cResumeWorker\x12\x1e.ffrtmp.v1.ResumeWorkerRequest\x1a\x1f.ffrtmp.v1.ResumeWorkerResponse\x12O\n\x0cRemoveWorker\x12\x1e.ffrtmp.v1.RemoveWorkerRequest\x1a\x1f.ffrtmp.v1.RemoveWorkerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORKERLOAD_DISKFREEENTRY']._loaded_options = None
   _globals['_WORKERLOAD_DISKFREEENTRY']._serialized_options = b'8\001'
-  _globals['_WORKERSTATE']._serialized_start=1748
-  _globals['_WORKERSTATE']._serialized_end=1924
+  _globals['_WORKERSTATE']._serialized_start=1809
+  _globals['_WORKERSTATE']._serialized_end=1985
   _globals['_LISTWORKERSREQUEST']._serialized_start=98
   _globals['_LISTWORKERSREQUEST']._serialized_end=157
   _globals['_LISTWORKERSRESPONSE']._serialized_start=159
@@ -53,22 +53,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEWORKERREQUEST']._serialized_end=462
   _globals['_RESUMEWORKERRESPONSE']._serialized_start=464
   _globals['_RESUMEWORKERRESPONSE']._serialized_end=521
-  _globals['_WORKER']._serialized_start=524
-  _globals['_WORKER']._serialized_end=1020
-  _globals['_WORKERLOSS']._serialized_start=1022
-  _globals['_WORKERLOSS']._serialized_end=1128
-  _globals['_WORKERATTEMPT']._serialized_start=1130
-  _globals['_WORKERATTEMPT']._serialized_end=1252
-  _globals['_WORKERCAPABILITIES']._serialized_start=1255
-  _globals['_WORKERCAPABILITIES']._serialized_end=1445
-  _globals['_WORKERROOT']._serialized_start=1447
-  _globals['_WORKERROOT']._serialized_end=1541
-  _globals['_REFUSEDROOT']._serialized_start=1543
-  _globals['_REFUSEDROOT']._serialized_end=1586
-  _globals['_WORKERLOAD']._serialized_start=1589
-  _globals['_WORKERLOAD']._serialized_end=1745
-  _globals['_WORKERLOAD_DISKFREEENTRY']._serialized_start=1698
-  _globals['_WORKERLOAD_DISKFREEENTRY']._serialized_end=1745
-  _globals['_ADMINSERVICE']._serialized_start=1927
-  _globals['_ADMINSERVICE']._serialized_end=2250
+  _globals['_REMOVEWORKERREQUEST']._serialized_start=523
+  _globals['_REMOVEWORKERREQUEST']._serialized_end=558
+  _globals['_REMOVEWORKERRESPONSE']._serialized_start=560
+  _globals['_REMOVEWORKERRESPONSE']._serialized_end=582
+  _globals['_WORKER']._serialized_start=585
+  _globals['_WORKER']._serialized_end=1081
+  _globals['_WORKERLOSS']._serialized_start=1083
+  _globals['_WORKERLOSS']._serialized_end=1189
+  _globals['_WORKERATTEMPT']._serialized_start=1191
+  _globals['_WORKERATTEMPT']._serialized_end=1313
+  _globals['_WORKERCAPABILITIES']._serialized_start=1316
+  _globals['_WORKERCAPABILITIES']._serialized_end=1506
+  _globals['_WORKERROOT']._serialized_start=1508
+  _globals['_WORKERROOT']._serialized_end=1602
+  _globals['_REFUSEDROOT']._serialized_start=1604
+  _globals['_REFUSEDROOT']._serialized_end=1647
+  _globals['_WORKERLOAD']._serialized_start=1650
+  _globals['_WORKERLOAD']._serialized_end=1806
+  _globals['_WORKERLOAD_DISKFREEENTRY']._serialized_start=1759
+  _globals['_WORKERLOAD_DISKFREEENTRY']._serialized_end=1806
+  _globals['_ADMINSERVICE']._serialized_start=1988
+  _globals['_ADMINSERVICE']._serialized_end=2392
 # @@protoc_insertion_point(module_scope)
