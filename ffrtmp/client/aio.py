@@ -19,6 +19,7 @@ import grpc.aio
 
 from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
 from ffrtmp.clock import utc_now
+from ffrtmp.domain.errors import Overloaded
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
@@ -350,6 +351,8 @@ def _is_passing(error: grpc.aio.AioRpcError) -> bool:
     """Whether the same call may go through later."""
     if is_distrust(error):
         return False
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return isinstance(error_from_rpc(error), Overloaded)
     return error.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -26,6 +26,7 @@ DomainError
     WorkerDoesNotRead           its stream is closed; it may dial again
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
+    Overloaded                  too many jobs submitted at once; nothing stored; try again later
     Unavailable                 cannot be done now; to try again is safe
         StoreBusy               no connection or lock was free in time
         StoreFailing            the disk is full or broken, the database is away
@@ -179,6 +180,19 @@ class WorkerFloods(DomainError):
 class SessionExpired(DomainError):
     def __init__(self, worker: str) -> None:
         super().__init__(f"the lease of worker {worker!r} ran out; dial again")
+
+
+class Overloaded(DomainError):
+    """More jobs are being submitted at once than this master takes; nothing of this call was stored.
+
+    Do: try again a little later, with fewer at a time.
+    """
+
+    def __init__(self, jobs: int, most: int) -> None:
+        super().__init__(
+            f"{jobs} jobs more than the {most} that may be submitted at once; nothing of this call "
+            "was stored: try again a little later"
+        )
 
 
 class Unavailable(DomainError):

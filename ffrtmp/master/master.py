@@ -23,6 +23,7 @@ from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
+from ffrtmp.master.gate import MOST_SUBMITTED, Gate
 from ffrtmp.master.janitor import Janitor
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import LogKeeper, Logs, read_log
@@ -47,6 +48,7 @@ from ffrtmp.store.base import (
 
 LARGEST_BATCH = 1000
 LONGEST_KEY = 128
+TURN = 50
 
 
 class Master:
@@ -60,8 +62,11 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        most_submitted: int = MOST_SUBMITTED,
     ) -> None:
-        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
+        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases.
+        `most_submitted`: jobs that may be on their way into the store at once.
+        """
         woken = asyncio.Event()
         roster, logs = Roster(), Logs()
         jobs = Jobs(store, logs)
@@ -82,6 +87,7 @@ class Master:
             started_at=clocks[1](),
         )
         self._new_id = new_id
+        self._gate = Gate(most_submitted)
         self._janitor = Janitor(self._parts, retention or Retention())
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
@@ -122,19 +128,28 @@ class Master:
     async def submit(self, submissions: Sequence[Submission], *, actor: str) -> list[JobRecord]:
         """Adds all or none.
 
-        Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken.
+        Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken,
+        Overloaded.
         """
         if not 1 <= len(submissions) <= LARGEST_BATCH:
             raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
+        with self._gate.entered(len(submissions)):
+            new = await self._new_jobs(submissions, actor)
+            self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
+            stored = await self._parts.jobs.submit(new)
+        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
+
+    async def _new_jobs(self, submissions: Sequence[Submission], actor: str) -> list[NewJob]:
+        """A large batch lets others have their turn in between."""
         new = []
         for number, submission in enumerate(submissions):
             try:
                 new.append(self._new_job(submission, actor))
             except InvalidArgument as error:
                 raise error.within(f"jobs[{number}]") if len(submissions) > 1 else error from None
-        self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
-        stored = await self._parts.jobs.submit(new)
-        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        return new
 
     def _new_job(self, submission: Submission, actor: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:

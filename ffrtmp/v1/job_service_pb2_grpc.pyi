@@ -45,6 +45,8 @@ class JobServiceStub:
     Errors:
     * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
     * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
+    * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
+      after the time in the details (google.rpc.RetryInfo).
 
     Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
     "idempotency_key": "in-1"}
@@ -175,6 +177,8 @@ class JobServiceAsyncStub(JobServiceStub):
     Errors:
     * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
     * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
+    * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
+      after the time in the details (google.rpc.RetryInfo).
 
     Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
     "idempotency_key": "in-1"}
@@ -308,6 +312,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
         * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
+        * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
+          after the time in the details (google.rpc.RetryInfo).
 
         Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
         "idempotency_key": "in-1"}
