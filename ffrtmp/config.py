@@ -13,8 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter, Token
 from platformdirs import user_cache_path, user_config_path, user_state_path
@@ -451,6 +453,67 @@ async def at_end_of_input(call: Callable[[], None]) -> AsyncIterator[None]:
         yield
     finally:
         transport.close()
+
+
+class Origin(StrEnum):
+    """Where the value of an option came from; the first that has one wins."""
+
+    FLAG = "flag"
+    VARIABLE = "variable"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`source`: the variable, or the file."""
+
+    origin: Origin
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option as it is in effect. `value` as it is written in the file, without a password."""
+
+    name: str
+    value: str
+    found: Found
+    help: str
+
+
+def options_of(settings: Settings, found: Mapping[str, Found]) -> list[Option]:
+    """In the order of the documentation. `found`: where each came from that is no default."""
+    helps = _helps(type(settings))
+    return [
+        Option(
+            name=each.name,
+            value=_written(each.name, getattr(settings, each.name)),
+            found=found.get(each.name, Found(Origin.DEFAULT)),
+            help=helps[each.name],
+        )
+        for each in fields(settings)
+    ]
+
+
+def _written(name: str, value: object) -> str:
+    if isinstance(value, timedelta):
+        return show_duration(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    text = "" if value is None else str(value)
+    return shown_store(text) if name == "store" else text
+
+
+def shown_store(store: str) -> str:
+    """Without a password, and without parameters, which may hold one too."""
+    if "://" not in store:
+        return store
+    parts = urlsplit(store)
+    user, at, host = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
 
 
 def options_table() -> str:

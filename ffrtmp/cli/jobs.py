@@ -176,9 +176,12 @@ def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
 def _show(job: job_pb2.Job) -> None:
     targets = targets_of(job)
     print(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
-    print(f"  {job.attempts} attempts, {job.charged} charged{_place(job)}")
+    many = "" if job.attempts == 1 else "s"
+    print(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
     if job.HasField("failure"):
         print(f"  {job.failure.message}")
+    if job.state == job_pb2.JOB_STATE_PAUSED:
+        print(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
     if job.unschedulable_reason:
         print(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
     if job.blocked_by:

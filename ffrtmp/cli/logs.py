@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import print_json
+from ffrtmp.cli.shown import show_line
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
 from ffrtmp.domain.log import LogPlace
@@ -98,7 +99,7 @@ class _Printer:
         if missing := part.line_number - read - 1:
             print(f"... {missing} lines are not kept", file=sys.stderr, flush=True)
         for line in part.lines:
-            print(line)
+            print(show_line(line))
         sys.stdout.flush()
 
     def say_where(self, job_id: str) -> None:

@@ -19,7 +19,7 @@ import grpc.aio
 
 from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
 from ffrtmp.clock import utc_now
-from ffrtmp.domain.errors import Overloaded
+from ffrtmp.domain.errors import CertificateEnded, Overloaded
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
@@ -349,7 +349,7 @@ class Client:
 
 def _is_passing(error: grpc.aio.AioRpcError) -> bool:
     """Whether the same call may go through later."""
-    if is_distrust(error):
+    if is_distrust(error) or isinstance(error_from_rpc(error), CertificateEnded):
         return False
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return isinstance(error_from_rpc(error), Overloaded)

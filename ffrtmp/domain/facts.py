@@ -35,6 +35,14 @@ class StreamRefused:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateRanOut:
+    """A worker's stream was ended with the certificate that it was opened with."""
+
+    worker: str
+    ended_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainChanged:
     """An operator asked for it."""
@@ -66,6 +74,14 @@ class WorkerQuarantined:
     worker: str
     until: datetime
     jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReleased:
+    """An operator ended its quarantine."""
+
+    worker: str
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +132,12 @@ Fact = (
     | SessionOpened
     | SessionClosed
     | StreamRefused
+    | CertificateRanOut
     | DrainChanged
     | WorkerRemoved
     | JobsForgotten
     | WorkerQuarantined
+    | WorkerReleased
     | MassLossBegan
     | AttemptDisowned
     | ClaimTook

@@ -1,5 +1,5 @@
-"""How many jobs may be on their way into the store at once: what comes above that is refused at once
-and as a whole, before it costs memory or anybody's time."""
+"""How many jobs may be on their way into the store at once: what comes above that is refused as a
+whole, before it costs memory or anybody's time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

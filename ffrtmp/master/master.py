@@ -21,6 +21,7 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Explanation
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
 from ffrtmp.master.gate import MOST_SUBMITTED, Gate
@@ -33,7 +34,8 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, view_of
+from ffrtmp.master.traffic import Traffic
+from ffrtmp.master.views import JobView, Submission, Watched, WorkerView
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -62,11 +64,12 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        name: str = "",
+        version: str = "",
         most_submitted: int = MOST_SUBMITTED,
     ) -> None:
-        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases.
-        `most_submitted`: jobs that may be on their way into the store at once.
-        """
+        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
+        `version` are for people. `most_submitted`: jobs on their way into the store at once."""
         woken = asyncio.Event()
         roster, logs = Roster(), Logs()
         jobs = Jobs(store, logs)
@@ -88,7 +91,11 @@ class Master:
         )
         self._new_id = new_id
         self._gate = Gate(most_submitted)
+        self.traffic = Traffic()
         self._janitor = Janitor(self._parts, retention or Retention())
+        now = clocks[0]()
+        this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
+        self.census = Census(self._parts, this)
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
         jobs.listen(self._parts.warden.note)
@@ -116,6 +123,7 @@ class Master:
             tasks.create_task(self._janitor.run())
             keeper = LogKeeper(self._parts.logs, self._parts.store)
             tasks.create_task(keeper.run(self._parts.observe))
+            tasks.create_task(self.census.run())
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
@@ -280,12 +288,12 @@ class Master:
         """One page by name, and the token of the next."""
         size = page_size(size)
         records = await self._parts.store.workers(size=size + 1, after=page_token)
-        views = [self._view_of(record) for record in records[:size]]
+        views = [self.census.view_of(record) for record in records[:size]]
         return views, views[-1].record.name if len(records) > size else ""
 
     async def worker(self, name: str) -> WorkerView:
         """Raises WorkerNotFound."""
-        return self._view_of(await self._parts.store.worker(name))
+        return self.census.view_of(await self._parts.store.worker(name))
 
     async def drain(self, name: str, *, actor: str) -> WorkerView:
         """No new work for it, until `resume`. Idempotent. Raises WorkerNotFound."""
@@ -308,16 +316,29 @@ class Master:
         await self._learn_roots()
         self._parts.observe(WorkerRemoved(worker=name, actor=actor))
 
-    def _view_of(self, record: WorkerRecord) -> WorkerView:
-        roster = self._parts.roster
-        refused = dict(roster.refused_roots(record.name))
-        return view_of(record, roster.get(record.name), refused, now=self._parts.now())
+    async def release(self, name: str, *, actor: str) -> WorkerView:
+        """Ends a quarantine, not a drain. Idempotent. Raises WorkerNotFound."""
+        await self._parts.warden.release(name, actor=actor)
+        self._parts.wake()
+        return await self.worker(name)
 
     # -- streams ----------------------------------------------------------------------------
 
-    async def serve(self, *, worker: str, address: str, events: Events, send: Send) -> None:
-        """Serves one stream of a worker until it ends. `worker` is the certificate's name."""
-        await Session(self._parts, worker=worker, address=address).run(events, send)
+    async def serve(
+        self,
+        *,
+        worker: str,
+        address: str,
+        certificate_end: datetime | None = None,
+        events: Events,
+        send: Send,
+    ) -> None:
+        """Serves one stream of a worker until it ends, at the latest with its certificate (None:
+        not known). `worker` is the certificate's name."""
+        session = Session(
+            self._parts, worker=worker, address=address, certificate_end=certificate_end
+        )
+        await session.run(events, send)
 
     def send_away(self) -> None:
         """Asks every worker to dial again, spread over time: this master goes down."""

@@ -81,6 +81,8 @@ def pack_worker(view: WorkerView) -> admin_pb.Worker:
             for name, reason in sorted(view.refused_roots.items())
         ],
         draining=record.standing.draining,
+        master=view.master,
+        certificate_end_time=to_timestamp(view.certificate_end),
         quarantine_end_time=to_timestamp(view.quarantined_until),
         losses=[
             admin_pb.WorkerLoss(

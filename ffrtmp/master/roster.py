@@ -54,6 +54,7 @@ class Presence:
     outbox: Outbox | None
     heartbeat_at: datetime
     beat: float
+    certificate_end: datetime | None = None
     slots: int = 0
     load: Load = field(default_factory=Load)
     standing: Standing = field(default_factory=Standing)

@@ -1,6 +1,7 @@
 """The gRPC face of the master: unpack, delegate, pack. No decision is made here."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +9,12 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ffrtmp.config import Option
 from ffrtmp.domain.errors import ProtocolViolation, WorkerDoesNotRead
 from ffrtmp.domain.facts import EnvelopeUnknown, Fact
 from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.messages import Event, Numbered
+from ffrtmp.master.census import Check
 from ffrtmp.master.master import Master
 from ffrtmp.master.packing import (
     pack_explanation,
@@ -21,10 +24,11 @@ from ffrtmp.master.packing import (
     pack_watched,
     pack_worker,
 )
+from ffrtmp.master.packing_admin import pack_option, pack_overview, pack_queue, pack_store
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import priority_from_pb, states_from_pb, submissions_from_pb
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
-from ffrtmp.rpc.roles import Context, peer_of
+from ffrtmp.rpc.roles import Context, certificate_end_of, peer_of
 from ffrtmp.rpc.times import from_timestamp
 from ffrtmp.store.base import JobFilter, JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -111,9 +115,46 @@ class JobServicer(JobServiceServicer):
         return pb.ReprioritiseJobResponse(job=pack_job(record))
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an operator may know of this process; `check` as the census wants it."""
+
+    options: Sequence[Option]
+    location: str
+    check: Check
+
+
 class AdminServicer(AdminServiceServicer):
-    def __init__(self, master: Master) -> None:
+    def __init__(self, master: Master, about: About) -> None:
         self._master = master
+        self._about = about
+
+    async def GetOverview(
+        self, request: admin_pb.GetOverviewRequest, context: Context
+    ) -> admin_pb.GetOverviewResponse:
+        return pack_overview(await self._master.census.overview())
+
+    async def ListQueues(
+        self, request: admin_pb.ListQueuesRequest, context: Context
+    ) -> admin_pb.ListQueuesResponse:
+        views = await self._master.census.queues()
+        return admin_pb.ListQueuesResponse(backlogs=[pack_queue(view) for view in views])
+
+    async def GetStore(
+        self, request: admin_pb.GetStoreRequest, context: Context
+    ) -> admin_pb.GetStoreResponse:
+        return pack_store(await self._master.census.store(self._about.check), self._about.location)
+
+    async def ListSettings(
+        self, request: admin_pb.ListSettingsRequest, context: Context
+    ) -> admin_pb.ListSettingsResponse:
+        return admin_pb.ListSettingsResponse(settings=map(pack_option, self._about.options))
+
+    async def ReleaseWorker(
+        self, request: admin_pb.ReleaseWorkerRequest, context: Context
+    ) -> admin_pb.ReleaseWorkerResponse:
+        view = await self._master.release(request.name, actor=peer_of(context).actor)
+        return admin_pb.ReleaseWorkerResponse(worker=pack_worker(view))
 
     async def ListWorkers(
         self, request: admin_pb.ListWorkersRequest, context: Context
@@ -165,20 +206,35 @@ class WorkerServicer(WorkerServiceServicer):
             response = worker_pb.ConnectResponse(
                 commands=[command_to_pb(each) for each in commands]
             )
+            self._master.traffic.note_sent(len(commands))
             try:
                 await context.write(response)
             except grpc.aio.InternalError:  # the connection broke in the middle of it
                 raise WorkerDoesNotRead(worker) from None
 
-        events = _events(request_iterator, lambda n: self._observe(EnvelopeUnknown(worker, n)))
-        await self._master.serve(worker=worker, address=context.peer(), events=events, send=send)
+        events = _events(
+            request_iterator,
+            heard=self._master.traffic.note_received,
+            ignored=lambda n: self._observe(EnvelopeUnknown(worker, n)),
+        )
+        await self._master.serve(
+            worker=worker,
+            address=context.peer(),
+            certificate_end=certificate_end_of(context),
+            events=events,
+            send=send,
+        )
 
 
 async def _events(
-    requests: AsyncIterator[worker_pb.ConnectRequest], ignored: Callable[[int], None]
+    requests: AsyncIterator[worker_pb.ConnectRequest],
+    *,
+    heard: Callable[[int], None],
+    ignored: Callable[[int], None],
 ) -> AsyncIterator[Sequence[Event]]:
     async for request in _readable(requests):
         found = events_from_pb(request)
+        heard(len(found))
         known = [event for event in found if event is not None]
         if len(known) < len(found):
             ignored(len(found) - len(known))

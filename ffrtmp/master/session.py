@@ -8,6 +8,7 @@ the store and answer.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from ffrtmp.domain.errors import (
     HelloLate,
@@ -62,10 +63,13 @@ _Answer = tuple[int, float, tuple[Verdict, ...]]
 
 
 class Session:
-    def __init__(self, parts: Parts, *, worker: str, address: str) -> None:
+    def __init__(
+        self, parts: Parts, *, worker: str, address: str, certificate_end: datetime | None = None
+    ) -> None:
         self._parts = parts
         self._worker = worker
         self._address = address
+        self._certificate_end = certificate_end
         self._outbox = Outbox(worker)
         self._inbox = asyncio.Queue[_Message | None](INBOX)
         self._answers = asyncio.Queue[_Answer](INBOX)
@@ -172,6 +176,7 @@ class Session:
             session=self._session,
             holder=Holder(self._worker, hello.incarnation),
             address=self._address,
+            certificate_end=self._certificate_end,
             capabilities=hello.capabilities,
             outbox=None,
             heartbeat_at=parts.now(),

@@ -43,6 +43,8 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.WorkerFloods: StatusCode.RESOURCE_EXHAUSTED,
         errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
         errors.SessionExpired: StatusCode.UNAVAILABLE,
+        # Not UNAUTHENTICATED, which would end a worker that may have a newer one.
+        errors.CertificateEnded: StatusCode.UNAVAILABLE,
         errors.StoreBusy: StatusCode.UNAVAILABLE,
         errors.StoreFailing: StatusCode.UNAVAILABLE,
         errors.OutcomeUnknown: StatusCode.UNAVAILABLE,

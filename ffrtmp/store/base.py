@@ -14,7 +14,7 @@ from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
@@ -262,6 +262,85 @@ class PoolUse:
     refused: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Jobs of one queue, class and state. `is_later`: they are not eligible yet. `eligible_at`: the
+    first of them was, or will be."""
+
+    queue: Queue
+    job_class: str
+    state: JobState
+    is_later: bool
+    jobs: int
+    eligible_at: datetime
+
+
+class CensusStore(Protocol):
+    """What operators ask of the whole store."""
+
+    async def count_jobs(self) -> dict[JobState, int]:
+        """Those that there are, ended ones too."""
+        ...
+
+    async def backlog(self, now: datetime) -> list[Backlog]:
+        """What has not ended."""
+        ...
+
+    async def facts(self) -> "StoreFacts": ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFacts:
+    """`schema`: the number of its newest migration. `size`: bytes on the disk."""
+
+    kind: str
+    schema: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedWorker:
+    """A worker as the master says that serves it; `state` is its word for it."""
+
+    state: str
+    slots: int
+    free_slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterReport:
+    """What a master says of itself: the name in its certificate, and where it listens."""
+
+    name: str
+    address: str
+    version: str
+    started_at: datetime
+    workers: Mapping[str, ServedWorker] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterRecord:
+    """`run` tells one run of a master from the next."""
+
+    run: str
+    seen_at: datetime
+    report: MasterReport
+
+
+class MasterStore(Protocol):
+    """How masters of one store know of each other; nothing depends on it but what people see."""
+
+    async def note_master(self, record: MasterRecord) -> None:
+        """Stores it in the place of what this run said before."""
+        ...
+
+    async def forget_master(self, run: str) -> None: ...
+
+    async def masters(self) -> list[MasterRecord]:
+        """Those heard within a day, by run."""
+        ...
+
+
 class Shared(Protocol):
     """What is peculiar to a store that several masters may use."""
 
@@ -282,10 +361,24 @@ class Shared(Protocol):
         """Transactions that were committed since it was opened."""
         ...
 
+    @property
+    def operations(self) -> int:
+        """In those transactions."""
+        ...
+
     def pools(self) -> list[PoolUse]: ...
 
 
 class Store(
-    JobStore, QueueStore, HistoryStore, LeaseStore, SessionStore, WorkerStore, Shared, Protocol
+    JobStore,
+    QueueStore,
+    HistoryStore,
+    LeaseStore,
+    SessionStore,
+    WorkerStore,
+    CensusStore,
+    MasterStore,
+    Shared,
+    Protocol,
 ):
     """All of them; both adapters are one."""

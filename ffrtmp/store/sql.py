@@ -5,7 +5,6 @@ clients ask for. An adapter with one writer gives the same lane twice.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from ffrtmp.domain.errors import JobNotFound, WorkerNotFound
@@ -29,6 +28,7 @@ from ffrtmp.store.base import (
     SessionKey,
     WorkerRecord,
 )
+from ffrtmp.store.census import Census
 from ffrtmp.store.codec import (
     Row,
     decode_event,
@@ -42,25 +42,17 @@ from ffrtmp.store.codec import (
     to_micros,
     worker_from_row,
 )
-from ffrtmp.store.connection import Fetch, Renewals
+from ffrtmp.store.connection import Renewals
+from ffrtmp.store.lane import Lane
 from ffrtmp.store.submit import submit
 from ffrtmp.store.transaction import Ahead, Transaction
-from ffrtmp.store.writer import Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """Connections to write and to read by, and how many of them are in use."""
-
-    writer: Writer
-    fetch: Fetch
-    use: Callable[[], PoolUse]
-
-
-class SqlStore:
-    """Implements the first three parts of `store.base.Store`; adapters add how it is shared."""
+class SqlStore(Census):
+    """Implements most parts of `store.base.Store`; adapters add how it is shared."""
 
     def __init__(self, hot: Lane, api: Lane, renewals: Renewals) -> None:
+        super().__init__(api)
         self._hot = hot
         self._api = api
         self._renewals = renewals
@@ -68,6 +60,10 @@ class SqlStore:
     @property
     def commits(self) -> int:
         return sum(writer.commits for writer in {self._hot.writer, self._api.writer})
+
+    @property
+    def operations(self) -> int:
+        return sum(writer.operations for writer in {self._hot.writer, self._api.writer})
 
     def pools(self) -> list[PoolUse]:
         uses = [lane.use() for lane in (self._hot, self._api)]

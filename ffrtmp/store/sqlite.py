@@ -26,9 +26,10 @@ import aiosqlite
 
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
-from ffrtmp.store.base import PoolUse, SessionKey
+from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.connection import Connection, on_conflict
-from ffrtmp.store.sql import Lane, SqlStore
+from ffrtmp.store.lane import Lane
+from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
 from ffrtmp.store.sqlite_lock import locked
 from ffrtmp.store.writer import Writer
@@ -40,6 +41,11 @@ AT_ONCE = 64
 """So many rows are written, or looked for, on the event loop; more of them in the thread."""
 
 T = TypeVar("T")
+
+_FACTS = (
+    "SELECT user_version AS schema, page_count * page_size AS size"
+    " FROM pragma_user_version, pragma_page_count, pragma_page_size"
+)
 
 
 class SqliteStore(SqlStore):
@@ -70,6 +76,10 @@ class SqliteStore(SqlStore):
     async def time(self) -> datetime:
         [row] = await self._api.fetch("SELECT (julianday('now') - 2440587.5) * 86400 AS seconds")
         return datetime.fromtimestamp(row["seconds"], UTC)
+
+    async def facts(self) -> StoreFacts:
+        [row] = await self._api.fetch(_FACTS)
+        return StoreFacts(kind="sqlite", schema=row["schema"], size=row["size"])
 
 
 class _Database:
@@ -213,5 +223,7 @@ def _is_many(value: object) -> TypeGuard[Collection[str]]:
 def _in_sqlite(query: str) -> str:
     """It has no arrays and no row locks, for it has one writer; it numbers values by `?`."""
     query = re.sub(r"= ANY\(\$(\d+)\)", r"IN (SELECT value FROM json_each(?\1))", query)
-    query = query.replace(" FOR NO KEY UPDATE", "").replace(" SKIP LOCKED", "")
+    query = (
+        query.replace(" FOR NO KEY UPDATE", "").replace(" SKIP LOCKED", "").replace("::json", "")
+    )
     return re.sub(r"\$(\d+)", r"?\1", query)

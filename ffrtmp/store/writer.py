@@ -58,6 +58,7 @@ class Writer:
         self._closing = False
         self._late: asyncio.TimerHandle | None = None
         self.commits = 0
+        self.operations = 0
         self.refused = 0
 
     @property
@@ -148,6 +149,7 @@ class Writer:
                 results = self._refuse(error)
             else:
                 self.commits += 1
+                self.operations += len(results)
                 self._committed()
             break
         group, self._group = self._group, []

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
@@ -20,6 +21,7 @@ from ffrtmp.domain.facts import (
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerReleased,
     WorkerRemoved,
 )
 from ffrtmp.domain.job import Cause, Job, JobState
@@ -67,6 +69,12 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
             _log.warning("worker %s is gone: %s", worker, why)
         case StreamRefused(worker, address, why):
             _log.error("refused a stream of %s from %s: %s", worker, address, why)
+        case CertificateRanOut(worker, ended_at):
+            _log.error(
+                "worker %s: its certificate ended at %s UTC, and so does its stream: renew it",
+                worker,
+                f"{ended_at:%Y-%m-%d %H:%M:%S}",
+            )
         case DrainChanged(worker=worker, draining=draining, actor=actor):
             _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
         case WorkerRemoved(worker=worker, actor=actor):
@@ -81,6 +89,8 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
                 ", ".join(jobs),
                 extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
             )
+        case WorkerReleased(worker=worker, actor=actor):
+            _log.info("worker %s is released from quarantine, says %s", worker, actor)
         case MassLossBegan(lost, fleet):
             _log.error(
                 "%d of %d workers lost at once: nobody is charged, their jobs return slowly",

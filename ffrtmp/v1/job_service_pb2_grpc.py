@@ -30,6 +30,12 @@ class JobServiceStub:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     def __init__(self, channel):
@@ -100,6 +106,12 @@ class JobServiceServicer:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     def SubmitJob(self, request, context):
@@ -125,6 +137,10 @@ class JobServiceServicer:
 
         Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
         `jobs[N]`.
+
+        Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+        "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+        "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,6 +191,8 @@ class JobServiceServicer:
 
         Errors:
         * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -339,6 +357,12 @@ class JobService:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     @staticmethod

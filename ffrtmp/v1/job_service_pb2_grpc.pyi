@@ -31,6 +31,12 @@ class JobServiceStub:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     @_typing.overload
@@ -56,6 +62,10 @@ class JobServiceStub:
 
     Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
     `jobs[N]`.
+
+    Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+    "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+    "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]
     """Returns one job.
@@ -90,6 +100,8 @@ class JobServiceStub:
 
     Errors:
     * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
     """
     ReadJobLog: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadJobLogRequest, _job_service_pb2.ReadJobLogResponse]
     """Reads what FFmpeg wrote about a job, attempt by attempt: the last 200 lines of each are kept as
@@ -166,6 +178,12 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -188,6 +206,10 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
     `jobs[N]`.
+
+    Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+    "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+    "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]  # type: ignore[assignment]
     """Returns one job.
@@ -222,6 +244,8 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Errors:
     * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
     """
     ReadJobLog: _aio.UnaryStreamMultiCallable[_job_service_pb2.ReadJobLogRequest, _job_service_pb2.ReadJobLogResponse]  # type: ignore[assignment]
     """Reads what FFmpeg wrote about a job, attempt by attempt: the last 200 lines of each are kept as
@@ -297,6 +321,12 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     @_abc_1.abstractmethod
@@ -329,6 +359,10 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
         `jobs[N]`.
+
+        Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+        "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+        "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
         """
 
     @_abc_1.abstractmethod
@@ -387,6 +421,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
         """
 
     @_abc_1.abstractmethod

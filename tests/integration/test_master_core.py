@@ -9,7 +9,13 @@ from datetime import timedelta
 import pytest
 
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.domain.errors import IllegalTransition, InvalidSpec, NameTaken, ProtocolViolation
+from ffrtmp.domain.errors import (
+    IllegalTransition,
+    InvalidSpec,
+    NameTaken,
+    Overloaded,
+    ProtocolViolation,
+)
 from ffrtmp.domain.job import Failure, FileRecord, JobState, Manifest
 from ffrtmp.domain.messages import (
     Cancel,
@@ -127,7 +133,7 @@ class Worker:
 
 @asynccontextmanager
 async def cluster(
-    open_store, facts: list | None = None, timers: Timers = FAST
+    open_store, facts: list | None = None, timers: Timers = FAST, **options
 ) -> AsyncIterator[tuple[Master, Callable[..., Worker]]]:
     ids = (f"{number:026d}" for number in range(1000))
     async with open_store(patience=0.5) as store:
@@ -138,6 +144,7 @@ async def cluster(
             chance=lambda: 0.0,
             new_id=lambda: next(ids),
             observe=(facts if facts is not None else []).append,
+            **options,
         )
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(master.run())
@@ -581,3 +588,29 @@ async def test_a_waiting_job_is_explained_worker_by_worker(open_store):
         assert found.verdicts[1].detail == "no room on the disk"
         assert found.place == Place(0, 0)
         assert (await master.explain(first)).detail == "it is running on worker busy"
+
+
+async def test_a_storm_of_submits_is_refused_as_wholes_above_the_limit(open_store):
+    """What was taken is stored, what was refused is not; afterwards there is room again."""
+    async with cluster(open_store, most_submitted=10) as (master, _):
+
+        async def batch(number: int) -> int:
+            jobs = [
+                Submission(spec(f"{number}-{n}.mp4"), f"key-{number}-{n}", "d") for n in range(5)
+            ]
+            try:
+                return len(await master.submit(jobs, actor="client/c"))
+            except Overloaded:
+                return 0
+
+        stored = await asyncio.gather(*map(batch, range(20)))
+        assert set(stored) == {0, 5}
+        assert sum(stored) >= 10
+        assert len((await master.find(JobFilter(), size=1000, page_token=""))[0]) == sum(stored)
+        assert await batch(99) == 5
+
+
+async def test_a_call_above_the_limit_is_taken_when_nobody_is_before_it(open_store):
+    async with cluster(open_store, most_submitted=1) as (master, _):
+        jobs = [Submission(spec(f"{n}.mp4"), f"key-{n}", "d") for n in range(5)]
+        assert len(await master.submit(jobs, actor="client/c")) == 5
