@@ -341,12 +341,27 @@ class UpSettings:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulateSettings:
-    """Options of `ffrtmp simulate`. Simulated workers have one root, called `sim`."""
+    """Options of `ffrtmp simulate`. Simulated workers have one root, called `sim`.
 
-    ca: Path
+    With `jobs` it is a trial: a cluster of its own, the jobs, and a report.
+    """
+
+    ca: Path | None = None
     """The CA's folder: each simulated worker gets a certificate of its own from it."""
-    master: Names
+    master: Names = ()
     """HOST:PORT of a master; give it again, or with commas, for several."""
+    jobs: int = 0
+    """A trial: so many jobs through a master and workers of its own, then a report. 0: none."""
+    seed: int = 1
+    """Of a trial: which jobs, in which order, and which of them fail."""
+    failure_rate: float = 0.0
+    """Of a trial: the part of the jobs whose FFmpeg fails, 0 to 1."""
+    kill_rate: float = 0.0
+    """Of a trial: so often a minute a process is killed: half the workers, or the master."""
+    store: str = "sqlite"
+    """Of a trial: sqlite, postgres (a server of its own), or the DSN of an empty schema."""
+    evidence: Path | None = None
+    """Of a trial: keep its ledgers and logs in this folder, which must not be there yet."""
     workers: int = 10
     """How many workers to simulate, at most 9999."""
     name: str = "sim"
@@ -365,7 +380,12 @@ class SimulateSettings:
     """Stop when standard input is closed: whoever started this process is gone."""
 
     def __post_init__(self) -> None:
-        _check_addresses(self.addresses)
+        if self.jobs:
+            self._check_trial()
+        else:
+            _check_addresses(self.addresses)
+            if self.ca is None:
+                raise SettingError.of("ca", "", "the CA's folder, or --jobs for a trial")
         if not 1 <= self.workers <= MOST_SIMULATED:
             raise SettingError.of("workers", self.workers, f"1 to {MOST_SIMULATED}")
         if self.slots < 1:
@@ -373,6 +393,16 @@ class SimulateSettings:
         if self.pace < 0:
             raise SettingError.of("pace", self.pace, "0 or more")
         _check_log_format(self.log_format)
+
+    def _check_trial(self) -> None:
+        if self.jobs < 0:
+            raise SettingError.of("jobs", self.jobs, "0 or more")
+        if self.ca is not None or self.master:
+            raise SettingError.of("jobs", self.jobs, "a trial has a cluster of its own: no --ca")
+        if not 0 <= self.failure_rate <= 1:
+            raise SettingError.of("failure_rate", self.failure_rate, "0 to 1")
+        if self.kill_rate < 0:
+            raise SettingError.of("kill_rate", self.kill_rate, "0 or more")
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
 from ffrtmp.cli.connect import at, with_client
 from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.explain import show_explanation
 from ffrtmp.cli.follow import (
     event_line,
     follow,
@@ -145,6 +146,28 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
             tell(f"  {event_line(event)}")
         if response.HasField("progress") and (done := percent_of(response.progress)) is not None:
             tell(f"  {done:.0f} %  {speed_of(response.progress)}")
+        return Exit.DONE
+
+    return with_client(settings, work)
+
+
+@jobs.command
+def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
+    """Say why a job waits: what it waits for, and why each worker does not get it.
+
+    Parameters
+    ----------
+    job
+        The job's id.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        found = await client.explain(job)
+        if settings.json:
+            print_json(found)
+        else:
+            show_explanation(job, found)
         return Exit.DONE
 
     return with_client(settings, work)

@@ -151,6 +151,11 @@ class Client:
         request = pb.GetJobRequest(job_id=job_id)
         return await self._call(lambda: self._jobs.GetJob(request, timeout=CALL_SECONDS))
 
+    async def explain(self, job_id: str) -> pb.ExplainJobResponse:
+        """Why it waits, and for each worker why that one does not get it. Raises JobNotFound."""
+        request = pb.ExplainJobRequest(job_id=job_id)
+        return await self._call(lambda: self._jobs.ExplainJob(request, timeout=CALL_SECONDS))
+
     async def list(
         self,
         *,

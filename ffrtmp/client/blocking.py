@@ -116,6 +116,10 @@ class BlockingClient:
         """As `Client.get`."""
         return self._do(self._client.get(job_id))
 
+    def explain(self, job_id: str) -> pb.ExplainJobResponse:
+        """As `Client.explain`."""
+        return self._do(self._client.explain(job_id))
+
     def list(
         self,
         *,

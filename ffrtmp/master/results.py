@@ -99,7 +99,7 @@ class Results:
         self._presence.offers.pop(reply.key, None)
         if reply.rejection:
             if not reply.passing:
-                self._presence.excluded.add(reply.key.job_id)
+                self._presence.excluded[reply.key.job_id] = reply.rejection
             self._parts.wake()
         elif isinstance(outcome, DomainError):
             self._outbox.put(Cancel(reply.key))  # too late: it is not this worker's any more

@@ -16,6 +16,7 @@ from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
+from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 
 
@@ -153,6 +154,12 @@ class JobStore(Protocol):
 
     async def classes(self) -> dict[str, Requirements]:
         """Every class that has a job which has not ended."""
+        ...
+
+
+class QueueStore(Protocol):
+    async def place_of(self, job: Job) -> Place:
+        """Where it stands among the queued jobs."""
         ...
 
 
@@ -357,11 +364,17 @@ class Shared(Protocol):
         """Transactions that were committed since it was opened."""
         ...
 
+    @property
+    def operations(self) -> int:
+        """In those transactions."""
+        ...
+
     def pools(self) -> list[PoolUse]: ...
 
 
 class Store(
     JobStore,
+    QueueStore,
     HistoryStore,
     LeaseStore,
     SessionStore,

@@ -34,6 +34,12 @@ CLAIMABLE = (
     " ORDER BY rank, job_id LIMIT $3"
     f" FOR NO KEY UPDATE SKIP LOCKED) SELECT {_COLUMNS} FROM claimed ORDER BY rank, job_id"
 )
+# One indexed range a class: what stands behind the job is not read.
+AHEAD = (
+    "SELECT count(*) AS ahead, count(*) FILTER (WHERE jobs.job_class = $1) AS ahead_in_class"
+    " FROM classes CROSS JOIN jobs WHERE jobs.job_class = classes.job_class"
+    " AND jobs.state = 'queued' AND (jobs.rank, jobs.job_id) < ($2, $3)"
+)
 SPECS = "SELECT job_id, spec FROM specs WHERE job_id = ANY($1)"
 
 RECORD = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id) WHERE job_id = $1"

@@ -43,6 +43,11 @@ REQUIRED = {
     "client": {},
 }
 SAMPLES = {
+    "jobs": ("0", 0),  # more of them would need no CA
+    "seed": ("7", 7),
+    "failure_rate": ("0.25", 0.25),
+    "kill_rate": ("2.5", 2.5),
+    "evidence": ("kept", Path("kept")),
     "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
     "drain_timeout": ("2h", timedelta(hours=2)),
