@@ -5,6 +5,7 @@ worker that knows only an older one is not offered the job. Presets are expanded
 `ffmpeg/presets.py`) and stored expanded, so that a later change of a preset changes no queued job.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,6 +24,8 @@ MAX_TEST_DURATION = timedelta(hours=24)
 MAX_TIMEOUT = timedelta(days=30)
 MIN_BITRATE, MAX_BITRATE = 8_000, 500_000_000
 MAX_RESTARTS = 1000
+_OURS = re.compile(r"\.ffrtmp-root\..*|\..*\.[0-9A-Za-z_-]+\.\d+\.part(\.[^.]*)?")
+"""Names of a root's proofs, and of what attempts stage, which are swept one day."""
 
 
 class Queue(StrEnum):
@@ -314,6 +317,8 @@ def _check_path(media: MediaPath, name: str) -> None:
             raise InvalidSpec(name, str(media), "no empty, . or .. part in the path")
         if len(part.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
             raise InvalidSpec(name, f"{part[:40]}...", f"a name has at most {MAX_NAME_BYTES} bytes")
+        if _OURS.fullmatch(part):
+            raise InvalidSpec(name, str(media), "names of this form are the workers' own")
 
 
 def _check_output(output: Output, name: str) -> None:

@@ -98,6 +98,12 @@ class Deadline:
             self._followers.discard(tell)
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would obey, or would show as something else than it is: the line may
+    repeat what a stranger wrote into a file."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "?" for c in text)
+
+
 class Tail:
     """The last lines of a stream of any length and any bytes. `redact` gets each first."""
 
@@ -114,7 +120,7 @@ class Tail:
 
     def _close(self, end: bytes) -> None:
         raw = (self._open + end)[:RAW_LINE_BYTES].decode(errors="replace")
-        line = self._redact(raw).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
+        line = printable(self._redact(raw)).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
         self._open = b""
         if line:
             self._lines.append(line)
@@ -160,13 +166,15 @@ async def run_guarded(
     on_cancel: StopSequence = ON_CANCEL,
     log: Tail | None = None,
     started: Callable[[int], None] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> Exit:
     """Runs a program to its end; `feed` gets its standard output in pieces.
 
     After `timeout` seconds, and on CancelledError, which is raised again, its group is stopped:
     when this returns or raises, it is gone. On the `deadline`, which may move meanwhile, the guard
     kills the group by itself. `log` collects its standard error, for who wants it after an
-    exception too. `started` gets the guard's process number. Raises CannotStart.
+    exception too. `started` gets the guard's process number. The program inherits `descriptors`.
+    Raises CannotStart.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -182,6 +190,7 @@ async def run_guarded(
                 stderr=asyncio.subprocess.PIPE,
                 env=child_environment() if environment is None else environment,
                 start_new_session=True,
+                pass_fds=descriptors,
             )
         control = _Control(ours)
         if started is not None:

@@ -4,6 +4,9 @@ Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ffrtmp.domain.job import Manifest
@@ -11,9 +14,9 @@ from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.storage import publishing
-from ffrtmp.storage.errors import TargetConflict
+from ffrtmp.storage.errors import StagedLost, TargetConflict
+from ffrtmp.storage.handles import Proof, remove_folders
 from ffrtmp.storage.roots import Roots
-from ffrtmp.storage.staging import remove_folders
 from ffrtmp.worker.encode import Encode
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
@@ -27,14 +30,25 @@ from ffrtmp.worker.watchdog import USUAL, Patience
 __all__ = ["AttemptFailed", "ReportFn", "Runner"]
 
 
-class Runner:
-    """All methods may run at once, for different attempts."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Of an attempt that this process encoded: folders made for it, and what it staged."""
 
-    def __init__(self, *, roots: Roots, tools: Tools, patience: Patience = USUAL) -> None:
+    made: tuple[Path, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+
+
+class Runner:
+    """All methods may run at once, for different attempts. `links`: a folder that is only ours."""
+
+    def __init__(
+        self, *, roots: Roots, tools: Tools, patience: Patience = USUAL, links: Path | None = None
+    ) -> None:
         self._patience = patience
         self._roots = roots
         self._tools = tools
-        self._made: dict[AttemptKey, tuple[Path, ...]] = {}
+        self._links = links
+        self._known: dict[AttemptKey, _Known] = {}
 
     def objection(self, spec: JobSpec) -> str:
         """Why this machine cannot do it at all; empty: it can. What the master's report does not
@@ -53,20 +67,25 @@ class Runner:
         deadline = _deadline(spec)
         try:
             with named():
-                place = await in_thread(prepare, self._roots, key, spec)
-            self._made[key] = place.made
-            return await Encode(
-                key=key,
-                spec=spec,
-                place=place,
-                tools=self._tools,
-                report=report,
-                deadline=deadline,
-                patience=self._patience,
-            ).run()
+                place = await in_thread(prepare, self._roots, key, spec, self._links)
+            self._known[key] = _Known(place.made)
+            try:
+                manifest = await Encode(
+                    key=key,
+                    spec=spec,
+                    place=place,
+                    tools=self._tools,
+                    report=report,
+                    deadline=deadline,
+                    patience=self._patience,
+                ).run()
+                self._known[key] = _Known(place.made, place.proofs)
+            finally:
+                place.close()
         except BaseException:
             await self.discard(key, spec)
             raise
+        return manifest
 
     async def push(self, key: AttemptKey, spec: JobSpec, report: ReportFn, lease: Deadline) -> None:
         """Sends the source to the server of a live job, to its end.
@@ -76,16 +95,19 @@ class Runner:
         """
         deadline = _deadline(spec)
         with named():
-            place = await in_thread(prepare, self._roots, key, spec)
-        await Push(
-            key=key,
-            spec=spec,
-            place=place,
-            tools=self._tools,
-            report=report,
-            deadline=deadline,
-            lease=lease,
-        ).run()
+            place = await in_thread(prepare, self._roots, key, spec, self._links)
+        try:
+            await Push(
+                key=key,
+                spec=spec,
+                place=place,
+                tools=self._tools,
+                report=report,
+                deadline=deadline,
+                lease=lease,
+            ).run()
+        finally:
+            place.close()
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         """Makes staged files of another attempt this one's, or finds them published.
@@ -95,8 +117,7 @@ class Runner:
         """
         try:
             with named():
-                parcels = await in_thread(self._parcels, key, spec, manifest)
-                await in_thread(publishing.take_over, parcels, key)
+                await in_thread(self._take_over, key, spec, manifest)
         except AttemptFailed:
             await self.discard(key, spec)
             raise
@@ -110,24 +131,42 @@ class Runner:
         """
         try:
             with named():
-                parcels = await in_thread(self._parcels, key, spec, manifest)
-                await in_thread(publishing.publish, parcels, overwrite=spec.overwrite)
+                await in_thread(self._publish, key, spec, manifest)
         except AttemptFailed as error:
             if isinstance(error.__cause__, TargetConflict):
                 await self.discard(key, spec)
             raise
-        self._made.pop(key, None)
+        self._known.pop(key, None)
 
     async def discard(self, key: AttemptKey, spec: JobSpec) -> None:
         """Removes what the attempt staged, and the folders made for it. Never fails."""
         await in_thread(remove_staged, self._roots, key, spec)
-        await in_thread(remove_folders, self._made.pop(key, ()))
+        await in_thread(remove_folders, self._known.pop(key, _Known()).made)
 
+    def _take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None:
+        with self._parcels(key, spec, manifest) as parcels:
+            publishing.take_over(parcels, key)
+
+    def _publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None:
+        with self._parcels(key, spec, manifest) as parcels:
+            publishing.publish(parcels, overwrite=spec.overwrite)
+
+    @contextmanager
     def _parcels(
         self, key: AttemptKey, spec: JobSpec, manifest: Manifest
-    ) -> tuple[publishing.Delivery, ...]:
-        targets = [self._roots.resolve(media, for_writing=True) for media in spec.paths]
-        return publishing.deliveries(manifest, targets, key.job_id)
+    ) -> Iterator[tuple[publishing.Delivery, ...]]:
+        """Their folders are held meanwhile. Raises StagedLost when one is gone."""
+        with ExitStack() as stack:
+            targets = []
+            for media in spec.paths:
+                try:
+                    folder = self._roots.open_folder(media, make=False).handle
+                except FileNotFoundError as error:
+                    raise StagedLost(media) from error
+                stack.callback(folder.close)
+                targets.append(folder.path / Path(media.path).name)
+            proofs = self._known.get(key, _Known()).proofs
+            yield publishing.deliveries(manifest, targets, key.job_id, proofs)
 
 
 def _deadline(spec: JobSpec) -> float | None:

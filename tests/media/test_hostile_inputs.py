@@ -129,8 +129,6 @@ HOSTILE = [
     concat_script_named_mkv,
     concat_script_with_a_cut,
     concat_script_of_a_script,
-    numbered_series,
-    series_in_a_linked_folder,
     dash_manifest,
     dash_manifest_over_a_link,
 ]
@@ -147,6 +145,19 @@ async def test_a_file_that_names_other_files_is_not_read(
     failure = await site.fails(site.job(name, "out.mp4"))
     assert failure.reason is Reason.INPUT_BAD
     assert "cannot be read as media" in failure.message
+
+
+@pytest.mark.parametrize("make", [numbered_series, series_in_a_linked_folder])
+async def test_a_file_named_like_a_series_is_one_file(
+    site: Site, secret: Path, make: Callable[[Path, Path], str]
+) -> None:
+    name = make(site.root, secret)
+    shown = ffmpeg("-i", f"file:{site.root / name}", "-f", "framemd5", "-", check=False)
+    assert shown.stdout.count("\n0,") > 1, "plain FFmpeg reads the series"
+    await site.transcode(site.job(name, "out.mp4"))
+    [found] = await probe([site.root / "out.mp4"], ["it"])
+    assert found.video is not None
+    assert found.video.packets == 1
 
 
 async def test_a_script_put_in_place_of_a_film_after_the_probe_is_not_followed(
