@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.live import LiveTarget, check_url, is_url, scheme_of, shown
+from ffrtmp.domain.raw_arguments import RawArgument, check_raw_arguments
 
 SPEC_VERSION = 1
 MAX_OUTPUTS = 32
@@ -197,6 +198,7 @@ class Output:
     preset: str = ""
     video: VideoSettings | None = None
     audio: AudioSettings | None = None
+    raw_arguments: tuple[RawArgument, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -333,8 +335,18 @@ def _check_output(output: Output, name: str) -> None:
         _check_video(output.video, f"{name}.video")
     if output.audio is not None:
         _check_audio(output.audio, f"{name}.audio")
+    _check_raw(output, f"{name}.raw_arguments")
     if output.container and output.video and output.audio:
         _check_combination(output.container, output.video, output.audio, name)
+
+
+def _check_raw(output: Output, name: str) -> None:
+    """An argument for another codec would be ignored."""
+    if output.raw_arguments and output.url:
+        raise InvalidSpec(name, output.raw_arguments[0].name, "a live push takes none")
+    known = [each.codec for each in (output.video, output.audio) if each and each.codec]
+    whole = len(known) == 2  # noqa: PLR2004  both are set once it is expanded
+    check_raw_arguments(output.raw_arguments, name, frozenset(known) if whole else None)
 
 
 def _check_container(output: Output, name: str) -> None:

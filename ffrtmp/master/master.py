@@ -11,6 +11,7 @@ from ffrtmp.domain.errors import DomainError, InvalidArgument
 from ffrtmp.domain.facts import Fact, JobMoved
 from ffrtmp.domain.job import TERMINAL_STATES
 from ffrtmp.domain.messages import Progress, Reconnect
+from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.timers import Timers
@@ -52,8 +53,10 @@ class Master:
         chance: Callable[[], float],
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
+        raw_arguments: bool = False,
     ) -> None:
-        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
+        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases.
+        `raw_arguments`: whether jobs may have them."""
         woken = asyncio.Event()
         jobs, roster = Jobs(store), Roster()
         self._parts = Parts(
@@ -72,6 +75,7 @@ class Master:
             started_at=clocks[1](),
         )
         self._new_id = new_id
+        self._raw_arguments = raw_arguments
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
         jobs.listen(self._parts.warden.note)
@@ -130,6 +134,7 @@ class Master:
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
+        check_allowed([each.raw_arguments for each in spec.outputs], allowed=self._raw_arguments)
         check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots)
         needs = requirements(spec)
         now = self._parts.now()

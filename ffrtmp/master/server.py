@@ -89,6 +89,7 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
+            raw_arguments=settings.allow_raw_arguments,
         )
         metrics = Metrics(
             lambda: _fleet(master),

@@ -39,20 +39,30 @@ class _Known:
 
 
 class Runner:
-    """All methods may run at once, for different attempts. `links`: a folder that is only ours."""
+    """All methods may run at once, for different attempts. `links`: a folder that is only ours.
+    `raw_arguments`: whether jobs may have them here."""
 
     def __init__(
-        self, *, roots: Roots, tools: Tools, patience: Patience = USUAL, links: Path | None = None
+        self,
+        *,
+        roots: Roots,
+        tools: Tools,
+        patience: Patience = USUAL,
+        links: Path | None = None,
+        raw_arguments: bool = False,
     ) -> None:
         self._patience = patience
         self._roots = roots
         self._tools = tools
         self._links = links
+        self._raw_arguments = raw_arguments
         self._known: dict[AttemptKey, _Known] = {}
 
     def objection(self, spec: JobSpec) -> str:
         """Why this machine cannot do it at all; empty: it can. What the master's report does not
-        tell: not every FFmpeg is built with SRT."""
+        tell: not every FFmpeg is built with SRT, not every worker allows raw arguments."""
+        if not self._raw_arguments and any(output.raw_arguments for output in spec.outputs):
+            return "raw arguments are off on this worker: start it with --allow-raw-arguments"
         for scheme in (scheme_of(output.url) for output in spec.outputs if output.url):
             if scheme not in self._tools.protocols:
                 return f"the FFmpeg of this worker was built without {scheme}"

@@ -51,7 +51,12 @@ async def run_worker(settings: WorkerSettings) -> int:
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
-        runner = Runner(roots=roots, tools=tools, links=await in_thread(_emptied, state / "links"))
+        runner = Runner(
+            roots=roots,
+            tools=tools,
+            links=await in_thread(_emptied, state / "links"),
+            raw_arguments=settings.allow_raw_arguments,
+        )
         attempts = await stack.enter_async_context(
             Attempts.running(runner, journal, slots=settings.slot_count)
         )

@@ -41,6 +41,7 @@ REQUIRED = {
     "client": {},
 }
 SAMPLES = {
+    "allow_raw_arguments": ("true", True),
     "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
     "drain_timeout": ("2h", timedelta(hours=2)),
