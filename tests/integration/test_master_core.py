@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -30,6 +30,7 @@ from ffrtmp.domain.messages import (
     Staged,
     Welcome,
 )
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
@@ -126,7 +127,11 @@ class Worker:
 
 @asynccontextmanager
 async def cluster(
-    open_store, facts: list | None = None, timers: Timers = FAST
+    open_store,
+    facts: list | None = None,
+    timers: Timers = FAST,
+    *,
+    raw_arguments: bool = False,
 ) -> AsyncIterator[tuple[Master, Callable[..., Worker]]]:
     ids = (f"{number:026d}" for number in range(1000))
     async with open_store(patience=0.5) as store:
@@ -137,6 +142,7 @@ async def cluster(
             chance=lambda: 0.0,
             new_id=lambda: next(ids),
             observe=(facts if facts is not None else []).append,
+            raw_arguments=raw_arguments,
         )
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(master.run())
@@ -551,3 +557,16 @@ async def test_workers_are_sent_away_before_the_master_goes(open_store):
         await w1.hear(Welcome)
         master.send_away()
         assert (await w1.hear(Reconnect)).after >= timedelta(0)
+
+
+async def test_raw_arguments_are_refused_where_they_were_not_allowed(open_store):
+    plain = spec("out.mp4")
+    [output] = plain.outputs
+    told = replace(output, raw_arguments=(RawArgument("bf", "1"),))
+    submission = Submission(replace(plain, outputs=(told,)), "key", "d")
+    async with cluster(open_store) as (master, _):
+        with pytest.raises(InvalidSpec, match="--allow-raw-arguments"):
+            await master.submit([submission], actor="client/c")
+    async with cluster(open_store, raw_arguments=True) as (master, _):
+        [record] = await master.submit([submission], actor="client/c")
+        assert record.spec.outputs[0].raw_arguments == told.raw_arguments

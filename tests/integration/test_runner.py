@@ -17,6 +17,7 @@ import pytest
 
 from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.messages import Progress
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import AudioCodec, Input, JobSpec, MediaPath, Output, TestSource
@@ -322,6 +323,18 @@ async def test_a_worker_without_the_encoder_says_so(tmp_path: Path) -> None:
     site = Site(tmp_path / "root")
     site.runner = Runner(roots=site.roots, tools=replace(tools(), encoders={}))
     await site.fails(job(SMALL, "a.mp4"), Reason.CAPABILITY_MISMATCH, "no encoder for h264")
+
+
+async def test_raw_arguments_are_refused_by_a_worker_that_was_not_told_to_take_them(
+    site: Site,
+) -> None:
+    [output] = job(SMALL, "a.mp4").outputs
+    spec = replace(
+        job(SMALL, "a.mp4"), outputs=(replace(output, raw_arguments=(RawArgument("bf", "1"),)),)
+    )
+    assert "--allow-raw-arguments" in site.runner.objection(spec)
+    willing = Runner(roots=site.roots, tools=tools(), raw_arguments=True)
+    assert willing.objection(spec) == ""
 
 
 async def test_a_conflict_at_publication_leaves_only_what_was_there(site: Site) -> None:
