@@ -378,3 +378,55 @@ async def test_staged_bytes_that_are_gone_are_reported(site: Site) -> None:
         await site.runner.take_over(AttemptKey(JOB, 2), spec, manifest)
     assert caught.value.failure.reason is Reason.TRANSPORT
     assert site.names() == []
+
+
+async def test_an_input_that_is_swapped_and_swapped_back_is_the_one_that_was_probed(
+    site: Site,
+) -> None:
+    """Nothing that a look at names could tell: before and after the encode all is as it was."""
+    site.clip("in.mkv")
+    site.clip("other.mkv", seconds=4)
+    paths = [site.root / name for name in ("in.mkv", "other.mkv", "aside.mkv")]
+
+    def swap() -> None:
+        for before, after in ((0, 2), (1, 0), (2, 1)):
+            paths[before].rename(paths[after])
+
+    def report(progress: Progress) -> None:
+        before = {each.phase for each in site.reports}
+        site.reports.append(progress)
+        if progress.phase is not Phase.ENCODE and progress.phase not in before:
+            swap()  # as the probe begins, and again before the input is checked
+
+    spec = job("in.mkv", "a.mp4")
+    manifest = await site.runner.encode(KEY, spec, report)
+    await site.runner.publish(KEY, spec, manifest)
+    [found] = await probe([site.root / "a.mp4"], ["it"])
+    assert found.video is not None
+    assert found.video.packets == 50
+
+
+async def test_an_input_that_is_swapped_for_good_is_bad(site: Site) -> None:
+    site.clip("in.mkv")
+    site.clip("other.mkv", seconds=4)
+
+    def swap() -> None:
+        (site.root / "other.mkv").replace(site.root / "in.mkv")
+
+    site.on_encoding = swap
+    with pytest.raises(AttemptFailed, match="was changed while") as caught:
+        await site.encode(job("in.mkv", "a.mp4"))
+    assert caught.value.failure.reason is Reason.INPUT_BAD
+    assert site.names() == ["in.mkv"]
+
+
+async def test_staged_bytes_that_are_others_by_now_are_not_published(site: Site) -> None:
+    """Of the same size, at the same place, and found by the process that staged them or another."""
+    spec = job(SMALL, "a.mp4")
+    manifest = await site.encode(spec)
+    staged = site.root / f".a.mp4.{JOB}.1.part.mp4"
+    staged.write_bytes(bytes(staged.stat().st_size))
+    for runner in (site.runner, Runner(roots=site.roots, tools=tools())):
+        with pytest.raises(AttemptFailed, match=r"media:a\.mp4 is gone"):
+            await runner.publish(KEY, spec, manifest)
+    assert not (site.root / "a.mp4").exists()
