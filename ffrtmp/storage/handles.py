@@ -3,7 +3,7 @@ held cannot.
 
 A real path is walked part by part without following a symbolic link: its links were followed, and
 judged, before; whoever put one there since gets an error. `Handle.path` is the held thing itself,
-for this process and for a child that inherits the descriptor under its number.
+in this process; `Handle.shared` in others of the same user, as long as this one holds it.
 """
 
 import errno
@@ -41,6 +41,10 @@ class Handle:
     @property
     def path(self) -> Path:
         return HELD / str(self.number)
+
+    @property
+    def shared(self) -> Path:
+        return Path(f"/proc/{os.getpid()}/fd/{self.number}")
 
     @property
     def proof(self) -> Proof:

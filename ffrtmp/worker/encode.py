@@ -19,7 +19,6 @@ from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import ProbeRefused, probe
-from ffrtmp.worker.process import Exit
 from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import Patience, run_watched
@@ -62,22 +61,13 @@ class Encode:
             targets=[str(path) for path in self.place.staged],
         )
         meter = Meter(self.key, planned, self.report)
-        end = await self._watched(argv, meter, time)
+        end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
         if end.timed_out:
             raise time.failure
         if failure := judge_exit(end, said_end=meter.said_end, lenient=planned.lenient):
             if failure.reason not in {Reason.RESOURCE, Reason.RESOURCE_MEMORY}:
                 await in_thread(self.place.check_input)  # a lost input explains it better
             raise AttemptFailed(failure)
-
-    async def _watched(self, argv: Sequence[str], meter: Meter, time: TimeLeft) -> Exit:
-        return await run_watched(
-            argv,
-            meter,
-            timeout=time.seconds(),
-            patience=self.patience,
-            descriptors=self.place.descriptors,
-        )
 
     def _at_end(self, planned: Plan) -> Progress:
         length = timedelta(seconds=planned.duration)
@@ -86,7 +76,7 @@ class Encode:
     async def _verify(self, planned: Plan) -> list[MediaInfo]:
         names = [f"output {target}" for target in self.spec.paths]
         try:
-            found = await probe(self.place.staged, names, descriptors=self.place.descriptors)
+            found = await probe(self.place.staged, names)
         except ProbeRefused as error:
             raise await self._unverified(str(error)) from error
         for output, media, name in zip(planned.outputs, found, names, strict=True):
@@ -102,7 +92,7 @@ class Encode:
         for path, media, target in zip(self.place.staged, found, self.spec.paths, strict=True):
             argv = decode_argv(self.tools.ffmpeg, str(path), reader(media.format_name))
             meter = Meter(self.key, planned, self._still_verifying)
-            end = await self._watched(argv, meter, time)
+            end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
             if end.timed_out:
                 raise time.failure
             if problem := judge_decoding(end.stderr, name=f"output {target}", code=end.code):

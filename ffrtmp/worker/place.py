@@ -33,8 +33,8 @@ LEAST_FREE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """`source` is None for a generated one; it and `staged`, in the outputs' order, are names for
-    children that inherit `descriptors`. Whoever made it closes it."""
+    """`source` is None for a generated one; it and `staged`, in the outputs' order, are names of
+    what is held. Whoever made it closes it."""
 
     spec: JobSpec
     roots: Roots
@@ -44,11 +44,6 @@ class Place:
     reservations: tuple[Reservation, ...]
     input: Handle | None
     links: Path
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        held = (self.input, *(each.file for each in self.reservations))
-        return tuple(handle.number for handle in held if handle is not None)
 
     @property
     def made(self) -> tuple[Path, ...]:
@@ -124,7 +119,7 @@ def _link_input(folder: Path, source: Handle | None, media: MediaPath | None) ->
         return None
     suffix = Path(media.path).suffix
     link = folder / f"input{suffix if len(suffix.encode()) <= LONGEST_SUFFIX else ''}"
-    link.symlink_to(source.path)
+    link.symlink_to(source.shared)
     return link
 
 
@@ -132,7 +127,7 @@ def _link_output(folder: Path, entry: Reservation, number: int) -> Path:
     """Two outputs may have one name, in two folders."""
     link = folder / str(number) / entry.path.name
     link.parent.mkdir()
-    link.symlink_to(entry.file.path)
+    link.symlink_to(entry.file.shared)
     return link
 
 

@@ -31,11 +31,8 @@ class _Answer(msgspec.Struct):
     error: str = ""
 
 
-async def probe(
-    paths: Sequence[Path], names: Sequence[object], *, descriptors: Sequence[int] = ()
-) -> list[MediaInfo]:
-    """Reads every packet of each file. `names` are what people call them. `descriptors`: what the
-    paths lead to, where they lead to open files.
+async def probe(paths: Sequence[Path], names: Sequence[object]) -> list[MediaInfo]:
+    """Reads every packet of each file. `names` are what people call them.
 
     Raises ProbeRefused for the first file that is no media, ProbeDied.
     """
@@ -45,13 +42,7 @@ async def probe(
         received.extend(chunk[: MAX_ANSWER_BYTES - len(received)])
 
     argv = [sys.executable, "-P", "-m", CHILD, *map(str, paths)]
-    end = await run_guarded(
-        argv,
-        feed=feed,
-        timeout=_patience(paths),
-        environment=_environment(),
-        descriptors=descriptors,
-    )
+    end = await run_guarded(argv, feed=feed, timeout=_patience(paths), environment=_environment())
     answers = received.splitlines()
     if end.timed_out or len(answers) < len(paths):
         raise _death(end, names[min(len(answers), len(names) - 1)])

@@ -166,15 +166,13 @@ async def run_guarded(
     on_cancel: StopSequence = ON_CANCEL,
     log: Tail | None = None,
     started: Callable[[int], None] | None = None,
-    descriptors: Sequence[int] = (),
 ) -> Exit:
     """Runs a program to its end; `feed` gets its standard output in pieces.
 
     After `timeout` seconds, and on CancelledError, which is raised again, its group is stopped:
     when this returns or raises, it is gone. On the `deadline`, which may move meanwhile, the guard
     kills the group by itself. `log` collects its standard error, for who wants it after an
-    exception too. `started` gets the guard's process number. The program inherits `descriptors`.
-    Raises CannotStart.
+    exception too. `started` gets the guard's process number. Raises CannotStart.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -190,7 +188,6 @@ async def run_guarded(
                 stderr=asyncio.subprocess.PIPE,
                 env=child_environment() if environment is None else environment,
                 start_new_session=True,
-                pass_fds=descriptors,
             )
         control = _Control(ours)
         if started is not None:

@@ -93,7 +93,6 @@ class Push:
                     deadline=self.lease,
                     on_cancel=ON_LIVE_END,
                     log=log,
-                    descriptors=self.place.descriptors,
                 )
         except TimeoutError:
             raise AttemptFailed(self._stalled(meter, log)) from None

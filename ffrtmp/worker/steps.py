@@ -39,7 +39,7 @@ async def _probe_source(spec: JobSpec, place: Place) -> MediaInfo | None:
     if place.source is None:
         return None
     name = f"input {spec.input.path}"
-    [found] = await probe([place.source], [name], descriptors=place.descriptors)
+    [found] = await probe([place.source], [name])
     problem = judge_source(found)
     if problem is not None and not (spec.accept_truncated and found.duration):
         raise AttemptFailed.because(Reason.INPUT_BAD, f"{name} is not whole: {problem}")

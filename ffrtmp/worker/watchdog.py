@@ -113,7 +113,6 @@ async def run_watched(
     *,
     timeout: float | None,  # noqa: ASYNC109  its end is a stop sequence, not an exception
     patience: Patience,
-    descriptors: Sequence[int] = (),
 ) -> Exit:
     """`process.run_guarded`, but for a program that stands still: then it is stopped.
 
@@ -123,13 +122,7 @@ async def run_watched(
     dog = Watchdog(limit, meter, patience)
     try:
         async with limit:
-            return await run_guarded(
-                argv,
-                feed=meter.feed,
-                timeout=timeout,
-                started=dog.follow,
-                descriptors=descriptors,
-            )
+            return await run_guarded(argv, feed=meter.feed, timeout=timeout, started=dog.follow)
     except TimeoutError:
         if not dog.why:
             raise

@@ -108,6 +108,14 @@ class Reader:
                 seen.add(_digest(path))
                 self.reads += 1
 
+    def judge(self, least: int) -> None:
+        """Each target was, at every moment, what it had been or what it is now."""
+        assert self.reads > least * len(self.seen)
+        old = hashlib.sha256(OLD).hexdigest()
+        for path, seen in self.seen.items():
+            assert _digest(path) not in {"absent", old}
+            assert seen <= {old if "over" in path.name else "absent", _digest(path)}, path.name
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -148,13 +156,7 @@ async def test_a_worker_killed_at_any_moment_of_its_publish_leaves_old_or_new(cl
             for job_id in jobs:
                 await cluster.succeeds(job_id, 60)
                 assert cluster.runs(job_id) == 1
-    old = hashlib.sha256(OLD).hexdigest()
-    for names in jobs.values():
-        for name in names:
-            path = cluster.media / name
-            before = old if "over" in name else "absent"
-            assert reader.seen[path] <= {before, _digest(path)}, name
-    assert reader.reads > MOMENTS * len(reader.seen)
+        reader.judge(MOMENTS)
 
 
 async def one_more(cluster, jobs: dict[str, list[str]], reader: Reader) -> None:
