@@ -23,11 +23,14 @@ from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import prepare, remove_staged
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
-from ffrtmp.worker.steps import ReportFn
+from ffrtmp.worker.steps import HearFn, ReportFn
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import USUAL, Patience
 
 __all__ = ["AttemptFailed", "ReportFn", "Runner"]
+
+
+def _to_nobody(_line: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ class Runner:
                 return f"the FFmpeg of this worker was built without {scheme}"
         return ""
 
-    async def encode(self, key: AttemptKey, spec: JobSpec, report: ReportFn) -> Manifest:
+    async def encode(
+        self, key: AttemptKey, spec: JobSpec, report: ReportFn, hear: HearFn = _to_nobody
+    ) -> Manifest:
         """Probes, encodes, verifies, makes durable and hashes: the outputs are staged afterwards.
 
         Raises AttemptFailed. On that and on CancelledError, which is raised again, FFmpeg is gone
@@ -86,6 +91,7 @@ class Runner:
                     place=place,
                     tools=self._tools,
                     report=report,
+                    hear=hear,
                     deadline=deadline,
                     patience=self._patience,
                 ).run()
@@ -97,7 +103,14 @@ class Runner:
             raise
         return manifest
 
-    async def push(self, key: AttemptKey, spec: JobSpec, report: ReportFn, lease: Deadline) -> None:
+    async def push(
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: ReportFn,
+        lease: Deadline,
+        hear: HearFn = _to_nobody,
+    ) -> None:
         """Sends the source to the server of a live job, to its end.
 
         Raises AttemptFailed, also when `lease` ran out. On that and on CancelledError, which is
@@ -113,6 +126,7 @@ class Runner:
                 place=place,
                 tools=self._tools,
                 report=report,
+                hear=hear,
                 deadline=deadline,
                 lease=lease,
             ).run()
