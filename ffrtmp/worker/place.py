@@ -34,7 +34,7 @@ LEAST_FREE_BYTES = 1 << 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """`source` is None for a generated one; it and `staged`, in the outputs' order, are names of
-    what is held. Whoever made it closes it."""
+    what is held."""
 
     spec: JobSpec
     roots: Roots
@@ -86,9 +86,12 @@ class Place:
             self.input.close()
 
 
-def prepare(roots: Roots, key: AttemptKey, spec: JobSpec, links: Path | None = None) -> Place:
+def prepare(
+    held: ExitStack, roots: Roots, key: AttemptKey, spec: JobSpec, links: Path | None = None
+) -> Place:
     """Checks input and targets, and reserves the staged files; on an error nothing is left.
-    `links`: where our names lie; None: where this system keeps what is temporary."""
+    `held` closes what the place holds, also when nobody waits for it any more. `links`: where our
+    names lie; None: where this system keeps what is temporary."""
     with ExitStack() as undo:
         source, seen = None, None
         if spec.input.path is not None:
@@ -108,6 +111,7 @@ def prepare(roots: Roots, key: AttemptKey, spec: JobSpec, links: Path | None = N
             input=source,
             links=folder,
         )
+        held.callback(place.close)
         undo.pop_all()
         return place
 

@@ -20,7 +20,7 @@ from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.encode import Encode
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
-from ffrtmp.worker.place import prepare, remove_staged
+from ffrtmp.worker.place import Place, prepare, remove_staged
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
 from ffrtmp.worker.steps import HearFn, ReportFn
@@ -81,10 +81,9 @@ class Runner:
         """
         deadline = _deadline(spec)
         try:
-            with named():
-                place = await in_thread(prepare, self._roots, key, spec, self._links)
-            self._known[key] = _Known(place.made)
-            try:
+            with ExitStack() as held:
+                place = await self._prepared(held, key, spec)
+                self._known[key] = _Known(place.made)
                 manifest = await Encode(
                     key=key,
                     spec=spec,
@@ -96,8 +95,6 @@ class Runner:
                     patience=self._patience,
                 ).run()
                 self._known[key] = _Known(place.made, place.proofs)
-            finally:
-                place.close()
         except BaseException:
             await self.discard(key, spec)
             raise
@@ -117,9 +114,8 @@ class Runner:
         raised again, FFmpeg is gone.
         """
         deadline = _deadline(spec)
-        with named():
-            place = await in_thread(prepare, self._roots, key, spec, self._links)
-        try:
+        with ExitStack() as held:
+            place = await self._prepared(held, key, spec)
             await Push(
                 key=key,
                 spec=spec,
@@ -130,8 +126,10 @@ class Runner:
                 deadline=deadline,
                 lease=lease,
             ).run()
-        finally:
-            place.close()
+
+    async def _prepared(self, held: ExitStack, key: AttemptKey, spec: JobSpec) -> Place:
+        with named():
+            return await in_thread(prepare, held, self._roots, key, spec, self._links)
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         """Makes staged files of another attempt this one's, or finds them published.

@@ -61,7 +61,9 @@ class Site:
         root.mkdir(exist_ok=True)
         self.root = root
         self.roots = Roots({"media": root})
-        self.runner = Runner(roots=self.roots, tools=tools(ffmpeg))
+        self.links = root.with_name("links")
+        self.links.mkdir(exist_ok=True)
+        self.runner = Runner(roots=self.roots, tools=tools(ffmpeg), links=self.links)
         self.reports: list[Progress] = []
         self.lines: list[str] = []
         self.encoding = asyncio.Event()
@@ -271,6 +273,21 @@ async def test_a_cancelled_encode_leaves_no_ffmpeg_and_no_file(site: Site) -> No
     assert task.cancelled()
     assert running() == []
     assert site.names() == []
+
+
+async def test_an_attempt_holds_nothing_open_when_it_is_over(site: Site) -> None:
+    """Also one that is cancelled while its files are being looked at."""
+    site.clip("in.mkv")
+    await site.encode(job(SMALL, "first.mkv"))
+    before = sorted(Path("/proc/self/fd").iterdir())
+    await site.encode(job("in.mkv", "a.mkv"))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(site.encode(job("in.mkv", "b.mkv")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert not list(site.links.iterdir())
 
 
 async def test_the_jobs_time_out_ends_it(site: Site) -> None:
