@@ -178,6 +178,8 @@ class MasterSettings:
     """Time a worker has to answer an offer, at least 500ms."""
     drain_timeout: Duration = 600 * SECOND
     """Time a draining worker has to finish what it runs."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
     keep_finished: str = "30d"
     """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
     log_format: str = "text"
@@ -250,6 +252,8 @@ class WorkerSettings:
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
     state_dir: Path | None = None
     """The state folder: results wait in its folder worker-NAME. Default: the user's."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -319,6 +323,8 @@ class UpSettings:
     """Attempts at once on each worker. Default: the cores shared out, at least one each."""
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:

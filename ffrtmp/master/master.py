@@ -13,6 +13,7 @@ from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
 from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, JobState
 from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
+from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
@@ -64,12 +65,14 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        raw_arguments: bool = False,
         name: str = "",
         version: str = "",
         most_submitted: int = MOST_SUBMITTED,
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
-        `version` are for people. `most_submitted`: jobs on their way into the store at once."""
+        `version` are for people. `raw_arguments`: whether jobs may have them.
+        `most_submitted`: jobs on their way into the store at once."""
         woken = asyncio.Event()
         roster, logs = Roster(), Logs()
         jobs = Jobs(store, logs)
@@ -92,6 +95,7 @@ class Master:
         self._new_id = new_id
         self._gate = Gate(most_submitted)
         self.traffic = Traffic()
+        self._raw_arguments = raw_arguments
         self._janitor = Janitor(self._parts, retention or Retention())
         now = clocks[0]()
         this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
@@ -170,6 +174,7 @@ class Master:
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
+        check_allowed([each.raw_arguments for each in spec.outputs], allowed=self._raw_arguments)
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(

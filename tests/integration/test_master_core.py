@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -36,6 +36,7 @@ from ffrtmp.domain.messages import (
     Staged,
     Welcome,
 )
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
@@ -641,3 +642,16 @@ async def test_a_call_above_the_limit_is_taken_when_nobody_is_before_it(open_sto
     async with cluster(open_store, most_submitted=1) as (master, _):
         jobs = [Submission(spec(f"{n}.mp4"), f"key-{n}", "d") for n in range(5)]
         assert len(await master.submit(jobs, actor="client/c")) == 5
+
+
+async def test_raw_arguments_are_refused_where_they_were_not_allowed(open_store):
+    plain = spec("out.mp4")
+    [output] = plain.outputs
+    told = replace(output, raw_arguments=(RawArgument("bf", "1"),))
+    submission = Submission(replace(plain, outputs=(told,)), "key", "d")
+    async with cluster(open_store) as (master, _):
+        with pytest.raises(InvalidSpec, match="--allow-raw-arguments"):
+            await master.submit([submission], actor="client/c")
+    async with cluster(open_store, raw_arguments=True) as (master, _):
+        [record] = await master.submit([submission], actor="client/c")
+        assert record.spec.outputs[0].raw_arguments == told.raw_arguments

@@ -48,6 +48,7 @@ SAMPLES = {
     "failure_rate": ("0.25", 0.25),
     "kill_rate": ("2.5", 2.5),
     "evidence": ("kept", Path("kept")),
+    "allow_raw_arguments": ("true", True),
     "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
     "drain_timeout": ("2h", timedelta(hours=2)),
