@@ -209,6 +209,10 @@ class WorkerStore(Protocol):
         """Raises WorkerNotFound."""
         ...
 
+    async def standings(self) -> dict[str, Standing]:
+        """Of workers whose session is alive; only of those that drain, or lost something."""
+        ...
+
     async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
         """Applies the rule to the worker's standing; before and after. Raises WorkerNotFound."""
         ...

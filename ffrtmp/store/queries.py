@@ -78,6 +78,7 @@ _WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities, stan
 WORKERS = f"{_WORKER} WHERE worker > $1 ORDER BY worker LIMIT $2"
 WORKER = f"{_WORKER} WHERE worker = $1"
 STANDING = "SELECT standing FROM sessions WHERE worker = $1"
+STANDINGS = "SELECT worker, standing FROM sessions WHERE alive = 1 AND standing NOT IN ('{}', $1)"
 SET_STANDING = "UPDATE sessions SET standing = $1 WHERE worker = $2"
 
 CHECK = "UPDATE checks SET count = count + 1"

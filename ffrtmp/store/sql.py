@@ -196,6 +196,10 @@ class SqlStore(Census):
             raise WorkerNotFound(name)
         return worker_from_row(rows[0])
 
+    async def standings(self) -> dict[str, Standing]:
+        rows = await self._hot.fetch(queries.STANDINGS, encode(Standing()))
+        return {row["worker"]: decode_standing(row["standing"]) for row in rows}
+
     async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
         async def apply(tx: Transaction) -> tuple[Standing, Standing]:
             rows = await tx.fetch(queries.STANDING, name)
