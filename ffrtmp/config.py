@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter, Token
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
+from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.timers import Timers
 
 ENV_PREFIX = "FFRTMP_"
@@ -37,6 +38,7 @@ HIGHEST_PORT = 65535
 LEAST_CONNECTIONS = 3
 """One writes, one renews leases, one reads."""
 LEAST_API_CONNECTIONS = 2
+KEEP_HINT = "write a time, 30d, a number of jobs, 100000, both, 30d,100000, or forever"
 STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/NAME"
 
 
@@ -110,6 +112,25 @@ def variables() -> tuple[str, ...]:
     return tuple(name for name in os.environ if name.startswith(ENV_PREFIX))
 
 
+def parse_retention(text: str) -> Retention:
+    """Reads `30d`, `100000`, `30d,100000`, `forever`. Raises SettingError."""
+    kept: dict[str, Any] = {}
+    for part in text.split(",") if text != "forever" else ():
+        word = part.strip()
+        name, value = ("count", int(word)) if word.isdecimal() else ("age", _age(word))
+        if name in kept:
+            raise SettingError.of("keep_finished", text, KEEP_HINT)
+        kept[name] = value
+    return Retention(**kept)
+
+
+def _age(word: str) -> timedelta:
+    try:
+        return parse_duration(word)
+    except ValueError:
+        raise SettingError.of("keep_finished", word, KEEP_HINT) from None
+
+
 def parse_roots(roots: tuple[str, ...]) -> dict[str, Path]:
     """Reads NAME=DIR, also several with commas between. Raises SettingError."""
     found: dict[str, Path] = {}
@@ -166,6 +187,8 @@ class MasterSettings:
     """Time a worker has to answer an offer, at least 500ms."""
     drain_timeout: Duration = 600 * SECOND
     """Time a draining worker has to finish what it runs."""
+    keep_finished: str = "30d"
+    """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -185,7 +208,8 @@ class MasterSettings:
                 self.store_api_connections,
                 f"at least {LEAST_API_CONNECTIONS}",
             )
-        _ = self.timers, self.store_address  # their constraints are checked at birth
+        # Their constraints are checked at birth.
+        _ = self.timers, self.store_address, self.retention
 
     @property
     def timers(self) -> Timers:
@@ -199,6 +223,11 @@ class MasterSettings:
             )
         except ValueError as error:
             raise SettingError(str(error)) from None
+
+    @property
+    def retention(self) -> Retention:
+        """Raises SettingError."""
+        return parse_retention(self.keep_finished)
 
     @property
     def store_address(self) -> Path | str:
@@ -431,18 +460,15 @@ class Option:
     name: str
     value: str
     found: Found
-    help: str
 
 
 def options_of(settings: Settings, found: Mapping[str, Found]) -> list[Option]:
     """In the order of the documentation. `found`: where each came from that is no default."""
-    helps = helps_of(type(settings))
     return [
         Option(
             name=each.name,
             value=_written(each.name, getattr(settings, each.name)),
             found=found.get(each.name, Found(Origin.DEFAULT)),
-            help=helps[each.name],
         )
         for each in fields(settings)
     ]
@@ -481,7 +507,7 @@ def options_table() -> str:
 
 
 def _rows(section: str, kind: type[Settings]) -> Iterator[str]:
-    helps = helps_of(kind)
+    helps = _helps(kind)
     for each in fields(kind):
         flag = f"--{each.name.replace('_', '-')}"
         variable = f"{ENV_PREFIX}{each.name.upper()}"
@@ -497,7 +523,7 @@ def _shown(default: Any) -> str:
     return f"`{default}`" if default not in {None, "", (), 0} else ""
 
 
-def helps_of(kind: type[Settings]) -> dict[str, str]:
+def _helps(kind: type[Settings]) -> dict[str, str]:
     """The strings below the fields, which Python itself does not keep."""
     import ast  # noqa: PLC0415  # only the documentation needs it
     import inspect  # noqa: PLC0415

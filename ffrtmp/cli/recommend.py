@@ -81,7 +81,7 @@ def running(*, settings: ClientSettings | None = None) -> int:
         for each in await client.settings():
             kind = SettingOrigin.Name(each.origin).removeprefix("SETTING_ORIGIN_").lower()
             found = Found(Origin(kind), each.source)
-            option = Option(name=each.name, value=each.value, found=found, help=each.help)
+            option = Option(name=each.name, value=each.value, found=found)
             _add(table, "master", option, as_json=settings.json)
         if not settings.json:
             table.print()

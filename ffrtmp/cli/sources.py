@@ -19,7 +19,6 @@ from ffrtmp.config import (
     Option,
     Origin,
     config_file,
-    helps_of,
     shown_store,
     variable,
     variables,
@@ -174,7 +173,7 @@ def refuse(what: str, name: str, known: Iterable[str], where: str = "") -> None:
 def offered(section: str) -> list[Option]:
     """Every option of a section as variables, file and defaults have it."""
     in_file = {key.replace("-", "_"): value for key, value in _in_file(section).items()}
-    helps, found = helps_of(SECTIONS[section]), []
+    found = []
     for each in fields(SECTIONS[section]):
         text = variable(each.name)
         if text is not None:
@@ -185,7 +184,7 @@ def offered(section: str) -> list[Option]:
         else:
             value, origin = written_default(each), Found(Origin.DEFAULT)
         value = shown_store(value) if each.name == "store" else value
-        found.append(Option(name=each.name, value=value, found=origin, help=helps[each.name]))
+        found.append(Option(name=each.name, value=value, found=origin))
     return found
 
 

@@ -1,4 +1,4 @@
-"""`ffrtmp workers`: list, get, drain, resume."""
+"""`ffrtmp workers`: list, get, drain, resume, release, remove."""
 
 from datetime import UTC
 from typing import Annotated
@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
-from ffrtmp.cli.follow import print_json
+from ffrtmp.cli.follow import print_json, print_object
 from ffrtmp.cli.shown import show_span
 from ffrtmp.cli.table import Table
 from ffrtmp.client import Client
@@ -110,6 +110,30 @@ def resume(
     async def work(client: Client) -> int:
         worker = await client.resume_worker(name)
         return _tell(worker, f"worker {name} takes work again", as_json=settings.json)
+
+    return with_client(settings, work)
+
+
+@workers.command
+def remove(
+    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
+) -> int:
+    """Forget a worker that is gone. One that is connected, or has a job, stays.
+
+    Parameters
+    ----------
+    name
+        The name in its certificate.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        await client.remove_worker(name)
+        if settings.json:
+            print_object({"name": name, "removed": True})
+        else:
+            print(f"worker {name} is removed")
+        return Exit.DONE
 
     return with_client(settings, work)
 

@@ -14,6 +14,7 @@ DomainError
         NameTaken               another incarnation of this worker is alive
     Refused                     the state of things forbids it
         IllegalTransition
+        WorkerInUse             it is connected, or a job is bound to it
     Stale                       a write that came too late and changed nothing
         StaleFence
         StaleEpoch
@@ -148,6 +149,16 @@ class IllegalTransition(Refused):
 
     def __init__(self, job_id: str, verb: str, state: str) -> None:
         super().__init__(f"job {job_id} is {state}: cannot {verb} it")
+
+
+class WorkerInUse(Refused):
+    """The worker is connected, or has a job: it cannot be forgotten.
+
+    Do: stop it, and wait until it is gone and its jobs are elsewhere.
+    """
+
+    def __init__(self, worker: str, why: str) -> None:
+        super().__init__(f"worker {worker!r} cannot be removed: {why}")
 
 
 class Stale(DomainError):

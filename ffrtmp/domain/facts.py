@@ -53,6 +53,21 @@ class DrainChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRemoved:
+    """An operator forgot it."""
+
+    worker: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobsForgotten:
+    """Retention deleted jobs that had ended long ago."""
+
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerQuarantined:
     """It lost too much: no offers until then. `jobs`: what it lost lately."""
 
@@ -119,6 +134,8 @@ Fact = (
     | StreamRefused
     | CertificateRanOut
     | DrainChanged
+    | WorkerRemoved
+    | JobsForgotten
     | WorkerQuarantined
     | WorkerReleased
     | MassLossBegan

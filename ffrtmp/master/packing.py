@@ -1,5 +1,6 @@
 """What the use cases answer, as protobuf."""
 
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView
 from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
 from ffrtmp.rpc.convert_page import attempt_to_pb
@@ -30,6 +31,15 @@ def pack_watched(watched: Watched) -> job_service_pb2.WatchJobResponse:
         event=event_to_pb(watched.event) if watched.event else None,
         progress=progress_to_pb(watched.progress) if watched.progress else None,
         job=pack_job(watched.record) if watched.record else None,
+    )
+
+
+def pack_log(log: AttemptLog) -> job_service_pb2.ReadJobLogResponse:
+    return job_service_pb2.ReadJobLogResponse(
+        fence=log.key.fence,
+        worker=log.worker,
+        line_number=log.lines.first,
+        lines=log.lines.texts,
     )
 
 

@@ -150,6 +150,11 @@ class Roster:
         """Of workers that are away: a job may wait for them."""
         self._known_roots.update(names)
 
+    def forget_roots(self) -> None:
+        """All but those of workers that are here."""
+        self._known_roots.clear()
+        self.recheck()
+
     @property
     def known_roots(self) -> Collection[str]:
         """Of every worker that ever connected."""

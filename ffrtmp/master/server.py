@@ -95,6 +95,7 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
+            retention=settings.retention,
             name=identity.current.name,
             version=__version__,
         )

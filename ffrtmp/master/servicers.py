@@ -12,13 +12,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ffrtmp.config import Option
 from ffrtmp.domain.errors import ProtocolViolation, WorkerDoesNotRead
 from ffrtmp.domain.facts import EnvelopeUnknown, Fact
+from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.messages import Event, Numbered
 from ffrtmp.master.census import Check
 from ffrtmp.master.master import Master
-from ffrtmp.master.packing import pack_job, pack_view, pack_watched, pack_worker
+from ffrtmp.master.packing import pack_job, pack_log, pack_view, pack_watched, pack_worker
 from ffrtmp.master.packing_admin import pack_option, pack_overview, pack_queue, pack_store
 from ffrtmp.master.views import Submission
-from ffrtmp.rpc.convert_page import states_from_pb, submissions_from_pb
+from ffrtmp.rpc.convert_page import priority_from_pb, states_from_pb, submissions_from_pb
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
 from ffrtmp.rpc.roles import Context, certificate_end_of, peer_of
 from ffrtmp.rpc.times import from_timestamp
@@ -70,11 +71,36 @@ class JobServicer(JobServiceServicer):
         async for watched in self._master.watch(request.job_id, request.after_event_number):
             yield pack_watched(watched)
 
+    async def ReadJobLog(
+        self, request: pb.ReadJobLogRequest, context: Context
+    ) -> AsyncIterator[pb.ReadJobLogResponse]:
+        after = LogPlace(request.after_fence, request.after_line_number)
+        async for log in self._master.log(request.job_id, after, follow=request.follow):
+            yield pack_log(log)
+
     async def CancelJob(
         self, request: pb.CancelJobRequest, context: Context
     ) -> pb.CancelJobResponse:
         record = await self._master.cancel(request.job_id, actor=peer_of(context).actor)
         return pb.CancelJobResponse(job=pack_job(record))
+
+    async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
+        record = await self._master.pause(request.job_id, actor=peer_of(context).actor)
+        return pb.PauseJobResponse(job=pack_job(record))
+
+    async def ResumeJob(
+        self, request: pb.ResumeJobRequest, context: Context
+    ) -> pb.ResumeJobResponse:
+        record = await self._master.resume_job(request.job_id, actor=peer_of(context).actor)
+        return pb.ResumeJobResponse(job=pack_job(record))
+
+    async def ReprioritiseJob(
+        self, request: pb.ReprioritiseJobRequest, context: Context
+    ) -> pb.ReprioritiseJobResponse:
+        record = await self._master.reprioritise(
+            request.job_id, priority_from_pb(request.priority), actor=peer_of(context).actor
+        )
+        return pb.ReprioritiseJobResponse(job=pack_job(record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +172,12 @@ class AdminServicer(AdminServiceServicer):
     ) -> admin_pb.ResumeWorkerResponse:
         view = await self._master.resume(request.name, actor=peer_of(context).actor)
         return admin_pb.ResumeWorkerResponse(worker=pack_worker(view))
+
+    async def RemoveWorker(
+        self, request: admin_pb.RemoveWorkerRequest, context: Context
+    ) -> admin_pb.RemoveWorkerResponse:
+        await self._master.remove_worker(request.name, actor=peer_of(context).actor)
+        return admin_pb.RemoveWorkerResponse()
 
 
 class WorkerServicer(WorkerServiceServicer):

@@ -21,6 +21,7 @@ from ffrtmp.domain.errors import (
 )
 from ffrtmp.domain.facts import SessionClosed, SessionOpened, StreamRefused
 from ffrtmp.domain.job import Holder, JobState
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import (
     CapabilitiesChanged,
     Event,
@@ -29,6 +30,7 @@ from ffrtmp.domain.messages import (
     Heartbeat,
     HeartbeatAck,
     Hello,
+    LogReport,
     OfferReply,
     ProgressReport,
     Published,
@@ -225,6 +227,7 @@ class Session:
 
     async def _take(self, batch: Sequence[Event], arrived: float) -> None:
         beats = [event for event in batch if isinstance(event, Heartbeat)]
+        self._note_logs(batch)
         if said := [event for event in batch if isinstance(event, OfferReply | Result)]:
             await self._results.commit(said)
         for event in batch:
@@ -247,7 +250,7 @@ class Session:
                 self._parts.wake()
             case Goodbye():
                 await self._leave()
-            case Heartbeat() | OfferReply() | Staged() | Published() | Failed():
+            case Heartbeat() | OfferReply() | LogReport() | Staged() | Published() | Failed():
                 pass  # taken as one
 
     def _note_progress(self, report: ProgressReport) -> None:
@@ -255,6 +258,14 @@ class Session:
             if self._presence.holds(progress.key):
                 self._presence.progress[progress.key] = progress
                 self._parts.watchers.note_progress(progress)
+
+    def _note_logs(self, batch: Sequence[Event]) -> None:
+        """Before results: a log is stored with the move that ends its attempt."""
+        reports = (event for event in batch if isinstance(event, LogReport))
+        for part in (part for report in reports for part in report.parts):
+            if self._presence.holds(part.key):
+                self._parts.logs.note(AttemptLog(part.key, self._worker, part.lines))
+                self._parts.watchers.note_log(part.key.job_id)
 
     async def _leave(self) -> None:
         self._said_goodbye = True

@@ -30,6 +30,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.TargetTaken: StatusCode.ALREADY_EXISTS,
         errors.NameTaken: StatusCode.ALREADY_EXISTS,
         errors.IllegalTransition: StatusCode.FAILED_PRECONDITION,
+        errors.WorkerInUse: StatusCode.FAILED_PRECONDITION,
         errors.StaleFence: StatusCode.ABORTED,
         errors.StaleEpoch: StatusCode.ABORTED,
         errors.NotHolder: StatusCode.ABORTED,

@@ -13,6 +13,7 @@ from typing import Protocol
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.worker import Capabilities, Requirements
@@ -50,11 +51,13 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A pure rule for one job, on behalf of a worker's stream or of the master itself (None)."""
+    """A pure rule for one job, on behalf of a worker's stream or of the master itself (None). `log`
+    is stored with the move that the rule makes."""
 
     job_id: str
     rule: Rule
     session: SessionKey | None = None
+    log: AttemptLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,28 @@ class JobStore(Protocol):
         ...
 
 
+class HistoryStore(Protocol):
+    """What is kept of jobs besides their rows, and for how long."""
+
+    async def keep_logs(self, logs: Sequence[AttemptLog]) -> None:
+        """Each in the place of what was kept of the same attempt."""
+        ...
+
+    async def logs(self, job_id: str) -> list[AttemptLog]:
+        """By attempt; empty for an unknown job."""
+        ...
+
+    async def ended_before(self, count: int) -> datetime | None:
+        """When the newest job ended behind the `count` that ended last; None: there is none."""
+        ...
+
+    async def forget(self, ended_by: datetime, limit: int) -> int:
+        """Deletes jobs that ended at that time or before, the oldest first, with all that is kept
+        of them, their keys too; returns how many. A job that is blocked stays. What another master
+        deletes is passed over."""
+        ...
+
+
 class LeaseStore(Protocol):
     async def held_by(self, worker: str) -> list[Job]:
         """Every job in a held state whose holder is this worker, whatever its incarnation."""
@@ -211,6 +236,11 @@ class WorkerStore(Protocol):
 
     async def standings(self) -> dict[str, Standing]:
         """Of workers whose session is alive; only of those that drain, or lost something."""
+        ...
+
+    async def remove_worker(self, name: str) -> bool:
+        """Forgets a worker, but for the number of its last stream. Says whether it did: one whose
+        session is alive, or that holds or blocks a job, stays. Raises WorkerNotFound."""
         ...
 
     async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
@@ -332,6 +362,14 @@ class Shared(Protocol):
 
 
 class Store(
-    JobStore, LeaseStore, SessionStore, WorkerStore, CensusStore, MasterStore, Shared, Protocol
+    JobStore,
+    HistoryStore,
+    LeaseStore,
+    SessionStore,
+    WorkerStore,
+    CensusStore,
+    MasterStore,
+    Shared,
+    Protocol,
 ):
     """All of them; both adapters are one."""

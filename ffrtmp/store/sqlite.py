@@ -21,7 +21,7 @@ import aiosqlite
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
 from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
-from ffrtmp.store.connection import Connection
+from ffrtmp.store.connection import Connection, on_conflict
 from ffrtmp.store.lane import Lane
 from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
@@ -128,10 +128,16 @@ class _Connection:
         return await _fetch(self._connection, query, values)
 
     async def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        key: Sequence[str] = (),
     ) -> None:
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+        statement += on_conflict(columns, key)
         await self._connection.executemany(statement, rows)
 
     async def update(

@@ -14,6 +14,7 @@ from ffrtmp.domain.facts import (
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
@@ -21,6 +22,7 @@ from ffrtmp.domain.facts import (
     StreamRefused,
     WorkerQuarantined,
     WorkerReleased,
+    WorkerRemoved,
 )
 from ffrtmp.domain.job import Cause, Job, JobState
 
@@ -75,6 +77,10 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
             )
         case DrainChanged(worker=worker, draining=draining, actor=actor):
             _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
+        case WorkerRemoved(worker=worker, actor=actor):
+            _log.info("worker %s was removed, says %s", worker, actor)
+        case JobsForgotten(jobs):
+            _log.info("%d finished jobs were deleted: they are older than is kept", jobs)
         case WorkerQuarantined(worker=worker, until=until, jobs=jobs):
             _log.warning(
                 "worker %s gets no offers until %s: it lost %s",

@@ -21,6 +21,7 @@ from ffrtmp.domain.facts import (
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
@@ -28,6 +29,7 @@ from ffrtmp.domain.facts import (
     StreamRefused,
     WorkerQuarantined,
     WorkerReleased,
+    WorkerRemoved,
 )
 from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
 
@@ -142,6 +144,9 @@ class Metrics:
             ["where"],
             registry=registry,
         )
+        self._forgotten = Counter(
+            "ffrtmp_forgotten_jobs", "Finished jobs deleted by retention.", registry=registry
+        )
         registry.register(_Gauges(fleet, store, certificates))
 
     def text(self) -> bytes:
@@ -156,7 +161,7 @@ class Metrics:
                 shown = {label for sample in family.samples for label in sample.labels}
                 yield family, tuple(named) or tuple(sorted(shown - {"le"}))
 
-    def count(self, fact: Fact) -> None:  # noqa: C901  # one case a fact
+    def count(self, fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
         match fact:
             case JobMoved(before, after):
                 self._count_move(before, after)
@@ -176,7 +181,9 @@ class Metrics:
                 self._mass_losses.inc()
             case AttemptDisowned(what=what):
                 self._disowned.labels(what).inc()
-            case DrainChanged() | WorkerReleased():
+            case JobsForgotten(jobs):
+                self._forgotten.inc(jobs)
+            case DrainChanged() | WorkerRemoved() | WorkerReleased():
                 pass
             case EnvelopeUnknown(_, number):
                 self._ignored.inc(number)

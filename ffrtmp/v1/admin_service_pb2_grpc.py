@@ -82,6 +82,11 @@ class AdminServiceStub:
                 request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.SerializeToString,
                 response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.FromString,
                 _registered_method=True)
+        self.RemoveWorker = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/RemoveWorker',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerResponse.FromString,
+                _registered_method=True)
         self.ReleaseWorker = channel.unary_unary(
                 '/ffrtmp.v1.AdminService/ReleaseWorker',
                 request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ReleaseWorkerRequest.SerializeToString,
@@ -202,6 +207,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveWorker(self, request, context):
+        """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+        roots that only it has. It may come back one day as a new one.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected, or it was removed.
+        * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
+
+        Example: {"name": "w1"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReleaseWorker(self, request, context):
         """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
         with `ResumeWorker`. Idempotent.
@@ -257,6 +276,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ResumeWorker,
                     request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.FromString,
                     response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.SerializeToString,
+            ),
+            'RemoveWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveWorker,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerResponse.SerializeToString,
             ),
             'ReleaseWorker': grpc.unary_unary_rpc_method_handler(
                     servicer.ReleaseWorker,
@@ -488,6 +512,33 @@ class AdminService:
             '/ffrtmp.v1.AdminService/ResumeWorker',
             ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.SerializeToString,
             ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/RemoveWorker',
+            ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

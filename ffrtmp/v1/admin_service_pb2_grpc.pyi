@@ -111,6 +111,16 @@ class AdminServiceStub:
 
     Example: {"name": "w1"}
     """
+    RemoveWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RemoveWorkerRequest, _admin_service_pb2.RemoveWorkerResponse]
+    """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+    roots that only it has. It may come back one day as a new one.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected, or it was removed.
+    * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
+
+    Example: {"name": "w1"}
+    """
     ReleaseWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseWorkerRequest, _admin_service_pb2.ReleaseWorkerResponse]
     """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
     with `ResumeWorker`. Idempotent.
@@ -201,6 +211,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Errors:
     * NOT_FOUND: no worker of this name ever connected.
+
+    Example: {"name": "w1"}
+    """
+    RemoveWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RemoveWorkerRequest, _admin_service_pb2.RemoveWorkerResponse]  # type: ignore[assignment]
+    """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+    roots that only it has. It may come back one day as a new one.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected, or it was removed.
+    * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
 
     Example: {"name": "w1"}
     """
@@ -339,6 +359,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         * NOT_FOUND: no worker of this name ever connected.
+
+        Example: {"name": "w1"}
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveWorker(
+        self,
+        request: _admin_service_pb2.RemoveWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RemoveWorkerResponse, _abc.Awaitable[_admin_service_pb2.RemoveWorkerResponse]]:
+        """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+        roots that only it has. It may come back one day as a new one.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected, or it was removed.
+        * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
 
         Example: {"name": "w1"}
         """

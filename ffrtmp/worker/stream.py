@@ -170,8 +170,9 @@ class Visit:
         await self._welcomed.wait()
         while True:
             await asyncio.sleep(self._lease.timers.progress_interval.total_seconds())
-            if (report := self._attempts.take_progress()) is not None:
-                self._outbox.put(report)
+            for report in (self._attempts.take_progress(), self._attempts.take_log()):
+                if report is not None:
+                    self._outbox.put(report)
 
     # -- down -------------------------------------------------------------------------------
 

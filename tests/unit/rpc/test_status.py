@@ -32,6 +32,7 @@ SAMPLES = [
     errors.TargetTaken("media:out.mp4", "01J"),
     errors.NameTaken("w1", "10.0.0.1:5"),
     errors.IllegalTransition("01J", "cancel", "SUCCEEDED"),
+    errors.WorkerInUse("w1", "it is connected"),
     errors.StaleFence("01J", 1, 2),
     errors.StaleEpoch("w1", 1, 2),
     errors.NotHolder("01J", "w1"),
