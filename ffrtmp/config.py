@@ -43,12 +43,16 @@ STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/N
 
 
 class SettingError(ValueError):
-    """A setting is wrong: one sentence."""
+    """A setting is wrong: one sentence. `option` names it, where it is one alone."""
+
+    option = ""
 
     @classmethod
     def of(cls, name: str, value: object, expected: str) -> "SettingError":
         """Names the setting, its value, and what would be right."""
-        return cls(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+        error = cls(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+        error.option = name
+        return error
 
 
 def parse_duration(text: str) -> timedelta:
@@ -96,6 +100,11 @@ def config_file() -> Path:
     """The TOML file; it need not exist. $FFRTMP_CONFIG names another."""
     named = os.environ.get(f"{ENV_PREFIX}CONFIG")
     return Path(named) if named else user_config_path("ffrtmp") / "config.toml"
+
+
+def variable(option: str) -> str | None:
+    """What the environment says of an option."""
+    return os.environ.get(f"{ENV_PREFIX}{option.upper()}")
 
 
 def variables() -> tuple[str, ...]:
@@ -436,7 +445,9 @@ SECTIONS: Mapping[str, type[Settings]] = {
 def nearest_option(name: str) -> str | None:
     """The option that was probably meant, as a flag."""
     known = {each.name for kind in SECTIONS.values() for each in fields(kind)}
-    near = get_close_matches(name.lstrip("-").replace("-", "_"), known, n=1)
+    wanted = name.lstrip("-").replace("-", "_")
+    near = sorted(each for each in known if wanted and each.startswith(wanted))
+    near = near or get_close_matches(wanted, known, n=1)
     return f"--{near[0].replace('_', '-')}" if near else None
 
 
@@ -485,18 +496,15 @@ class Option:
     name: str
     value: str
     found: Found
-    help: str
 
 
 def options_of(settings: Settings, found: Mapping[str, Found]) -> list[Option]:
     """In the order of the documentation. `found`: where each came from that is no default."""
-    helps = _helps(type(settings))
     return [
         Option(
             name=each.name,
             value=_written(each.name, getattr(settings, each.name)),
             found=found.get(each.name, Found(Origin.DEFAULT)),
-            help=helps[each.name],
         )
         for each in fields(settings)
     ]
@@ -511,6 +519,11 @@ def _written(name: str, value: object) -> str:
         return ",".join(map(str, value))
     text = "" if value is None else str(value)
     return shown_store(text) if name == "store" else text
+
+
+def written_default(option: Any) -> str:
+    """Of a dataclass field."""
+    return "required" if option.default is MISSING else _written(option.name, option.default)
 
 
 def shown_store(store: str) -> str:

@@ -334,6 +334,36 @@ class Client:
         response = await self._call(lambda: self._admin.ResumeWorker(request, timeout=CALL_SECONDS))
         return response.worker
 
+    async def release_worker(self, name: str) -> admin_pb.Worker:
+        """Ends its quarantine, not its drain. Idempotent. Raises WorkerNotFound."""
+        request = admin_pb.ReleaseWorkerRequest(name=name)
+        response = await self._call(
+            lambda: self._admin.ReleaseWorker(request, timeout=CALL_SECONDS)
+        )
+        return response.worker
+
+    async def overview(self) -> admin_pb.GetOverviewResponse:
+        """Masters, workers, jobs and slots of the whole cluster. Raises NotAllowed."""
+        request = admin_pb.GetOverviewRequest()
+        return await self._call(lambda: self._admin.GetOverview(request, timeout=CALL_SECONDS))
+
+    async def queues(self) -> Sequence[admin_pb.QueueBacklog]:
+        """What has not ended, by queue and class. Raises NotAllowed."""
+        request = admin_pb.ListQueuesRequest()
+        response = await self._call(lambda: self._admin.ListQueues(request, timeout=CALL_SECONDS))
+        return response.backlogs
+
+    async def store(self) -> admin_pb.GetStoreResponse:
+        """The store of the master that answers. Raises NotAllowed."""
+        request = admin_pb.GetStoreRequest()
+        return await self._call(lambda: self._admin.GetStore(request, timeout=CALL_SECONDS))
+
+    async def settings(self) -> Sequence[admin_pb.Setting]:
+        """Of the master that answers. Raises NotAllowed."""
+        request = admin_pb.ListSettingsRequest()
+        response = await self._call(lambda: self._admin.ListSettings(request, timeout=CALL_SECONDS))
+        return response.settings
+
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Tries again while no master can be reached; every call here is idempotent. Each master
         is tried once before patience counts."""

@@ -192,3 +192,23 @@ class BlockingClient:
     def resume_worker(self, name: str) -> admin_pb.Worker:
         """As `Client.resume_worker`."""
         return self._do(self._client.resume_worker(name))
+
+    def release_worker(self, name: str) -> admin_pb.Worker:
+        """As `Client.release_worker`."""
+        return self._do(self._client.release_worker(name))
+
+    def overview(self) -> admin_pb.GetOverviewResponse:
+        """As `Client.overview`."""
+        return self._do(self._client.overview())
+
+    def queues(self) -> Sequence[admin_pb.QueueBacklog]:
+        """As `Client.queues`."""
+        return self._do(self._client.queues())
+
+    def store(self) -> admin_pb.GetStoreResponse:
+        """As `Client.store`."""
+        return self._do(self._client.store())
+
+    def settings(self) -> Sequence[admin_pb.Setting]:
+        """As `Client.settings`."""
+        return self._do(self._client.settings())

@@ -244,6 +244,10 @@ class WorkerStore(Protocol):
         """Raises WorkerNotFound."""
         ...
 
+    async def standings(self) -> dict[str, Standing]:
+        """Of workers whose session is alive; only of those that drain, or lost something."""
+        ...
+
     async def remove_worker(self, name: str) -> bool:
         """Forgets a worker, but for the number of its last stream. Says whether it did: one whose
         session is alive, or that holds or blocks a job, stays. Raises WorkerNotFound."""
