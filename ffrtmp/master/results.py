@@ -99,7 +99,7 @@ class Results:
         self._presence.offers.pop(reply.key, None)
         if reply.rejection:
             if not reply.passing:
-                self._presence.excluded.add(reply.key.job_id)
+                self._presence.excluded[reply.key.job_id] = reply.rejection
             self._parts.wake()
         elif isinstance(outcome, DomainError):
             self._outbox.put(Cancel(reply.key))  # too late: it is not this worker's any more
@@ -119,6 +119,7 @@ class Results:
             what = "unknown_job"
         elif isinstance(outcome, StaleFence) and outcome.is_from_the_future:
             what = "future_fence"
+            self._parts.fences.note(event.key.job_id, said=event.key.fence, stored=outcome.newest)
         else:
             return
         worker, key = self._presence.holder.worker, event.key

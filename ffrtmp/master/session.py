@@ -184,7 +184,7 @@ class Session:
             slots=hello.slots,
             load=hello.load,
             listed={report.key: report for report in hello.attempts},
-            excluded=set(former.excluded) if former and unchanged else set(),
+            excluded=dict(former.excluded) if former and unchanged else {},
         )
         parts.roster.attach(presence)
         parts.blocks.forget(presence.holder)
@@ -193,7 +193,7 @@ class Session:
         self._renewer = Renewer(
             parts.store,
             self._session,
-            lease_ttl=parts.timers.lease_ttl,
+            timers=parts.timers,
             boot=parts.boot,
             opened_at=opened_at,
         )

@@ -83,6 +83,8 @@ class Sweeper:
 
     async def _expire_sessions(self) -> None:
         renewals = await self._parts.store.renewals()
+        if self._parts.store.shared:
+            self._parts.roster.drop_superseded(renewals)
         by_name = {f"{key.worker}/{key.epoch}": key for key in renewals}
         readings = {name: renewals[key] for name, key in by_name.items()}
         beats = {

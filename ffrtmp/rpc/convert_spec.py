@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.spec import (
     SPEC_VERSION,
     AudioSettings,
@@ -84,6 +85,7 @@ def _output_from_pb(output: pb.Output, name: str) -> Output:
         preset=output.preset,
         video=_video_from_pb(output.video, f"{name}.video") if output.HasField("video") else None,
         audio=_audio_from_pb(output.audio, f"{name}.audio") if output.HasField("audio") else None,
+        raw_arguments=tuple(RawArgument(each.name, each.value) for each in output.raw_arguments),
     )
 
 
@@ -182,6 +184,7 @@ def _output_to_pb(output: Output) -> pb.Output:
         preset=output.preset,
         video=_video_to_pb(output.video) if output.video else None,
         audio=_audio_to_pb(output.audio) if output.audio else None,
+        raw_arguments=[pb.RawArgument(name=a.name, value=a.value) for a in output.raw_arguments],
     )
 
 

@@ -21,7 +21,9 @@ from ffrtmp.storage.errors import (
     StorageFailing,
     reading,
     words,
+    writing,
 )
+from ffrtmp.storage.handles import Handle, HeldFolder, hold_file, hold_folder
 
 PREFIX = ".ffrtmp-root."
 KINDS = {
@@ -92,6 +94,25 @@ class Roots:
         if kind != stat.S_IFREG:
             raise InputNotAFile(media, KINDS.get(kind, "no file"))
         return real
+
+    def open_input(self, media: MediaPath) -> Handle:
+        """The file that `resolve` finds, held: whatever its name means a moment later. Raises as
+        `resolve` does."""
+        real = self.resolve(media, for_writing=False)
+        with reading(media):
+            return hold_file(real)
+
+    def open_folder(self, media: MediaPath, *, make: bool) -> HeldFolder:
+        """The folder of an output, held. Raises RootAbsent, PathEscapes, TargetUnusable, NoSpace,
+        StorageFailing; without `make` also FileNotFoundError."""
+        target = self.resolve(media, for_writing=True)
+        try:
+            with writing(media):
+                return hold_folder(target.parent, make=make)
+        except StorageFailing as error:
+            if isinstance(error.__cause__, FileNotFoundError) and not make:
+                raise error.__cause__ from None
+            raise
 
     def report(self, worker_name: str, nonce: str) -> tuple[RootReport, ...]:
         """Proves each root, for registration. What is wrong with one is said in its `problem`."""

@@ -16,6 +16,7 @@ from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
+from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 
 
@@ -156,6 +157,12 @@ class JobStore(Protocol):
         ...
 
 
+class QueueStore(Protocol):
+    async def place_of(self, job: Job) -> Place:
+        """Where it stands among the queued jobs."""
+        ...
+
+
 class HistoryStore(Protocol):
     """What is kept of jobs besides their rows, and for how long."""
 
@@ -235,6 +242,10 @@ class WorkerStore(Protocol):
 
     async def worker(self, name: str) -> WorkerRecord:
         """Raises WorkerNotFound."""
+        ...
+
+    async def standings(self) -> dict[str, Standing]:
+        """Of workers whose session is alive; only of those that drain, or lost something."""
         ...
 
     async def remove_worker(self, name: str) -> bool:
@@ -357,11 +368,17 @@ class Shared(Protocol):
         """Transactions that were committed since it was opened."""
         ...
 
+    @property
+    def operations(self) -> int:
+        """In those transactions."""
+        ...
+
     def pools(self) -> list[PoolUse]: ...
 
 
 class Store(
     JobStore,
+    QueueStore,
     HistoryStore,
     LeaseStore,
     SessionStore,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import secrets
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -54,7 +55,12 @@ async def run_worker(settings: WorkerSettings) -> int:
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
-        runner = Runner(roots=roots, tools=tools)
+        runner = Runner(
+            roots=roots,
+            tools=tools,
+            links=await in_thread(_emptied, state / "links"),
+            raw_arguments=settings.allow_raw_arguments,
+        )
         attempts = await stack.enter_async_context(
             Attempts.running(runner, journal, slots=settings.slot_count)
         )
@@ -88,6 +94,13 @@ async def run_worker(settings: WorkerSettings) -> int:
 
         renewing = _Renewing(live, link)
         return await _serve(session, attempts, chores, settings, renewing)
+
+
+def _emptied(folder: Path) -> Path:
+    """What a run that was killed left there is of no use. The journal's lock says that it ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 class LastRun:

@@ -42,7 +42,7 @@ from tests.faults.kit.waiting import until  # noqa: E402
 JOBS = 2
 LONG = 60.0
 SILENT_WORKERS = 3
-UNSCALED = ("--heartbeat-interval", "5s", "--offer-ttl", "5s")
+UNSCALED = ("--heartbeat-interval", "5s")
 LOAD_SECONDS = 15
 DOWN_SECONDS = 3.0
 

@@ -132,8 +132,9 @@ class Renewals:
 
 @asynccontextmanager
 async def renewer(store: Renewals, ttl: timedelta = timedelta(seconds=15)):
+    timers = Timers(heartbeat_interval=ttl / 3)
     lease = Renewer(
-        store, SessionKey("w1", 1), lease_ttl=ttl, boot=boot_seconds, opened_at=boot_seconds()
+        store, SessionKey("w1", 1), timers=timers, boot=boot_seconds, opened_at=boot_seconds()
     )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(lease.run())

@@ -15,13 +15,14 @@ REJECTS_WITHIN = timedelta(minutes=10)
 UNSCHEDULABLE_DELAY = timedelta(minutes=1)
 
 
-def grant(job: Job, *, holder: Holder, now: datetime) -> Job:
-    """QUEUED to LEASED. The fence rises here and nowhere else."""
+def grant(job: Job, *, holder: Holder, now: datetime, above: int = 0) -> Job:
+    """QUEUED to LEASED. The fence rises here and nowhere else: by one, or above one that a worker
+    knows and the store, after a fail-over to an older copy, does not."""
     if job.state is not JobState.QUEUED or not is_eligible(job, now):
         raise IllegalTransition(job.job_id, "grant", job.state)
     if job.blocked_by is not None:
         raise IllegalTransition(job.job_id, "grant", f"blocked by worker {job.blocked_by.worker}")
-    fence = max(job.fence, job.granted) + 1
+    fence = max(job.fence, job.granted, above) + 1
     return move(
         job,
         JobState.LEASED,
