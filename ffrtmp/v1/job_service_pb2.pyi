@@ -28,6 +28,7 @@ class _WaitReason:
 class _WaitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     WAIT_REASON_UNSPECIFIED: _WaitReason.ValueType  # 0
+    """Never sent."""
     WAIT_REASON_NOT_WAITING: _WaitReason.ValueType  # 1
     """It does not wait: it is held by a worker, or has ended."""
     WAIT_REASON_PAUSED: _WaitReason.ValueType  # 2
@@ -49,6 +50,7 @@ class WaitReason(_WaitReason, metaclass=_WaitReasonEnumTypeWrapper):
     """What a job waits for."""
 
 WAIT_REASON_UNSPECIFIED: WaitReason.ValueType  # 0
+"""Never sent."""
 WAIT_REASON_NOT_WAITING: WaitReason.ValueType  # 1
 """It does not wait: it is held by a worker, or has ended."""
 WAIT_REASON_PAUSED: WaitReason.ValueType  # 2
@@ -74,6 +76,7 @@ class _Obstacle:
 class _ObstacleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Obstacle.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OBSTACLE_UNSPECIFIED: _Obstacle.ValueType  # 0
+    """Never sent: a verdict always names one, or that there is none."""
     OBSTACLE_AWAY: _Obstacle.ValueType  # 1
     """It has no stream to this master."""
     OBSTACLE_LEAVING: _Obstacle.ValueType  # 2
@@ -97,6 +100,7 @@ class Obstacle(_Obstacle, metaclass=_ObstacleEnumTypeWrapper):
     """Why a worker does not get a job, first things first."""
 
 OBSTACLE_UNSPECIFIED: Obstacle.ValueType  # 0
+"""Never sent: a verdict always names one, or that there is none."""
 OBSTACLE_AWAY: Obstacle.ValueType  # 1
 """It has no stream to this master."""
 OBSTACLE_LEAVING: Obstacle.ValueType  # 2
@@ -334,7 +338,9 @@ class WorkerVerdict(_message.Message):
     OBSTACLE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
+    """The name in its certificate."""
     obstacle: Global___Obstacle.ValueType
+    """The first thing that stands in the way."""
     detail: _builtins.str
     """A few words about it; may be empty."""
     def __init__(
