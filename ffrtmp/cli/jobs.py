@@ -22,6 +22,7 @@ from ffrtmp.cli.follow import (
     speed_of,
     targets_of,
 )
+from ffrtmp.cli.result import result_lines
 from ffrtmp.cli.shown import show_size, show_time
 from ffrtmp.cli.table import Table
 from ffrtmp.cli.target import require_target
@@ -156,6 +157,8 @@ def _show(job: job_pb2.Job) -> None:
         print(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
         print(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
+    for line in result_lines(job):
+        print(f"  {line}")
 
 
 @jobs.command(name="list")

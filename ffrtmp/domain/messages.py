@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Failure, Manifest
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict
 from ffrtmp.domain.spec import JobSpec
@@ -88,19 +89,22 @@ class Staged:
 
     key: AttemptKey
     manifest: Manifest
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The outputs lie under their final names."""
+    """The outputs lie under their final names. `figures` only of a live push."""
 
     key: AttemptKey
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     key: AttemptKey
     failure: Failure
+    figures: Figures | None = None
 
 
 Result = Staged | Published | Failed

@@ -8,6 +8,7 @@ from functools import partial
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import DomainError, InvalidArgument
+from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.facts import Fact, JobMoved
 from ffrtmp.domain.job import TERMINAL_STATES
 from ffrtmp.domain.messages import Progress, Reconnect
@@ -25,7 +26,14 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, view_of
+from ffrtmp.master.views import (
+    JobView,
+    Submission,
+    Watched,
+    WorkerView,
+    results_in,
+    view_of,
+)
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -187,7 +195,7 @@ class Master:
                 for event in await self._parts.store.events(job_id, after=after):
                     after = event.number
                     if event.state in TERMINAL_STATES:
-                        yield Watched(event=event, record=await self._parts.store.get(job_id))
+                        yield await self._end(event)
                         return
                     yield Watched(event=event)
                 if after >= record.job.version and record.job.state in TERMINAL_STATES:
@@ -195,6 +203,11 @@ class Master:
                 if (progress := watcher.take_progress()) is not None:
                     yield Watched(progress=progress)
                 await watcher.wait()
+
+    async def _end(self, event: JobEvent) -> Watched:
+        record = await self._parts.store.get(event.job_id)
+        told = results_in(await self._parts.store.events(event.job_id))
+        return Watched(event=event, record=record, told=told)
 
     async def cancel(self, job_id: str, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""

@@ -87,7 +87,8 @@ class Results:
                     chance=self._parts.chance(),
                     now=now,
                 )
-        return Change(event.key.job_id, rule, self._presence.session)
+        figures = None if isinstance(event, OfferReply) else event.figures
+        return Change(event.key.job_id, rule, self._presence.session, figures)
 
     def _note_reply(self, reply: OfferReply, outcome: Outcome) -> None:
         self._presence.offers.pop(reply.key, None)

@@ -34,6 +34,7 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.timers import Timers
+from ffrtmp.rpc.convert_figures import figures_from_pb, figures_to_pb
 from ffrtmp.rpc.convert_job import (
     failure_from_pb,
     failure_to_pb,
@@ -101,13 +102,14 @@ def _heartbeat_to_pb(beat: Heartbeat) -> pb.Heartbeat:
 
 def _result_to_pb(result: Result) -> pb.Result:
     key = _key_to_pb(result.key)
+    figures = figures_to_pb(result.figures) if result.figures else None
     match result:
         case Staged(_, manifest):
-            return pb.Result(key=key, staged=_manifest_to_pb(manifest))
+            return pb.Result(key=key, staged=_manifest_to_pb(manifest), figures=figures)
         case Published():
-            return pb.Result(key=key, published=pb.Published())
+            return pb.Result(key=key, published=pb.Published(), figures=figures)
         case Failed(_, failure):
-            return pb.Result(key=key, failure=failure_to_pb(failure))
+            return pb.Result(key=key, failure=failure_to_pb(failure), figures=figures)
         case _:
             assert_never(result)
 
@@ -178,13 +180,14 @@ def _heartbeat_from_pb(beat: pb.Heartbeat) -> Heartbeat:
 
 def _result_from_pb(result: pb.Result) -> Result:
     key = _key_from_pb(result.key)
+    figures = figures_from_pb(result.figures) if result.HasField("figures") else None
     match result.WhichOneof("outcome"):
         case "staged":
-            return Staged(key, _manifest_from_pb(result.staged))
+            return Staged(key, _manifest_from_pb(result.staged), figures)
         case "published":
-            return Published(key)
+            return Published(key, figures)
         case "failure":
-            return Failed(key, failure_from_pb(result.failure))
+            return Failed(key, failure_from_pb(result.failure), figures)
         case _:
             raise ProtocolViolation("a result says neither staged, published nor failed")
 

@@ -12,6 +12,7 @@ from ffrtmp.domain.session import Phase, VerdictKind
 from ffrtmp.domain.spec import (
     AudioCodec,
     Container,
+    Metric,
     Priority,
     Queue,
     Speed,
@@ -65,6 +66,7 @@ VERIFICATIONS = Twins(job_pb2.Verification, Verification, "VERIFICATION")
 CONTAINERS = Twins(job_pb2.Container, Container, "CONTAINER")
 VIDEO_CODECS = Twins(job_pb2.VideoCodec, VideoCodec, "VIDEO_CODEC")
 AUDIO_CODECS = Twins(job_pb2.AudioCodec, AudioCodec, "AUDIO_CODEC")
+METRICS = Twins(job_pb2.QualityMetric, Metric, "QUALITY_METRIC")
 SPEEDS = Twins(job_pb2.Speed, Speed, "SPEED")
 VERDICTS = Twins(worker_service_pb2.VerdictKind, VerdictKind, "VERDICT_KIND")
 RESULT_STEPS = Twins(worker_service_pb2.ResultStep, ResultStep, "RESULT_STEP")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from ffrtmp.clock import boot_seconds
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.retry import Reason
@@ -36,6 +37,10 @@ class SimRunner:
     def objection(self, spec: JobSpec) -> str:
         """None ever."""
         return ""
+
+    def measured(self, key: AttemptKey) -> Figures | None:
+        """Nothing was."""
+        return None
 
     async def encode(
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.standing import Standing, StandingRule
@@ -50,11 +51,15 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A pure rule for one job, on behalf of a worker's stream or of the master itself (None)."""
+    """A pure rule for one job, on behalf of a worker's stream or of the master itself (None).
+
+    `figures` are kept with the event of the move, if there is one.
+    """
 
     job_id: str
     rule: Rule
     session: SessionKey | None = None
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)

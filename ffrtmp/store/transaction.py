@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job
 from ffrtmp.store import queries
 from ffrtmp.store.base import Change, Moved, NewJob, Outcome, SessionKey
@@ -48,7 +49,7 @@ class Transaction:
         """Of each taken target."""
         self._epochs: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
-        self._moved: list[Job] = []
+        self._moved: list[tuple[Job, Figures | None]] = []
         self._added: list[NewJob] = []
 
     async def read_ahead(self, wanted: Collection[Ahead]) -> None:
@@ -109,7 +110,7 @@ class Transaction:
             return error
         if after is not before:
             self._jobs[after.job_id] = after
-            self._moved.append(after)
+            self._moved.append((after, change.figures))
         return Moved(before, after)
 
     def _require_current(self, session: SessionKey | None) -> None:
@@ -137,7 +138,7 @@ class Transaction:
             return
         insert = self.connection.insert
         await insert("jobs", JOB_COLUMNS, [job_to_row(new.job) for new in added])
-        await self._append_events([new.job for new in added])
+        await self._append_events([(new.job, None) for new in added])
         await insert(
             "specs", ("job_id", "spec"), [(new.job.job_id, encode(new.spec)) for new in added]
         )
@@ -159,7 +160,7 @@ class Transaction:
         moved, self._moved = self._moved, []
         if not moved:
             return
-        newest = {job.job_id: job for job in moved}
+        newest = {job.job_id: job for job, _ in moved}
         rows = [job_to_row(job) for job in newest.values()]
         await self.connection.update("jobs", JOB_COLUMNS, rows)
         await self._append_events(moved)
@@ -167,8 +168,8 @@ class Transaction:
         if freed:
             await self.fetch(queries.RELEASE_TARGETS, freed)
 
-    async def _append_events(self, jobs: Sequence[Job]) -> None:
-        rows = [(job.job_id, job.version, encode(event_of(job))) for job in jobs]
+    async def _append_events(self, moves: Sequence[tuple[Job, Figures | None]]) -> None:
+        rows = [(job.job_id, job.version, encode(event_of(job, figures))) for job, figures in moves]
         await self.connection.insert("events", ("job_id", "number", "event"), rows)
 
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:

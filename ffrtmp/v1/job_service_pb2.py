@@ -26,7 +26,7 @@ from ffrtmp.v1 import job_pb2 as ffrtmp_dot_v1_dot_job__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x66rtmp/v1/job_service.proto\x12\tffrtmp.v1\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x10SubmitJobRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.ffrtmp.v1.JobSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"0\n\x11SubmitJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\">\n\x11SubmitJobsRequest\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.ffrtmp.v1.SubmitJobRequest\"2\n\x12SubmitJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x80\x01\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\x12#\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x13.ffrtmp.v1.JobEvent\x12,\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgress\"\xe2\x01\n\x0fListJobsRequest\x12#\n\x06states\x18\x01 \x03(\x0e\x32\x13.ffrtmp.v1.JobState\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x38\n\x14submitted_after_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15submitted_before_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"I\n\x10ListJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x66ter_event_number\x18\x02 \x01(\x04\"\x8d\x01\n\x10WatchJobResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.ffrtmp.v1.JobEventH\x00\x12.\n\x08progress\x18\x02 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgressH\x00\x12\x1b\n\x03job\x18\x03 \x01(\x0b\x32\x0e.ffrtmp.v1.JobB\x06\n\x04kind\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job2\xb2\x03\n\nJobService\x12\x46\n\tSubmitJob\x12\x1b.ffrtmp.v1.SubmitJobRequest\x1a\x1c.ffrtmp.v1.SubmitJobResponse\x12I\n\nSubmitJobs\x12\x1c.ffrtmp.v1.SubmitJobsRequest\x1a\x1d.ffrtmp.v1.SubmitJobsResponse\x12=\n\x06GetJob\x12\x18.ffrtmp.v1.GetJobRequest\x1a\x19.ffrtmp.v1.GetJobResponse\x12\x43\n\x08ListJobs\x12\x1a.ffrtmp.v1.ListJobsRequest\x1a\x1b.ffrtmp.v1.ListJobsResponse\x12\x45\n\x08WatchJob\x12\x1a.ffrtmp.v1.WatchJobRequest\x1a\x1b.ffrtmp.v1.WatchJobResponse0\x01\x12\x46\n\tCancelJob\x12\x1b.ffrtmp.v1.CancelJobRequest\x1a\x1c.ffrtmp.v1.CancelJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x66rtmp/v1/job_service.proto\x12\tffrtmp.v1\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x10SubmitJobRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.ffrtmp.v1.JobSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"0\n\x11SubmitJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\">\n\x11SubmitJobsRequest\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.ffrtmp.v1.SubmitJobRequest\"2\n\x12SubmitJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xab\x01\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\x12#\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x13.ffrtmp.v1.JobEvent\x12,\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgress\x12)\n\x07results\x18\x08 \x03(\x0b\x32\x18.ffrtmp.v1.AttemptResult\"\xe2\x01\n\x0fListJobsRequest\x12#\n\x06states\x18\x01 \x03(\x0e\x32\x13.ffrtmp.v1.JobState\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x38\n\x14submitted_after_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15submitted_before_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"I\n\x10ListJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x66ter_event_number\x18\x02 \x01(\x04\"\x8d\x01\n\x10WatchJobResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.ffrtmp.v1.JobEventH\x00\x12.\n\x08progress\x18\x02 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgressH\x00\x12\x1b\n\x03job\x18\x03 \x01(\x0b\x32\x0e.ffrtmp.v1.JobB\x06\n\x04kind\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job2\xb2\x03\n\nJobService\x12\x46\n\tSubmitJob\x12\x1b.ffrtmp.v1.SubmitJobRequest\x1a\x1c.ffrtmp.v1.SubmitJobResponse\x12I\n\nSubmitJobs\x12\x1c.ffrtmp.v1.SubmitJobsRequest\x1a\x1d.ffrtmp.v1.SubmitJobsResponse\x12=\n\x06GetJob\x12\x18.ffrtmp.v1.GetJobRequest\x1a\x19.ffrtmp.v1.GetJobResponse\x12\x43\n\x08ListJobs\x12\x1a.ffrtmp.v1.ListJobsRequest\x1a\x1b.ffrtmp.v1.ListJobsResponse\x12\x45\n\x08WatchJob\x12\x1a.ffrtmp.v1.WatchJobRequest\x1a\x1b.ffrtmp.v1.WatchJobResponse0\x01\x12\x46\n\tCancelJob\x12\x1b.ffrtmp.v1.CancelJobRequest\x1a\x1c.ffrtmp.v1.CancelJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,19 +44,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETJOBREQUEST']._serialized_start=341
   _globals['_GETJOBREQUEST']._serialized_end=372
   _globals['_GETJOBRESPONSE']._serialized_start=375
-  _globals['_GETJOBRESPONSE']._serialized_end=503
-  _globals['_LISTJOBSREQUEST']._serialized_start=506
-  _globals['_LISTJOBSREQUEST']._serialized_end=732
-  _globals['_LISTJOBSRESPONSE']._serialized_start=734
-  _globals['_LISTJOBSRESPONSE']._serialized_end=807
-  _globals['_WATCHJOBREQUEST']._serialized_start=809
-  _globals['_WATCHJOBREQUEST']._serialized_end=870
-  _globals['_WATCHJOBRESPONSE']._serialized_start=873
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1014
-  _globals['_CANCELJOBREQUEST']._serialized_start=1016
-  _globals['_CANCELJOBREQUEST']._serialized_end=1050
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1052
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1100
-  _globals['_JOBSERVICE']._serialized_start=1103
-  _globals['_JOBSERVICE']._serialized_end=1537
+  _globals['_GETJOBRESPONSE']._serialized_end=546
+  _globals['_LISTJOBSREQUEST']._serialized_start=549
+  _globals['_LISTJOBSREQUEST']._serialized_end=775
+  _globals['_LISTJOBSRESPONSE']._serialized_start=777
+  _globals['_LISTJOBSRESPONSE']._serialized_end=850
+  _globals['_WATCHJOBREQUEST']._serialized_start=852
+  _globals['_WATCHJOBREQUEST']._serialized_end=913
+  _globals['_WATCHJOBRESPONSE']._serialized_start=916
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1057
+  _globals['_CANCELJOBREQUEST']._serialized_start=1059
+  _globals['_CANCELJOBREQUEST']._serialized_end=1093
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1095
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1143
+  _globals['_JOBSERVICE']._serialized_start=1146
+  _globals['_JOBSERVICE']._serialized_end=1580
 # @@protoc_insertion_point(module_scope)

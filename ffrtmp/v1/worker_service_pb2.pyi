@@ -465,6 +465,7 @@ class Result(_message.Message):
     STAGED_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def key(self) -> Global___AttemptKey: ...
     @_builtins.property
@@ -477,6 +478,12 @@ class Result(_message.Message):
 
     @_builtins.property
     def failure(self) -> _job_pb2.Failure: ...
+    @_builtins.property
+    def figures(self) -> _job_pb2.AttemptResult:
+        """What was measured; `fence` and `worker` are empty in it. Absent where nothing was, and with
+        `published` of what was staged.
+        """
+
     def __init__(
         self,
         *,
@@ -484,10 +491,11 @@ class Result(_message.Message):
         staged: Global___Manifest | None = ...,
         published: Global___Published | None = ...,
         failure: _job_pb2.Failure | None = ...,
+        figures: _job_pb2.AttemptResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "figures", b"figures", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "figures", b"figures", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["staged", "published", "failure"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Failure, Manifest
 from ffrtmp.domain.messages import (
     Event,
@@ -41,6 +42,7 @@ class Runs(Protocol):
     """What does the work; `runner.Runner` is one."""
 
     def objection(self, spec: JobSpec) -> str: ...
+    def measured(self, key: AttemptKey) -> Figures | None: ...
     async def encode(
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> Manifest: ...
@@ -237,10 +239,18 @@ class Attempts:
             else:
                 manifest = await self._runner.encode(key, spec, lambda p: _note(attempt, p))
         except AttemptFailed as error:
-            await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
+            figures = self._runner.measured(key)
+            failed = Entry(key=key, spec=spec, failure=error.failure, figures=figures)
+            await self._record(attempt, failed)
         else:
             attempt.phase = Phase.PUBLISH
-            done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
+            done = Entry(
+                key=key,
+                spec=spec,
+                manifest=manifest,
+                published=spec.exclusive,
+                figures=self._runner.measured(key),
+            )
             await self._record_made(attempt, done)
 
     async def _begin(self, key: AttemptKey, spec: JobSpec) -> None:
@@ -321,6 +331,7 @@ class Attempts:
 
     def _finish(self, key: AttemptKey) -> None:
         """The last word was said. A leftover file is one more message, so it may go in passing."""
+        self._runner.measured(key)  # of one that was stopped nobody asked
         if self._held.pop(key, None) is not None:
             self._journal.forget(key)
         if not self._held:

@@ -15,11 +15,13 @@ from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import Plan
 from ffrtmp.ffmpeg.verify import judge_decoding, verify
 from ffrtmp.storage.staging import Hashing, make_durable
+from ffrtmp.worker.compare import Comparing, asked, judge
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import ProbeRefused, probe
 from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import Patience, run_watched
 
@@ -35,21 +37,35 @@ class Encode:
     report: ReportFn
     deadline: float | None
     patience: Patience
+    tally: Tally
 
     async def run(self) -> Manifest:
         """Raises AttemptFailed."""
         time = TimeLeft(self.spec, self.deadline)
         with named():
             async with time.limit():
-                self.report(Progress(key=self.key, phase=Phase.PROBE))
-                planned = await plan_attempt(self.spec, self.place, self.tools)
-            await self._transcode(planned, time)
+                with self.tally.phase(Phase.PROBE):
+                    self.report(Progress(key=self.key, phase=Phase.PROBE))
+                    planned = await plan_attempt(self.spec, self.place, self.tools, self.tally)
+            with self.tally.phase(Phase.ENCODE):
+                await self._transcode(planned, time)
             async with time.limit():
-                self.report(self._at_end(planned))
-                await in_thread(self.place.check_input)
-                found = await self._verify(planned)
-                await self._decode(planned, found, time)
-                return Manifest(await self._records(), self.key.fence)
+                await self._check(planned, time)
+                with self.tally.phase(Phase.VERIFY):
+                    self.tally.files = records = await self._records()
+            return Manifest(records, self.key.fence)
+
+    async def _check(self, planned: Plan, time: TimeLeft) -> None:
+        with self.tally.phase(Phase.VERIFY):
+            self.report(self._at_end(planned))
+            await in_thread(self.place.check_input)
+            self.tally.found = found = await self._verify(planned)
+            await self._decode(planned, found, time)
+        if asked(self.spec.outputs):
+            with self.tally.phase(Phase.QUALITY):
+                await self._compare(planned, found, time)
+            with self.tally.phase(Phase.VERIFY):
+                await in_thread(self.place.check_input)  # it was read once more
 
     async def _transcode(self, planned: Plan, time: TimeLeft) -> None:
         argv = build_argv(
@@ -60,6 +76,8 @@ class Encode:
         )
         meter = Meter(self.key, planned, self.report)
         end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
+        self.tally.ran(end)
+        self.tally.reached(meter.position)
         if end.timed_out:
             raise time.failure
         if failure := judge_exit(end, said_end=meter.said_end, lenient=planned.lenient):
@@ -91,10 +109,30 @@ class Encode:
             argv = decode_argv(self.tools.ffmpeg, str(path), reader(media.format_name))
             meter = Meter(self.key, planned, self._still_verifying)
             end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
+            self.tally.ran(end)
             if end.timed_out:
                 raise time.failure
             if problem := judge_decoding(end.stderr, name=f"output {target}", code=end.code):
                 raise await self._unverified(str(problem))
+
+    async def _compare(self, planned: Plan, found: Sequence[MediaInfo], time: TimeLeft) -> None:
+        """V6, on request."""
+        comparing = Comparing(
+            key=self.key,
+            plan=planned,
+            ffmpeg=self.tools.ffmpeg,
+            source=str(self.place.source) if self.place.source else None,
+            report=self.report,
+            time=time,
+            patience=self.patience,
+            ran=self.tally.ran,
+        )
+        for number in asked(self.spec.outputs):
+            output, path = self.spec.outputs[number], str(self.place.staged[number])
+            compared = await comparing.score(number, output, found[number], path)
+            self.tally.scores[number] = compared.score
+            if failed := judge(compared, output):
+                raise failed
 
     def _still_verifying(self, progress: Progress) -> None:
         self.report(replace(progress, phase=Phase.VERIFY))

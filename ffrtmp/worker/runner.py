@@ -6,6 +6,7 @@ Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
 import asyncio
 from pathlib import Path
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.session import AttemptKey
@@ -21,6 +22,7 @@ from ffrtmp.worker.place import prepare, remove_staged
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
 from ffrtmp.worker.steps import ReportFn
+from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import USUAL, Patience
 
@@ -35,6 +37,16 @@ class Runner:
         self._roots = roots
         self._tools = tools
         self._made: dict[AttemptKey, tuple[Path, ...]] = {}
+        self._tallies: dict[AttemptKey, Tally] = {}
+
+    def measured(self, key: AttemptKey) -> Figures | None:
+        """What the attempt was and cost, once it has ended. Can be asked once."""
+        tally = self._tallies.pop(key, None)
+        return tally.figures() if tally is not None else None
+
+    def _tally(self, key: AttemptKey, spec: JobSpec) -> Tally:
+        clock = asyncio.get_running_loop().time
+        return self._tallies.setdefault(key, Tally(spec, self._tools.version, clock))
 
     def objection(self, spec: JobSpec) -> str:
         """Why this machine cannot do it at all; empty: it can. What the master's report does not
@@ -42,6 +54,9 @@ class Runner:
         for scheme in (scheme_of(output.url) for output in spec.outputs if output.url):
             if scheme not in self._tools.protocols:
                 return f"the FFmpeg of this worker was built without {scheme}"
+        for metric in (output.quality.metric for output in spec.outputs if output.quality):
+            if metric not in self._tools.metrics:
+                return f"the FFmpeg of this worker cannot measure {metric.upper()}"
         return ""
 
     async def encode(self, key: AttemptKey, spec: JobSpec, report: ReportFn) -> Manifest:
@@ -63,6 +78,7 @@ class Runner:
                 report=report,
                 deadline=deadline,
                 patience=self._patience,
+                tally=self._tally(key, spec),
             ).run()
         except BaseException:
             await self.discard(key, spec)
@@ -85,6 +101,7 @@ class Runner:
             report=report,
             deadline=deadline,
             lease=lease,
+            tally=self._tally(key, spec),
         ).run()
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:

@@ -19,20 +19,22 @@ from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import probe
 from ffrtmp.worker.process import Exit
+from ffrtmp.worker.tally import Tally
 
 ReportFn = Callable[[Progress], None]
 REPORT_SECONDS = 1.0
 
 
-async def plan_attempt(spec: JobSpec, place: Place, tools: Tools) -> Plan:
+async def plan_attempt(spec: JobSpec, place: Place, tools: Tools, tally: Tally) -> Plan:
     """Raises AttemptFailed, and what `failures.named` knows."""
-    source = await _probe_source(spec, place)
+    tally.source = source = await _probe_source(spec, place)
     try:
-        return plan(spec, source, tools.encoders)
+        tally.plan = planned = plan(spec, source, tools.encoders)
     except KeyError as error:
         raise AttemptFailed.because(
             Reason.CAPABILITY_MISMATCH, f"this worker has no encoder for {error.args[0]}"
         ) from error
+    return planned
 
 
 async def _probe_source(spec: JobSpec, place: Place) -> MediaInfo | None:
