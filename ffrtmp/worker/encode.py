@@ -19,7 +19,7 @@ from ffrtmp.worker.compare import Comparing, asked, judge
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
-from ffrtmp.worker.probe import ProbeRefused, probe
+from ffrtmp.worker.probe import ProbeRefused
 from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
@@ -92,7 +92,7 @@ class Encode:
     async def _verify(self, planned: Plan) -> list[MediaInfo]:
         names = [f"output {target}" for target in self.spec.paths]
         try:
-            found = await probe(self.place.staged, names)
+            found = await self.tools.probe(self.place.staged, names)
         except ProbeRefused as error:
             raise await self._unverified(str(error)) from error
         for output, media, name in zip(planned.outputs, found, names, strict=True):

@@ -25,6 +25,7 @@ from ffrtmp.ffmpeg.capabilities import (
     test_encode_argv,
 )
 from ffrtmp.ffmpeg.quality import FILTERS
+from ffrtmp.worker.probe import ProbeFn, probe
 from ffrtmp.worker.process import CannotStart, run_guarded
 
 CACHE_FILE = "ffmpeg.json"
@@ -46,13 +47,14 @@ class FfmpegMissing(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """A proved FFmpeg: its path, which encoder it has for each codec, where it can push to, and
-    what it can compare pictures by."""
+    what it can compare pictures by. `probe` reads files: FFmpeg's word is not taken."""
 
     ffmpeg: str
     version: str
     encoders: Mapping[str, str]
     protocols: frozenset[str] = frozenset(SCHEMES)
     metrics: frozenset[Metric] = frozenset(Metric)
+    probe: ProbeFn = probe
 
 
 class _Cache(msgspec.Struct):

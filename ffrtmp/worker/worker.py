@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.link import dialler
+from ffrtmp.worker.probe import Prober
 from ffrtmp.worker.runner import Runner
 from ffrtmp.worker.session import Presentation, Session
 from ffrtmp.worker.stream import Refused
@@ -46,7 +48,9 @@ async def run_worker(settings: WorkerSettings) -> int:
     state = settings.state_path(identity.name)
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(state / "journal"))
+        prober = await stack.enter_async_context(Prober.running())
         tools = await probe_tools(settings.ffmpeg, cache_dir())
+        tools = replace(tools, probe=prober.probe)
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
