@@ -55,11 +55,13 @@ class CapabilitiesChanged:
 
 @dataclass(frozen=True, slots=True)
 class OfferReply:
-    """`rejection` says why not; empty: accepted. `passing`: the reason will pass by itself."""
+    """`rejection` says why not; empty: accepted. `passing`: the reason will pass by itself.
+    `crowded`: when another attempt has ended."""
 
     key: AttemptKey
     rejection: str = ""
     passing: bool = False
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class Presence:
 
     `blocks`: attempts that were taken away and that it has not said to be over, each with the
     number of its offer (0: offered on an earlier stream, or accepted). `moves` counts what was
-    noted of jobs.
+    noted of jobs. `crowded`: jobs it has no room for, and until when it is not asked.
     """
 
     session: SessionKey
@@ -62,6 +62,7 @@ class Presence:
     blocks: dict[AttemptKey, int] = field(default_factory=dict)
     moves: int = 0
     excluded: set[str] = field(default_factory=set)
+    crowded: dict[str, datetime] = field(default_factory=dict)
     progress: dict[AttemptKey, Progress] = field(default_factory=dict)
     runnable: dict[str, bool] = field(default_factory=dict)
 
@@ -75,6 +76,11 @@ class Presence:
         stands = self.standing
         able = self.outbox is not None and self.slots > 0
         return able and not stands.draining and not stands.is_quarantined(now)
+
+    def not_for(self, now: datetime) -> frozenset[str]:
+        """Jobs it is not asked for."""
+        crowded = (job_id for job_id, until in self.crowded.items() if until > now)
+        return frozenset(self.excluded).union(crowded)
 
     def has_not_seen(self, job: Job, seen: int) -> bool:
         """Whether the grant of this job was offered behind command `seen`, or is just being."""
@@ -185,7 +191,7 @@ class Roster:
                 holder=presence.holder,
                 free=presence.free,
                 classes=frozenset(name for name in self._needs if self._may_run(presence, name)),
-                excluded=frozenset(presence.excluded),
+                excluded=presence.not_for(now),
             )
             for presence in self._present.values()
             if presence.takes_work(now)

@@ -65,8 +65,10 @@ def event_to_pb(event: Event) -> pb.WorkerEvent:
             return pb.WorkerEvent(heartbeat=_heartbeat_to_pb(event))
         case CapabilitiesChanged(capabilities):
             return pb.WorkerEvent(capabilities=capabilities_to_pb(capabilities))
-        case OfferReply(key, rejection, passing):
-            reply = pb.OfferReply(key=_key_to_pb(key), rejection=rejection, passing=passing)
+        case OfferReply(key, rejection, passing, crowded):
+            reply = pb.OfferReply(
+                key=_key_to_pb(key), rejection=rejection, passing=passing, crowded=crowded
+            )
             return pb.WorkerEvent(offer_reply=reply)
         case ProgressReport(attempts):
             progress = pb.Progress(attempts=[progress_to_pb(attempt) for attempt in attempts])
@@ -136,7 +138,9 @@ def event_from_pb(event: pb.WorkerEvent) -> Event | None:
             return CapabilitiesChanged(capabilities_from_pb(event.capabilities))
         case "offer_reply":
             reply = event.offer_reply
-            return OfferReply(_key_from_pb(reply.key), reply.rejection, reply.passing)
+            return OfferReply(
+                _key_from_pb(reply.key), reply.rejection, reply.passing, reply.crowded
+            )
         case "progress":
             _at_most(MOST_ATTEMPTS, len(event.progress.attempts), "attempts in a progress report")
             return ProgressReport(tuple(progress_from_pb(each) for each in event.progress.attempts))

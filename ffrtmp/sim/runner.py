@@ -38,6 +38,13 @@ class SimRunner:
         """None ever."""
         return ""
 
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str:
+        """Nothing is written: there is room."""
+        return ""
+
+    def forget(self, key: AttemptKey) -> None:
+        """Nothing is kept."""
+
     def measured(self, key: AttemptKey) -> Figures | None:
         """Nothing was."""
         return None

@@ -410,11 +410,16 @@ class OfferReply(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
     PASSING_FIELD_NUMBER: _builtins.int
+    CROWDED_FIELD_NUMBER: _builtins.int
     rejection: _builtins.str
     """Why not, in a sentence; empty: accepted."""
     passing: _builtins.bool
     """The reason will pass (no free slot, draining): this worker may be asked again for this job.
     Else not before what it reports of itself has changed.
+    """
+    crowded: _builtins.bool
+    """No room for it beside what runs, as `rejection` says: other workers are asked first, this one
+    again when an attempt of its has ended, or after 30 s. Only with `passing`.
     """
     @_builtins.property
     def key(self) -> Global___AttemptKey: ...
@@ -424,10 +429,11 @@ class OfferReply(_message.Message):
         key: Global___AttemptKey | None = ...,
         rejection: _builtins.str = ...,
         passing: _builtins.bool = ...,
+        crowded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "passing", b"passing", "rejection", b"rejection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crowded", b"crowded", "key", b"key", "passing", b"passing", "rejection", b"rejection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

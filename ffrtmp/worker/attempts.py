@@ -43,6 +43,8 @@ class Runs(Protocol):
 
     def objection(self, spec: JobSpec) -> str: ...
     def measured(self, key: AttemptKey) -> Figures | None: ...
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str: ...
+    def forget(self, key: AttemptKey) -> None: ...
     async def encode(
         self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
     ) -> Manifest: ...
@@ -174,6 +176,9 @@ class Attempts:
             return
         if why := self._runner.objection(offer.spec):
             self.say(OfferReply(offer.key, why))
+            return
+        if offer.publish_only is None and (why := self._runner.admit(offer.key, offer.spec)):
+            self.say(OfferReply(offer.key, why, passing=True, crowded=True))
             return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
@@ -331,7 +336,7 @@ class Attempts:
 
     def _finish(self, key: AttemptKey) -> None:
         """The last word was said. A leftover file is one more message, so it may go in passing."""
-        self._runner.measured(key)  # of one that was stopped nobody asked
+        self._runner.forget(key)
         if self._held.pop(key, None) is not None:
             self._journal.forget(key)
         if not self._held:

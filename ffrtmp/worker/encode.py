@@ -10,10 +10,12 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec, Verification
 from ffrtmp.ffmpeg.command import build_argv, decode_argv
+from ffrtmp.ffmpeg.estimate import output_bytes
 from ffrtmp.ffmpeg.formats import reader
 from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import Plan
 from ffrtmp.ffmpeg.verify import judge_decoding, verify
+from ffrtmp.storage.space import Space
 from ffrtmp.storage.staging import Hashing, make_durable
 from ffrtmp.worker.compare import Comparing, asked, judge
 from ffrtmp.worker.failures import AttemptFailed, named
@@ -38,6 +40,7 @@ class Encode:
     deadline: float | None
     patience: Patience
     tally: Tally
+    space: Space
 
     async def run(self) -> Manifest:
         """Raises AttemptFailed."""
@@ -47,6 +50,7 @@ class Encode:
                 with self.tally.phase(Phase.PROBE):
                     self.report(Progress(key=self.key, phase=Phase.PROBE))
                     planned = await plan_attempt(self.spec, self.place, self.tools, self.tally)
+                    await in_thread(self._keep_room, planned)
             with self.tally.phase(Phase.ENCODE):
                 await self._transcode(planned, time)
             async with time.limit():
@@ -54,6 +58,13 @@ class Encode:
                 with self.tally.phase(Phase.VERIFY):
                     self.tally.files = records = await self._records()
             return Manifest(records, self.key.fence)
+
+    def _keep_room(self, planned: Plan) -> None:
+        """Raises NoSpace."""
+        paths, source = self.place.staged, self.tally.source
+        sizes = [output_bytes(output, source) for output in planned.outputs]
+        names = dict(zip(paths, map(str, self.spec.paths), strict=True))
+        self.space.promise(self.key, dict(zip(paths, sizes, strict=True)), names)
 
     async def _check(self, planned: Plan, time: TimeLeft) -> None:
         with self.tally.phase(Phase.VERIFY):

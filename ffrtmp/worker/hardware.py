@@ -182,19 +182,11 @@ def _save_cache(folder: Path, cache: _Cache) -> None:
         return
 
 
-def load(folders: Mapping[str, Path]) -> Load:
-    """The machine right now; busy cores since the last call. Blocks on the folders' file systems:
-    call it in a thread."""
+def load(disk_free: Mapping[str, int]) -> Load:
+    """The machine right now; busy cores since the last call."""
     cores = psutil.cpu_count() or 1
     return Load(
         cpu_load=psutil.cpu_percent() / 100 * cores,
         memory_free=psutil.virtual_memory().available,
-        disk_free={name: free for name, path in folders.items() if (free := _free(path)) >= 0},
+        disk_free=disk_free,
     )
-
-
-def _free(path: Path) -> int:
-    try:
-        return psutil.disk_usage(str(path)).free
-    except OSError:
-        return -1

@@ -4,6 +4,7 @@ Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from ffrtmp.domain.figures import Figures
@@ -11,9 +12,12 @@ from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.ffmpeg.estimate import output_bytes
+from ffrtmp.ffmpeg.plan import NothingToEncode, plan
 from ffrtmp.storage import publishing
 from ffrtmp.storage.errors import TargetConflict
 from ffrtmp.storage.roots import Roots
+from ffrtmp.storage.space import Space
 from ffrtmp.storage.staging import remove_folders
 from ffrtmp.worker.encode import Encode
 from ffrtmp.worker.failures import AttemptFailed, named
@@ -29,12 +33,17 @@ from ffrtmp.worker.watchdog import USUAL, Patience
 __all__ = ["AttemptFailed", "ReportFn", "Runner"]
 
 
+UNKNOWN_BYTES = 64 << 20
+"""Kept free for an output of a source that was not read yet."""
+
+
 class Runner:
     """All methods may run at once, for different attempts."""
 
     def __init__(self, *, roots: Roots, tools: Tools, patience: Patience = USUAL) -> None:
         self._patience = patience
         self._roots = roots
+        self._space = Space(roots.folders)
         self._tools = tools
         self._made: dict[AttemptKey, tuple[Path, ...]] = {}
         self._tallies: dict[AttemptKey, Tally] = {}
@@ -43,6 +52,19 @@ class Runner:
         """What the attempt was and cost, once it has ended. Can be asked once."""
         tally = self._tallies.pop(key, None)
         return tally.figures() if tally is not None else None
+
+    def look(self) -> dict[str, int]:
+        """Free bytes by root. Blocks on the disks: call it in a thread, now and then."""
+        return self._space.look()
+
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str:
+        """Keeps the disk free that the spec alone asks for; or says why it cannot now."""
+        return self._space.book(key, early_needs(spec, self._tools.encoders))
+
+    def forget(self, key: AttemptKey) -> None:
+        """The attempt is over, whatever came of it."""
+        self._space.release(key)
+        self._tallies.pop(key, None)
 
     def _tally(self, key: AttemptKey, spec: JobSpec) -> Tally:
         clock = asyncio.get_running_loop().time
@@ -79,10 +101,13 @@ class Runner:
                 deadline=deadline,
                 patience=self._patience,
                 tally=self._tally(key, spec),
+                space=self._space,
             ).run()
         except BaseException:
             await self.discard(key, spec)
             raise
+        finally:
+            self._space.release(key)
 
     async def push(self, key: AttemptKey, spec: JobSpec, report: ReportFn, lease: Deadline) -> None:
         """Sends the source to the server of a live job, to its end.
@@ -145,6 +170,23 @@ class Runner:
     ) -> tuple[publishing.Delivery, ...]:
         targets = [self._roots.resolve(media, for_writing=True) for media in spec.paths]
         return publishing.deliveries(manifest, targets, key.job_id)
+
+
+def early_needs(spec: JobSpec, encoders: Mapping[str, str]) -> dict[str, int]:
+    """Bytes by root, before a source is touched: of one that is a file nothing is known yet."""
+    if not spec.paths:
+        return {}
+    needs = dict.fromkeys((path.root for path in spec.paths), 0)
+    if spec.input.test_source is None:
+        planned = [UNKNOWN_BYTES] * len(spec.paths)
+    else:
+        try:
+            planned = [output_bytes(each, None) for each in plan(spec, None, encoders).outputs]
+        except (KeyError, NothingToEncode):  # the attempt will say it
+            return {}
+    for path, size in zip(spec.paths, planned, strict=True):
+        needs[path.root] += size
+    return needs
 
 
 def _deadline(spec: JobSpec) -> float | None:

@@ -62,7 +62,7 @@ async def run_worker(settings: WorkerSettings) -> int:
             Presentation(
                 incarnation=incarnation,
                 capabilities=_capabilities(tools, reports),
-                load=lambda: _load(roots),
+                load=lambda: _load(runner),
                 previous=await in_thread(last.read),
             ),
             attempts,
@@ -130,8 +130,8 @@ def _capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
     )
 
 
-async def _load(roots: Roots) -> Load:
-    return await in_thread(hardware.load, roots.folders)
+async def _load(runner: Runner) -> Load:
+    return await in_thread(lambda: hardware.load(runner.look()))
 
 
 async def _serve(
