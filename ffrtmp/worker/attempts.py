@@ -136,6 +136,11 @@ class Attempts:
         return tuple(attempt.report for attempt in self._held.values())
 
     @property
+    def keys(self) -> frozenset[AttemptKey]:
+        """Of everything held."""
+        return frozenset(self._held)
+
+    @property
     def pushes(self) -> bool:
         """Whether a live push runs, which ends with the lease."""
         return any(a.spec.exclusive and a.entry is None for a in self._held.values())

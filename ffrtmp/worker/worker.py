@@ -5,9 +5,10 @@ import logging
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,7 @@ from ffrtmp.domain.spec import SPEC_VERSION
 from ffrtmp.domain.worker import Capabilities, Load, RootReport
 from ffrtmp.pki.identity import Identity, load_identity
 from ffrtmp.storage.roots import Roots
+from ffrtmp.storage.staging import sweep_orphans
 from ffrtmp.worker import hardware
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
@@ -78,7 +80,32 @@ async def run_worker(settings: WorkerSettings) -> int:
             last.write(incarnation)
             roots.remove_older_proofs()
 
-        return await _serve(session, attempts, settle, settings, identity)
+        async def tidy() -> None:
+            await session.first_welcome()
+            await in_thread(settle)
+            await _sweep(roots, attempts)
+
+        return await _serve(session, attempts, tidy, settings, identity)
+
+
+async def _sweep(roots: Roots, attempts: Attempts) -> None:
+    """Removes what crashed runs staged, in roots that are this worker's alone: what another one has
+    staged may wait for its master. Own attempts are cleaned up after by the journal; this is for
+    those whose entry a power cut took. Whoever stops the worker waits for no walk."""
+    wanted = True
+    loop = asyncio.get_running_loop()
+    walk = partial(
+        sweep_orphans,
+        roots.unshared,
+        keep=attempts.keys,
+        now=utc_now().timestamp(),
+        goes_on=lambda: wanted,
+    )
+    try:
+        for path in await asyncio.shield(loop.run_in_executor(None, walk)):
+            _log.info("removed %s, which an earlier run had left", path)
+    finally:
+        wanted = False
 
 
 class LastRun:
@@ -137,7 +164,7 @@ async def _load(runner: Runner) -> Load:
 async def _serve(
     session: Session,
     attempts: Attempts,
-    settle: Callable[[], None],
+    tidy: Callable[[], Coroutine[object, object, None]],
     settings: WorkerSettings,
     identity: Identity,
 ) -> int:
@@ -153,7 +180,7 @@ async def _serve(
                 await stack.enter_async_context(at_end_of_input(at_once))
             helpers = [
                 tasks.create_task(drain_when_told(session, attempts, stops)),
-                tasks.create_task(_tidy(session, settle)),
+                tasks.create_task(tidy()),
             ]
             await session.run(settings.addresses)
             for helper in helpers:
@@ -164,11 +191,6 @@ async def _serve(
         return 0
     _log.error("worker %s ends, the master refuses it: %s", identity.name, refusal)
     return NOT_ALLOWED
-
-
-async def _tidy(session: Session, settle: Callable[[], None]) -> None:
-    await session.first_welcome()
-    await in_thread(settle)
 
 
 def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Callable[[], None]:

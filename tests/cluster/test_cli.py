@@ -28,6 +28,7 @@ esac
 exec "{ffmpeg}" "$@"
 """
 RECENT = ("jobs", "list", "--since", "1h", "--json")
+ORPHAN = ".a.mkv.01KB0Z6V5Q3M8S7T9W2X4Y6Z8A.1.part.mkv"
 LONG = "test:320x240@25:1h"
 SHORT = "test:64x48@25:1s"
 
@@ -38,6 +39,9 @@ def cluster(tmp_path_factory):
     top = tmp_path_factory.mktemp("cli")
     for name in ("state", "media"):
         (top / name).mkdir()
+    orphan = top / "media" / ORPHAN
+    orphan.write_text("of a run that a power cut ended")
+    os.utime(orphan, (1000, 1000))
     wrapper = top / "ffmpeg"
     wrapper.write_text(LOGGING.format(log=top / "log", ffmpeg=imageio_ffmpeg.get_ffmpeg_exe()))
     wrapper.chmod(0o755)
@@ -105,6 +109,10 @@ def test_a_plan_runs_nothing_and_says_what_it_would_make(cluster, shell):
     assert "output  media:other.mp4: libx264 160x120, aac, 50 frames" in ran.err
     assert "quality media:other.mp4: VMAF at least 90, on up to 5 s of the picture" in ran.err
     assert sorted(cluster.media.iterdir()) == before
+
+
+def test_a_worker_removes_at_its_start_what_crashed_runs_have_left(cluster):
+    wait_for(lambda: not (cluster.media / ORPHAN).exists())
 
 
 def filled(message: dict, descriptor, path: str) -> Iterator[str]:
