@@ -19,7 +19,8 @@ from ffrtmp.domain.spec import (
     Verification,
     VideoCodec,
 )
-from ffrtmp.v1 import job_pb2, worker_service_pb2
+from ffrtmp.domain.worker import LimitWay
+from ffrtmp.v1 import admin_service_pb2, job_pb2, worker_service_pb2
 
 T = TypeVar("T", bound=StrEnum)
 
@@ -69,5 +70,6 @@ AUDIO_CODECS = Twins(job_pb2.AudioCodec, AudioCodec, "AUDIO_CODEC")
 METRICS = Twins(job_pb2.QualityMetric, Metric, "QUALITY_METRIC")
 SPEEDS = Twins(job_pb2.Speed, Speed, "SPEED")
 VERDICTS = Twins(worker_service_pb2.VerdictKind, VerdictKind, "VERDICT_KIND")
+LIMIT_WAYS = Twins(admin_service_pb2.LimitWay, LimitWay, "LIMIT_WAY")
 RESULT_STEPS = Twins(worker_service_pb2.ResultStep, ResultStep, "RESULT_STEP")
 RESULT_OUTCOMES = Twins(worker_service_pb2.ResultOutcome, ResultOutcome, "RESULT_OUTCOME")

@@ -20,6 +20,7 @@ from ffrtmp.ffmpeg.quality import (
     read_scores,
 )
 from ffrtmp.worker.failures import AttemptFailed
+from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.process import Exit
 from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit
 from ffrtmp.worker.watchdog import Patience, run_watched
@@ -31,7 +32,7 @@ class Comparing:
 
     key: AttemptKey
     plan: Plan
-    ffmpeg: str
+    tools: Tools
     source: str | None
     report: ReportFn
     time: TimeLeft
@@ -52,7 +53,7 @@ class Comparing:
         self, wanted: Comparison, found: MediaInfo, path: str, name: str
     ) -> Compared:
         argv = compare_argv(
-            self.plan, wanted, found, ffmpeg=self.ffmpeg, source=self.source, output=path
+            self.plan, wanted, found, ffmpeg=self.tools.ffmpeg, source=self.source, output=path
         )
         length = timedelta(seconds=wanted.frames * TICK_SECONDS)
 
@@ -60,7 +61,13 @@ class Comparing:
             self.report(replace(progress, phase=Phase.QUALITY, total=length))
 
         meter = Meter(self.key, self.plan, report)
-        end = await run_watched(argv, meter, timeout=self.time.seconds(), patience=self.patience)
+        end = await run_watched(
+            argv,
+            meter,
+            timeout=self.time.seconds(),
+            patience=self.patience,
+            confines=self.tools.confines,
+        )
         self.ran(end)
         if end.timed_out:
             raise self.time.failure

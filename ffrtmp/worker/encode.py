@@ -22,6 +22,7 @@ from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import ProbeRefused
+from ffrtmp.worker.process import Exit
 from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
@@ -86,8 +87,7 @@ class Encode:
             targets=[str(path) for path in self.place.staged],
         )
         meter = Meter(self.key, planned, self.report)
-        end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
-        self.tally.ran(end)
+        end = await self._run(argv, meter, time)
         self.tally.reached(meter.position)
         if end.timed_out:
             raise time.failure
@@ -95,6 +95,17 @@ class Encode:
             if failure.reason not in {Reason.RESOURCE, Reason.RESOURCE_MEMORY}:
                 await in_thread(self.place.check_input)  # a lost input explains it better
             raise AttemptFailed(failure)
+
+    async def _run(self, argv: Sequence[str], meter: Meter, time: TimeLeft) -> Exit:
+        end = await run_watched(
+            argv,
+            meter,
+            timeout=time.seconds(),
+            patience=self.patience,
+            confines=self.tools.confines,
+        )
+        self.tally.ran(end)
+        return end
 
     def _at_end(self, planned: Plan) -> Progress:
         length = timedelta(seconds=planned.duration)
@@ -119,8 +130,7 @@ class Encode:
         for path, media, target in zip(self.place.staged, found, self.spec.paths, strict=True):
             argv = decode_argv(self.tools.ffmpeg, str(path), reader(media.format_name))
             meter = Meter(self.key, planned, self._still_verifying)
-            end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
-            self.tally.ran(end)
+            end = await self._run(argv, meter, time)
             if end.timed_out:
                 raise time.failure
             if problem := judge_decoding(end.stderr, name=f"output {target}", code=end.code):
@@ -131,7 +141,7 @@ class Encode:
         comparing = Comparing(
             key=self.key,
             plan=planned,
-            ffmpeg=self.tools.ffmpeg,
+            tools=self.tools,
             source=str(self.place.source) if self.place.source else None,
             report=self.report,
             time=time,

@@ -25,6 +25,7 @@ from ffrtmp.ffmpeg.capabilities import (
     test_encode_argv,
 )
 from ffrtmp.ffmpeg.quality import FILTERS
+from ffrtmp.worker.limits import UNLIMITED, Confines
 from ffrtmp.worker.probe import ProbeFn, probe
 from ffrtmp.worker.process import CannotStart, run_guarded
 
@@ -47,7 +48,8 @@ class FfmpegMissing(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """A proved FFmpeg: its path, which encoder it has for each codec, where it can push to, and
-    what it can compare pictures by. `probe` reads files: FFmpeg's word is not taken."""
+    what it can compare pictures by. `probe` reads files: FFmpeg's word is not taken. `confines`:
+    what it may use."""
 
     ffmpeg: str
     version: str
@@ -55,6 +57,7 @@ class Tools:
     protocols: frozenset[str] = frozenset(SCHEMES)
     metrics: frozenset[Metric] = frozenset(Metric)
     probe: ProbeFn = probe
+    confines: Confines = UNLIMITED
 
 
 class _Cache(msgspec.Struct):

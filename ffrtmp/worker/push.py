@@ -91,15 +91,17 @@ class Push:
         meter = Meter(self.key, planned, self.report)
         log = Tail(lambda line: mask(line, self._url))
         try:
-            async with asyncio.timeout(START_SECONDS) as patience:
-                end = await run_guarded(
-                    argv,
-                    feed=_watched(meter, patience),
-                    timeout=time.seconds(),
-                    deadline=self.lease,
-                    on_cancel=ON_LIVE_END,
-                    log=log,
-                )
+            with self.tools.confines.one() as limits:
+                async with asyncio.timeout(START_SECONDS) as patience:
+                    end = await run_guarded(
+                        argv,
+                        feed=_watched(meter, patience),
+                        timeout=time.seconds(),
+                        deadline=self.lease,
+                        on_cancel=ON_LIVE_END,
+                        log=log,
+                        limits=limits,
+                    )
         except TimeoutError:
             raise AttemptFailed(self._stalled(meter, log)) from None
         return end, meter

@@ -16,6 +16,7 @@ import psutil
 
 from ffrtmp.domain.retry import Reason
 from ffrtmp.worker.failures import AttemptFailed
+from ffrtmp.worker.limits import UNLIMITED, Confines
 from ffrtmp.worker.process import Exit, run_guarded
 from ffrtmp.worker.steps import Meter
 
@@ -113,6 +114,7 @@ async def run_watched(
     *,
     timeout: float | None,  # noqa: ASYNC109  its end is a stop sequence, not an exception
     patience: Patience,
+    confines: Confines = UNLIMITED,
 ) -> Exit:
     """`process.run_guarded`, but for a program that stands still: then it is stopped.
 
@@ -121,8 +123,11 @@ async def run_watched(
     limit = asyncio.timeout(None)
     dog = Watchdog(limit, meter, patience)
     try:
-        async with limit:
-            return await run_guarded(argv, feed=meter.feed, timeout=timeout, started=dog.follow)
+        with confines.one() as limits:
+            async with limit:
+                return await run_guarded(
+                    argv, feed=meter.feed, timeout=timeout, started=dog.follow, limits=limits
+                )
     except TimeoutError:
         if not dog.why:
             raise

@@ -26,6 +26,7 @@ from ffrtmp.worker import hardware
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
 from ffrtmp.worker.journal import Journal
+from ffrtmp.worker.limits import NOTHING, Confines, find_delegation
 from ffrtmp.worker.link import dialler
 from ffrtmp.worker.probe import Prober
 from ffrtmp.worker.runner import Runner
@@ -52,7 +53,8 @@ async def run_worker(settings: WorkerSettings) -> int:
         journal = stack.enter_context(Journal.open(state / "journal"))
         prober = await stack.enter_async_context(Prober.running())
         tools = await probe_tools(settings.ffmpeg, cache_dir())
-        tools = replace(tools, probe=prober.probe)
+        confines = await in_thread(_confines, settings)
+        tools = replace(tools, probe=prober.probe, confines=confines)
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
@@ -154,7 +156,15 @@ def _capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
         roots=roots,
         cpu_count=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
+        limits=tools.confines.limits,
     )
+
+
+def _confines(settings: WorkerSettings) -> Confines:
+    """Blocks on the kernel's files. Where no limit is asked for nothing is moved."""
+    wanted = settings.memory_limit or settings.cpu_limit
+    delegation = find_delegation() if wanted else NOTHING
+    return Confines(memory=settings.memory_limit, cores=settings.cpu_limit, delegation=delegation)
 
 
 async def _load(runner: Runner) -> Load:

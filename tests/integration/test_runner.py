@@ -31,6 +31,7 @@ from ffrtmp.ffmpeg.capabilities import all_candidates, choose_encoders
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.hardware import Tools
+from ffrtmp.worker.limits import Confines
 from ffrtmp.worker.probe import probe
 from ffrtmp.worker.runner import AttemptFailed, Runner, early_needs
 
@@ -121,6 +122,29 @@ async def encoding(site: Site, spec: JobSpec) -> AsyncIterator[asyncio.Task[Mani
         task = group.create_task(site.encode(spec))
         await site.encoding.wait()
         yield task
+
+
+async def test_an_ffmpeg_is_held_to_its_limits_and_nothing_else_is(tmp_path: Path) -> None:
+    site = Site(tmp_path / "root")
+    confined = replace(tools(), confines=Confines(memory=1 << 30, cores=1))
+    site.runner = Runner(roots=site.roots, tools=confined)
+    async with encoding(site, job(ENDLESS, "a.mkv")) as task:
+        [ffmpeg] = running()
+        assert ffmpeg.rlimit(psutil.RLIMIT_DATA) == (1 << 30, 1 << 30)
+        assert len(ffmpeg.cpu_affinity()) == 1
+        guard = ffmpeg.parent()
+        assert guard.rlimit(psutil.RLIMIT_DATA)[0] != 1 << 30
+        assert len(guard.cpu_affinity()) == len(os.sched_getaffinity(0))
+        task.cancel()
+
+
+async def test_memory_beyond_the_limit_is_not_the_jobs_fault(tmp_path: Path) -> None:
+    site = Site(tmp_path / "root")
+    confined = replace(tools(), confines=Confines(memory=512 << 20, cores=0))
+    site.runner = Runner(roots=site.roots, tools=confined)
+    large = TestSource(width=8192, height=8192, duration=timedelta(seconds=5))
+    spec = job(Input(test_source=large), "a.mkv")
+    await site.fails(spec, Reason.RESOURCE_MEMORY, "(?i)alloc|memory")
 
 
 async def test_a_job_that_asks_for_more_than_the_disk_has_fails_before_it_is_encoded(

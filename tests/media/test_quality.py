@@ -102,7 +102,7 @@ async def test_a_one_frame_offset_is_misalignment_and_not_bad_quality(site, filt
     comparing = Comparing(
         key=KEY,
         plan=plan(spec, source, choose_encoders(all_candidates())),
-        ffmpeg=site.runner._tools.ffmpeg,
+        tools=site.runner._tools,
         source=str(site.root / "in.mp4"),
         report=site.report,
         time=TimeLeft(spec, None),

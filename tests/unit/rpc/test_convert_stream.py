@@ -50,7 +50,7 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import FrameRate, Input, JobSpec, MediaPath, Metric, Output, TestSource
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.domain.worker import AttemptLimits, Capabilities, LimitWay, Load, RootReport
 from ffrtmp.rpc.convert_stream import (
     command_from_pb,
     command_to_pb,
@@ -77,6 +77,9 @@ CAPABLE = Capabilities(
     ),
     cpu_count=8,
     memory_bytes=2**35,
+    limits=AttemptLimits(
+        memory=2**32, cores=1.5, memory_way=LimitWay.CGROUP, cpu_way=LimitWay.AFFINITY
+    ),
 )
 REPORTS = (
     *(AttemptReport(key=KEY, phase=phase) for phase in Phase),
