@@ -87,7 +87,8 @@ class Encode:
             targets=[str(path) for path in self.place.staged],
         )
         meter = Meter(self.key, planned, self.report)
-        end = await self._run(argv, meter, time)
+        derived = planned.duration if self.spec.timeout is None else 0.0
+        end = await self._run(argv, meter, time, length=derived)
         self.tally.reached(meter.position)
         if end.timed_out:
             raise time.failure
@@ -96,13 +97,16 @@ class Encode:
                 await in_thread(self.place.check_input)  # a lost input explains it better
             raise AttemptFailed(failure)
 
-    async def _run(self, argv: Sequence[str], meter: Meter, time: TimeLeft) -> Exit:
+    async def _run(
+        self, argv: Sequence[str], meter: Meter, time: TimeLeft, length: float = 0.0
+    ) -> Exit:
         end = await run_watched(
             argv,
             meter,
             timeout=time.seconds(),
             patience=self.patience,
             confines=self.tools.confines,
+            length=length,
         )
         self.tally.ran(end)
         return end
