@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView, results_in
 from ffrtmp.rpc.convert_figures import figures_to_pb
 from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
@@ -54,6 +55,15 @@ def pack_watched(watched: Watched) -> job_service_pb2.WatchJobResponse:
     )
 
 
+def pack_log(log: AttemptLog) -> job_service_pb2.ReadJobLogResponse:
+    return job_service_pb2.ReadJobLogResponse(
+        fence=log.key.fence,
+        worker=log.worker,
+        line_number=log.lines.first,
+        lines=log.lines.texts,
+    )
+
+
 def pack_worker(view: WorkerView) -> admin_pb.Worker:
     record = view.record
     return admin_pb.Worker(
@@ -73,6 +83,8 @@ def pack_worker(view: WorkerView) -> admin_pb.Worker:
             for name, reason in sorted(view.refused_roots.items())
         ],
         draining=record.standing.draining,
+        master=view.master,
+        certificate_end_time=to_timestamp(view.certificate_end),
         quarantine_end_time=to_timestamp(view.quarantined_until),
         losses=[
             admin_pb.WorkerLoss(

@@ -91,7 +91,7 @@ class Results:
                     now=now,
                 )
         figures = None if isinstance(event, OfferReply) else event.figures
-        return Change(event.key.job_id, rule, self._presence.session, figures)
+        return Change(event.key.job_id, rule, self._presence.session, figures=figures)
 
     def _note_reply(self, reply: OfferReply, outcome: Outcome) -> None:
         self._presence.offers.pop(reply.key, None)

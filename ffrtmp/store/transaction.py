@@ -7,9 +7,20 @@ from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job
+from ffrtmp.domain.log import AttemptLog
+from ffrtmp.domain.session import AttemptKey
 from ffrtmp.store import queries
 from ffrtmp.store.base import Change, Moved, NewJob, Outcome, SessionKey
-from ffrtmp.store.codec import JOB_COLUMNS, Row, encode, job_from_row, job_to_row
+from ffrtmp.store.codec import (
+    JOB_COLUMNS,
+    LOG_COLUMNS,
+    LOG_KEY,
+    Row,
+    encode,
+    job_from_row,
+    job_to_row,
+    log_to_row,
+)
 from ffrtmp.store.connection import Connection
 
 
@@ -50,6 +61,7 @@ class Transaction:
         self._epochs: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
         self._moved: list[tuple[Job, Figures | None]] = []
+        self._logs: dict[AttemptKey, AttemptLog] = {}
         self._added: list[NewJob] = []
 
     async def read_ahead(self, wanted: Collection[Ahead]) -> None:
@@ -72,18 +84,24 @@ class Transaction:
     async def _read_submissions(self, new: Collection[NewJob]) -> None:
         if not new:
             return
+        # Targets first: whoever commits between the two statements is known by its key, and is not
+        # mistaken for a stranger that took the target.
+        targets = {str(target) for each in new for target in each.spec.targets}
+        rows = await self.fetch(queries.TAKEN_TARGETS, targets)
+        self.owners = {row["target"]: Owner(row["job_id"], bool(row["ended"])) for row in rows}
         for submitter in sorted({each.job.actor for each in new}):
             keys = {each.key for each in new if each.job.actor == submitter}
             for row in await self.fetch(queries.SUBMITTED, submitter, keys):
                 known = Submission(row["digest"], row["job_id"])
                 self.submissions[submitter, row["key"]] = known
-        targets = {str(target) for each in new for target in each.spec.targets}
-        rows = await self.fetch(queries.TAKEN_TARGETS, targets)
-        self.owners = {row["target"]: Owner(row["job_id"], bool(row["ended"])) for row in rows}
         known_ids = {known.job_id for known in self.submissions.values()}
         if known_ids:
             rows = await self.fetch(queries.JOBS_BY_ID, known_ids)
             self.remember(job_from_row(row) for row in rows)
+        # A job that another master has just forgotten: its key is free.
+        self.submissions = {
+            key: known for key, known in self.submissions.items() if known.job_id in self._jobs
+        }
 
     def remember(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
@@ -111,7 +129,13 @@ class Transaction:
         if after is not before:
             self._jobs[after.job_id] = after
             self._moved.append((after, change.figures))
+            if change.log is not None:
+                self.keep_log(change.log)
         return Moved(before, after)
+
+    def keep_log(self, log: AttemptLog) -> None:
+        """Written at the next flush."""
+        self._logs[log.key] = log
 
     def _require_current(self, session: SessionKey | None) -> None:
         if session is None:
@@ -131,6 +155,7 @@ class Transaction:
         """Writes what was added and applied: before a query that must see it, and at the end."""
         await self._write_added()
         await self._write_moved()
+        await self._write_logs()
 
     async def _write_added(self) -> None:
         added, self._added = self._added, []
@@ -167,6 +192,12 @@ class Transaction:
         freed = [job.job_id for job in newest.values() if job.frees_targets]
         if freed:
             await self.fetch(queries.RELEASE_TARGETS, freed)
+
+    async def _write_logs(self) -> None:
+        logs, self._logs = self._logs, {}
+        if logs:
+            rows = [log_to_row(logs[key]) for key in sorted(logs)]  # no two wait for each other
+            await self.connection.insert("logs", LOG_COLUMNS, rows, key=LOG_KEY)
 
     async def _append_events(self, moves: Sequence[tuple[Job, Figures | None]]) -> None:
         rows = [(job.job_id, job.version, encode(event_of(job, figures))) for job, figures in moves]

@@ -22,8 +22,8 @@ from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import ProbeRefused
-from ffrtmp.worker.process import Exit
-from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.process import Exit, Tail
+from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import Patience, run_watched
@@ -38,6 +38,7 @@ class Encode:
     place: Place
     tools: Tools
     report: ReportFn
+    hear: HearFn
     deadline: float | None
     patience: Patience
     tally: Tally
@@ -105,6 +106,7 @@ class Encode:
             meter,
             timeout=time.seconds(),
             patience=self.patience,
+            log=Tail(hear=self.hear),
             confines=self.tools.confines,
             length=length,
         )

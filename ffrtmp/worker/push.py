@@ -28,7 +28,7 @@ from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.process import ON_LIVE_END, Deadline, Exit, Tail, run_guarded
-from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 
@@ -46,6 +46,7 @@ class Push:
     place: Place
     tools: Tools
     report: ReportFn
+    hear: HearFn
     deadline: float | None
     lease: Deadline
     tally: Tally
@@ -89,7 +90,7 @@ class Push:
             ca_file=ssl.get_default_verify_paths().cafile or "",
         )
         meter = Meter(self.key, planned, self.report)
-        log = Tail(lambda line: mask(line, self._url))
+        log = Tail(lambda line: mask(line, self._url), self.hear)
         try:
             with self.tools.confines.one() as limits:
                 async with asyncio.timeout(START_SECONDS) as patience:

@@ -25,7 +25,7 @@ from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import prepare, remove_staged
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
-from ffrtmp.worker.steps import ReportFn
+from ffrtmp.worker.steps import HearFn, ReportFn
 from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import USUAL, Patience
@@ -35,6 +35,9 @@ __all__ = ["AttemptFailed", "ReportFn", "Runner"]
 
 UNKNOWN_BYTES = 64 << 20
 """Kept free for an output of a source that was not read yet."""
+
+
+def _to_nobody(_line: str) -> None: ...
 
 
 class Runner:
@@ -81,7 +84,9 @@ class Runner:
                 return f"the FFmpeg of this worker cannot measure {metric.upper()}"
         return ""
 
-    async def encode(self, key: AttemptKey, spec: JobSpec, report: ReportFn) -> Manifest:
+    async def encode(
+        self, key: AttemptKey, spec: JobSpec, report: ReportFn, hear: HearFn = _to_nobody
+    ) -> Manifest:
         """Probes, encodes, verifies, makes durable and hashes: the outputs are staged afterwards.
 
         Raises AttemptFailed. On that and on CancelledError, which is raised again, FFmpeg is gone
@@ -98,6 +103,7 @@ class Runner:
                 place=place,
                 tools=self._tools,
                 report=report,
+                hear=hear,
                 deadline=deadline,
                 patience=self._patience,
                 tally=self._tally(key, spec),
@@ -109,7 +115,14 @@ class Runner:
         finally:
             self._space.release(key)
 
-    async def push(self, key: AttemptKey, spec: JobSpec, report: ReportFn, lease: Deadline) -> None:
+    async def push(
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: ReportFn,
+        lease: Deadline,
+        hear: HearFn = _to_nobody,
+    ) -> None:
         """Sends the source to the server of a live job, to its end.
 
         Raises AttemptFailed, also when `lease` ran out. On that and on CancelledError, which is
@@ -124,6 +137,7 @@ class Runner:
             place=place,
             tools=self._tools,
             report=report,
+            hear=hear,
             deadline=deadline,
             lease=lease,
             tally=self._tally(key, spec),

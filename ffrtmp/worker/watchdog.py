@@ -6,9 +6,9 @@ is used sets back the short one only: a slow encoder may think for minutes about
 loop should not for ever. The other phases have limits of their own: a probe by the file's size, a
 live push by its server.
 
-An encode whose job has no time-out gets one, once its speed is known: ten times what it would take at that
-speed, and an hour. That ends what goes on and on, at a disk that answers a read a minute, and no
-encode that was slow from the beginning.
+An encode whose job has no time-out gets one, once its speed is known: ten times what it would take
+at that speed, and an hour. That ends what goes on and on, at a disk that answers a read a minute,
+and no encode that was slow from the beginning.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import psutil
 from ffrtmp.domain.retry import Reason
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.limits import UNLIMITED, Confines
-from ffrtmp.worker.process import Exit, run_guarded
+from ffrtmp.worker.process import Exit, Tail, run_guarded
 from ffrtmp.worker.steps import Meter
 
 LOOKS = 10
@@ -144,6 +144,7 @@ async def run_watched(
     *,
     timeout: float | None,  # noqa: ASYNC109  its end is a stop sequence, not an exception
     patience: Patience,
+    log: Tail | None = None,
     confines: Confines = UNLIMITED,
     length: float = 0.0,
 ) -> Exit:
@@ -158,7 +159,12 @@ async def run_watched(
         with confines.one() as limits:
             async with limit:
                 return await run_guarded(
-                    argv, feed=meter.feed, timeout=timeout, started=dog.follow, limits=limits
+                    argv,
+                    feed=meter.feed,
+                    timeout=timeout,
+                    log=log,
+                    started=dog.follow,
+                    limits=limits,
                 )
     except TimeoutError:
         if not dog.why:

@@ -74,7 +74,7 @@ async def test_what_was_measured_is_kept_with_the_move_it_came_with(store):
         outputs=(OutputFigures(path="m:a", media=MEDIA, ratio=0.5),),
     )
     rule = partial(rules.stage, holder=w1.holder, fence=1, manifest=manifest(1), now=at(1000))
-    change = Change(job_id(1), rule, w1.session, figures)
+    change = Change(job_id(1), rule, w1.session, figures=figures)
     first, again = await store.change([change, change])
     assert isinstance(again, Moved)
     assert again.before is again.after == first.after

@@ -22,6 +22,7 @@ from ffrtmp.domain.figures import (
     VideoFacts,
 )
 from ffrtmp.domain.job import Failure, FileRecord, Manifest
+from ffrtmp.domain.log import Lines
 from ffrtmp.domain.messages import (
     Cancel,
     CapabilitiesChanged,
@@ -32,6 +33,8 @@ from ffrtmp.domain.messages import (
     Heartbeat,
     HeartbeatAck,
     Hello,
+    LogPart,
+    LogReport,
     Numbered,
     Offer,
     OfferReply,
@@ -161,6 +164,10 @@ EVENTS: list[Event] = [
     OfferReply(KEY, "no room", passing=True, crowded=True),
     ProgressReport((PROGRESS, Progress(key=AttemptKey("01K", 1), phase=Phase.PROBE))),
     ProgressReport(()),
+    LogReport(
+        (LogPart(KEY, Lines(7, ("[info] a", "é\x1b\0"))), LogPart(AttemptKey("01K", 1), Lines()))
+    ),
+    LogReport(()),
     Staged(KEY, MANIFEST),
     Staged(KEY, MANIFEST, FIGURES),
     Published(KEY),
@@ -307,6 +314,14 @@ def test_an_acknowledgement_that_we_do_not_understand_is_none(step, outcome):
         (
             pb.WorkerEvent(result=pb.Result(failure=job_pb2.Failure(reason=99))),
             "failure reason 99 is not known",
+        ),
+        (
+            pb.WorkerEvent(log=pb.Log(attempts=[pb.AttemptLog(lines=["x"] * 201)])),
+            "201 log lines of an attempt",
+        ),
+        (
+            pb.WorkerEvent(log=pb.Log(attempts=[pb.AttemptLog(line_number=1 << 63)])),
+            "for the number of a log line",
         ),
     ],
 )
