@@ -128,7 +128,9 @@ def filled(message: dict, descriptor, path: str) -> Iterator[str]:
 
 def test_a_jobs_result_has_all_that_a_user_asks_next(cluster, shell):
     argv = ["in.mkv", "asked.mp4", "--size", "80x60", "--quality", "psnr=20"]
-    assert shell(cluster, "transcode", *argv).code == 0
+    ran = shell(cluster, "transcode", *argv)
+    assert ran.code == 0
+    assert re.search(r"^media:asked.mp4  PSNR \d+.* on 50 frames, at least 20", ran.out, re.MULTILINE)
     [job] = objects(shell(cluster, *RECENT, "--limit", "1").out)
     assert "result" not in job  # a page of a thousand would not fit into a message
     told = json.loads(shell(cluster, "jobs", "get", job["job_id"], "--json").out)
