@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.spec import (
     SPEC_VERSION,
     AudioSettings,
@@ -18,7 +19,6 @@ from ffrtmp.domain.spec import (
     Output,
     Priority,
     Quality,
-    Queue,
     Restart,
     TestSource,
     Verification,
@@ -49,7 +49,7 @@ def spec_from_pb(spec: pb.JobSpec) -> JobSpec:
         ),
         overwrite=spec.overwrite,
         timeout=_span(spec, "timeout", "timeout"),
-        queue=QUEUES.chosen(spec.queue, "queue") or Queue.DEFAULT,
+        queue=QUEUES.chosen(spec.queue, "queue"),
         priority=PRIORITIES.chosen(spec.priority, "priority") or Priority.NORMAL,
         verification=VERIFICATIONS.chosen(spec.verification, "verification")
         or Verification.PACKETS,
@@ -89,6 +89,7 @@ def _output_from_pb(output: pb.Output, name: str) -> Output:
         video=_video_from_pb(output.video, f"{name}.video") if output.HasField("video") else None,
         audio=_audio_from_pb(output.audio, f"{name}.audio") if output.HasField("audio") else None,
         quality=_quality_from_pb(output, f"{name}.quality"),
+        raw_arguments=tuple(RawArgument(each.name, each.value) for each in output.raw_arguments),
     )
 
 
@@ -168,7 +169,7 @@ def spec_to_pb(spec: JobSpec) -> pb.JobSpec:
         outputs=[_output_to_pb(output) for output in spec.outputs],
         overwrite=spec.overwrite,
         timeout=to_duration(spec.timeout),
-        queue=QUEUES.to_wire(spec.queue),  # type: ignore[arg-type]
+        queue=QUEUES.to_wire(spec.queue) if spec.queue else 0,  # type: ignore[arg-type]
         priority=PRIORITIES.to_wire(spec.priority),  # type: ignore[arg-type]
         verification=VERIFICATIONS.to_wire(spec.verification),  # type: ignore[arg-type]
         accept_truncated=spec.accept_truncated,
@@ -202,6 +203,7 @@ def _output_to_pb(output: Output) -> pb.Output:
         video=_video_to_pb(output.video) if output.video else None,
         audio=_audio_to_pb(output.audio) if output.audio else None,
         quality=_quality_to_pb(output.quality) if output.quality else None,
+        raw_arguments=[pb.RawArgument(name=a.name, value=a.value) for a in output.raw_arguments],
     )
 
 

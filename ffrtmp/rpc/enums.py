@@ -19,8 +19,9 @@ from ffrtmp.domain.spec import (
     Verification,
     VideoCodec,
 )
+from ffrtmp.domain.waiting import Obstacle, WaitReason
 from ffrtmp.domain.worker import LimitWay
-from ffrtmp.v1 import admin_service_pb2, job_pb2, worker_service_pb2
+from ffrtmp.v1 import admin_service_pb2, job_pb2, job_service_pb2, worker_service_pb2
 
 T = TypeVar("T", bound=StrEnum)
 
@@ -69,6 +70,8 @@ VIDEO_CODECS = Twins(job_pb2.VideoCodec, VideoCodec, "VIDEO_CODEC")
 AUDIO_CODECS = Twins(job_pb2.AudioCodec, AudioCodec, "AUDIO_CODEC")
 METRICS = Twins(job_pb2.QualityMetric, Metric, "QUALITY_METRIC")
 SPEEDS = Twins(job_pb2.Speed, Speed, "SPEED")
+WAIT_REASONS = Twins(job_service_pb2.WaitReason, WaitReason, "WAIT_REASON")
+OBSTACLES = Twins(job_service_pb2.Obstacle, Obstacle, "OBSTACLE")
 VERDICTS = Twins(worker_service_pb2.VerdictKind, VerdictKind, "VERDICT_KIND")
 LIMIT_WAYS = Twins(admin_service_pb2.LimitWay, LimitWay, "LIMIT_WAY")
 RESULT_STEPS = Twins(worker_service_pb2.ResultStep, ResultStep, "RESULT_STEP")

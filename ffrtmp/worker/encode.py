@@ -59,11 +59,13 @@ class Encode:
                 await self._check(planned, time)
                 with self.tally.phase(Phase.VERIFY):
                     self.tally.files = records = await self._records()
+                    await in_thread(self.place.check_staged)
             return Manifest(records, self.key.fence)
 
     def _keep_room(self, planned: Plan) -> None:
         """Raises NoSpace."""
-        paths, source = self.place.staged, self.tally.source
+        source = self.tally.source
+        paths = [entry.path for entry in self.place.reservations]
         sizes = [output_bytes(output, source) for output in planned.outputs]
         names = dict(zip(paths, map(str, self.spec.paths), strict=True))
         self.space.promise(self.key, dict(zip(paths, sizes, strict=True)), names)
@@ -171,9 +173,9 @@ class Encode:
 
     async def _records(self) -> tuple[FileRecord, ...]:
         records = []
-        for path, target in zip(self.place.staged, self.spec.paths, strict=True):
-            await in_thread(make_durable, path, target)
-            hashing = Hashing(path, target)
+        for entry, target in zip(self.place.reservations, self.spec.paths, strict=True):
+            await in_thread(make_durable, entry, target)
+            hashing = Hashing(entry.file.path, target)
             try:
                 while await in_thread(hashing.step):
                     pass

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import secrets
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,6 +32,7 @@ from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.limits import NOTHING, Confines, find_delegation
 from ffrtmp.worker.link import Link
 from ffrtmp.worker.probe import Prober
+from ffrtmp.worker.registration import keep_proving
 from ffrtmp.worker.runner import Runner
 from ffrtmp.worker.session import Presentation, Session
 from ffrtmp.worker.stream import Refused
@@ -61,7 +63,12 @@ async def run_worker(settings: WorkerSettings) -> int:
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
-        runner = Runner(roots=roots, tools=tools)
+        runner = Runner(
+            roots=roots,
+            tools=tools,
+            links=await in_thread(_emptied, state / "links"),
+            raw_arguments=settings.allow_raw_arguments,
+        )
         attempts = await stack.enter_async_context(
             Attempts.running(runner, journal, slots=settings.slot_count)
         )
@@ -82,16 +89,22 @@ async def run_worker(settings: WorkerSettings) -> int:
             "worker %s: FFmpeg %s, %s", identity.name, tools.version, ", ".join(tools.encoders)
         )
 
-        def settle() -> None:
-            last.write(incarnation)
-            roots.remove_older_proofs()
-
-        async def tidy() -> None:
+        async def chores() -> None:
             await session.first_welcome()
-            await in_thread(settle)
-            await _sweep(roots, attempts)
+            await in_thread(last.write, incarnation)
+            await in_thread(roots.remove_older_proofs)
+            proving = keep_proving(
+                roots,
+                worker=identity.name,
+                nonce=incarnation,
+                tell=lambda found: session.report(_capabilities(tools, found)),
+            )
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(proving)
+                tasks.create_task(_sweep(roots, attempts))
 
-        return await _serve(session, attempts, tidy, settings, _Renewing(live, link))
+        renewing = _Renewing(live, link)
+        return await _serve(session, attempts, chores, settings, renewing)
 
 
 async def _sweep(roots: Roots, attempts: Attempts) -> None:
@@ -112,6 +125,13 @@ async def _sweep(roots: Roots, attempts: Attempts) -> None:
             _log.info("removed %s, which an earlier run had left", path)
     finally:
         wanted = False
+
+
+def _emptied(folder: Path) -> Path:
+    """What a run that was killed left there is of no use. The journal's lock says that it ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 class LastRun:
@@ -178,7 +198,7 @@ async def _load(runner: Runner) -> Load:
 async def _serve(
     session: Session,
     attempts: Attempts,
-    tidy: Callable[[], Coroutine[object, object, None]],
+    chores: Callable[[], Coroutine[object, object, None]],
     settings: WorkerSettings,
     renewing: "_Renewing",
 ) -> int:
@@ -194,7 +214,7 @@ async def _serve(
                 await stack.enter_async_context(at_end_of_input(at_once))
             helpers = [
                 tasks.create_task(drain_when_told(session, attempts, stops)),
-                tasks.create_task(tidy()),
+                tasks.create_task(chores()),
                 tasks.create_task(renewing.follow()),
                 tasks.create_task(renewing.redial(session)),
             ]
