@@ -238,6 +238,7 @@ class GetJobResponse(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> _job_pb2.Job: ...
     @_builtins.property
@@ -248,16 +249,21 @@ class GetJobResponse(_message.Message):
     def progress(self) -> _job_pb2.AttemptProgress:
         """How far the current attempt is; absent when there is none or nothing was heard yet."""
 
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.AttemptResult]:
+        """What came of the attempts that told, oldest first; the last 20."""
+
     def __init__(
         self,
         *,
         job: _job_pb2.Job | None = ...,
         events: _abc.Iterable[_job_pb2.JobEvent] | None = ...,
         progress: _job_pb2.AttemptProgress | None = ...,
+        results: _abc.Iterable[_job_pb2.AttemptResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "job", b"job", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "job", b"job", "progress", b"progress", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
