@@ -14,6 +14,7 @@ from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
 from ffrtmp.cli.connect import at, with_client
 from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.explain import show_explanation
 from ffrtmp.cli.follow import (
     event_line,
     follow,
@@ -150,6 +151,28 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
     return with_client(settings, work)
 
 
+@jobs.command
+def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
+    """Say why a job waits: what it waits for, and why each worker does not get it.
+
+    Parameters
+    ----------
+    job
+        The job's id.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        found = await client.explain(job)
+        if settings.json:
+            print_json(found)
+        else:
+            show_explanation(job, found)
+        return Exit.DONE
+
+    return with_client(settings, work)
+
+
 def _show(job: job_pb2.Job) -> None:
     targets = targets_of(job)
     tell(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
@@ -273,7 +296,10 @@ def watch(job: JobId, /, *, after: int = 0, settings: ClientSettings | None = No
 
 @jobs.command
 def cancel(
-    *ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None
+    *ids: JobId,
+    force: Annotated[bool, Parameter(negative=())] = False,
+    choice: Choice | None = None,
+    settings: ClientSettings | None = None,
 ) -> int:
     """Cancel jobs; what they had made is thrown away.
 
@@ -281,11 +307,14 @@ def cancel(
     ----------
     ids
         Ids of jobs.
+    force
+        Also a job that was lost while it was published and waits for its worker: its outputs may be
+        there already, and stay.
     """
     settings = settings or ClientSettings()
 
     async def act(client: Client, job_id: str) -> None:
-        job = await client.cancel(job_id)
+        job = await client.cancel(job_id, force=force)
         if settings.json:
             print_json(job)
         else:

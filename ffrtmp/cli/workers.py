@@ -1,5 +1,6 @@
-"""`ffrtmp workers`: list, get, drain, resume, remove."""
+"""`ffrtmp workers`: list, get, drain, resume, release, remove."""
 
+from datetime import UTC
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -8,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_json, print_object
+from ffrtmp.cli.shown import show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
@@ -136,6 +138,27 @@ def remove(
     return with_client(settings, work)
 
 
+@workers.command
+def release(
+    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
+) -> int:
+    """End a worker's quarantine and forget its losses; one that drains goes on draining.
+
+    Parameters
+    ----------
+    name
+        The name in its certificate.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        worker = await client.release_worker(name)
+        drains = ", and still drains" if worker.draining else ""
+        return _tell(worker, f"worker {name} is released{drains}", as_json=settings.json)
+
+    return with_client(settings, work)
+
+
 def _tell(worker: pb.Worker, sentence: str, *, as_json: bool) -> int:
     if as_json:
         print_json(worker)
@@ -172,6 +195,9 @@ def _show(worker: pb.Worker) -> None:
         tell("  drains: no new work until `ffrtmp workers resume`")
     if worker.HasField("quarantine_end_time"):
         tell(f"  quarantined: no offers until {_time(worker.quarantine_end_time)} UTC")
+    if worker.HasField("certificate_end_time"):
+        left = worker.certificate_end_time.ToDatetime(tzinfo=UTC) - utc_now()
+        tell(f"  its certificate ends in {show_span(left)}")
     for loss in worker.losses:
         tell(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
     for attempt in worker.attempts:

@@ -399,3 +399,13 @@ def test_without_a_home_folder_there_is_a_sentence_not_a_traceback(cluster):
         assert done.returncode == code, done.stderr
         if code:
             assert done.stderr.startswith("ffrtmp: ")
+
+
+def test_a_job_that_does_not_wait_is_explained_too(cluster, shell):
+    job_id = submit(shell, cluster, "explained.mp4")
+    assert shell(cluster, "jobs", "cancel", job_id).code == 0
+    assert shell(cluster, "jobs", "explain", job_id).out == (
+        f"job {job_id}: not waiting: it is cancelled\n"
+    )
+    [found] = objects(shell(cluster, "jobs", "explain", job_id, "--json").out)
+    assert found == {"reason": "WAIT_REASON_NOT_WAITING", "detail": "it is cancelled"}
