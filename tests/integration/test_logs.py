@@ -20,8 +20,9 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.master.logs import ATTEMPTS, Logs
+from ffrtmp.master.logs import ATTEMPTS, LogKeeper, Logs
 from ffrtmp.master.master import Master
+from ffrtmp.store.postgres import PostgresStore
 from tests.integration.test_master_core import cluster, manifest, running, submitted, until
 from tests.integration.test_standing import Quick, real_worker
 
@@ -143,6 +144,23 @@ async def test_what_is_stored_at_staged_is_not_written_again_at_published(open_s
         w1.beat(running(key))
         await w1.hear(HeartbeatAck)
         assert master._parts.logs.unsaved(key.job_id) is not None
+
+
+@pytest.mark.postgres
+async def test_a_log_is_followed_through_another_master(postgres):
+    def open_it(**options):
+        return PostgresStore.open(postgres, **options)
+
+    async with one_running(open_it) as (here, _, w1, key), cluster(open_it) as (there, _):
+        w1.say(wrote(key, "a"))
+        w1.beat(running(key))
+        await w1.hear(HeartbeatAck)
+        await LogKeeper(here._parts.logs, here._parts.store).keep()
+        following = there.log(key.job_id, LogPlace(), follow=True)
+        assert (await anext(following)).lines == Lines(1, ("a",))
+        w1.say(wrote(key, "b", first=2), Failed(key, BROKE))
+        await w1.hear(ResultAck)
+        assert [log.lines async for log in following] == [Lines(2, ("b",))]
 
 
 def part(number: int, size: int, first: int = 1) -> AttemptLog:
