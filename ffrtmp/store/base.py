@@ -172,8 +172,9 @@ class HistoryStore(Protocol):
         """Each in the place of what was kept of the same attempt."""
         ...
 
-    async def logs(self, job_id: str) -> list[AttemptLog]:
-        """By attempt; empty for an unknown job."""
+    async def logs(self, job_id: str, *, fence: int, limit: int) -> list[AttemptLog]:
+        """Of attempts with that fence or a higher one, at most `limit`, in their order; empty for
+        an unknown job."""
         ...
 
     async def ended_before(self, count: int) -> datetime | None:

@@ -296,6 +296,15 @@ def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell, tmp_path):
     rest = shell(cluster, *on[1].split())
     whole = shell(cluster, "jobs", "logs", job_id)
     assert "".join(seen) + rest.out == whole.out
+    script = '"$0" -m ffrtmp jobs logs "$1" | head -n 1; exit ${PIPESTATUS[0]}'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, job_id],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(cluster.state),
+    )
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (0, seen[0], False)
 
 
 def test_a_worker_that_is_there_is_not_removed(cluster, shell):
