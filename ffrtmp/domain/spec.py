@@ -245,6 +245,11 @@ class Restart:
     on_failure: int
 
 
+def queue_of(asked: Queue | None, *, exclusive: bool) -> Queue:
+    """A live push goes ahead, unless another queue is asked for."""
+    return asked or (Queue.LIVE if exclusive else Queue.DEFAULT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What a client asks for. `timeout` bounds one attempt, from accept to staged; None: none.
@@ -266,8 +271,7 @@ class JobSpec:
 
     @property
     def waits_in(self) -> Queue:
-        """A live push goes ahead, unless another queue is asked for."""
-        return self.queue or (Queue.LIVE if self.exclusive else Queue.DEFAULT)
+        return queue_of(self.queue, exclusive=self.exclusive)
 
     @property
     def targets(self) -> tuple[Target, ...]:

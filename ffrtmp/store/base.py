@@ -274,8 +274,8 @@ class PoolUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """Jobs of one queue, class and state. `is_later`: they are not eligible yet. `eligible_at`: the
-    first of them was, or will be."""
+    """Jobs of one queue, class and state; several may name the same. `is_later`: they are not
+    eligible yet. `eligible_at`: when the first of them was, or will be."""
 
     queue: Queue
     job_class: str
