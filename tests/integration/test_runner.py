@@ -275,18 +275,22 @@ async def test_a_cancelled_encode_leaves_no_ffmpeg_and_no_file(site: Site) -> No
     assert site.names() == []
 
 
+def descriptors() -> set[Path]:
+    return set(Path("/proc/self/fd").iterdir())
+
+
 async def test_an_attempt_holds_nothing_open_when_it_is_over(site: Site) -> None:
     """Also one that is cancelled while its files are being looked at."""
     site.clip("in.mkv")
     await site.encode(job(SMALL, "first.mkv"))
-    before = sorted(Path("/proc/self/fd").iterdir())
+    before = descriptors()
     await site.encode(job("in.mkv", "a.mkv"))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(site.encode(job("in.mkv", "b.mkv")))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
-    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert descriptors() == before
     assert not list(site.links.iterdir())
 
 
