@@ -27,6 +27,7 @@ STOP_SECONDS = 15.0
 RESTART_SECONDS = (0.2, 1.0, 5.0)
 RENEW_BEFORE = timedelta(days=30)
 _RAW = ["--allow-raw-arguments"]
+RENEW_SECONDS = timedelta(days=1).total_seconds()
 _READY = re.compile(r"master ready: gRPC on (\S+), HTTP on (\S+)")
 
 
@@ -74,12 +75,20 @@ async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
                 for number in range(1, plan.workers + 1)
             ]
             watcher = tasks.create_task(_watch(master))
+            keepers.append(tasks.create_task(_renew_certificates(plan)))
             try:
                 yield cluster
             finally:
                 watcher.cancel()
                 for keeper in keepers:
                     keeper.cancel()
+
+
+async def _renew_certificates(plan: Plan) -> None:
+    """The children take new files without a restart. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        await asyncio.to_thread(make_certificates, plan)
 
 
 def make_certificates(plan: Plan) -> None:

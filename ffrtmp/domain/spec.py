@@ -221,6 +221,7 @@ class Restart:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What a client asks for. `timeout` bounds one attempt, from accept to staged; None: none.
+    `queue`: None leaves it to `waits_in`.
 
     `accept_truncated`: an input that is cut off or damaged is encoded as far as it can be read.
     """
@@ -229,12 +230,17 @@ class JobSpec:
     outputs: tuple[Output, ...]
     overwrite: bool = False
     timeout: timedelta | None = None
-    queue: Queue = Queue.DEFAULT
+    queue: Queue | None = None
     priority: Priority = Priority.NORMAL
     spec_version: int = field(default=SPEC_VERSION)
     restart: Restart | None = None
     verification: Verification = Verification.PACKETS
     accept_truncated: bool = False
+
+    @property
+    def waits_in(self) -> Queue:
+        """A live push goes ahead, unless another queue is asked for."""
+        return self.queue or (Queue.LIVE if self.exclusive else Queue.DEFAULT)
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -17,7 +17,6 @@ from ffrtmp.domain.spec import (
     MediaPath,
     Output,
     Priority,
-    Queue,
     Restart,
     TestSource,
     Verification,
@@ -47,7 +46,7 @@ def spec_from_pb(spec: pb.JobSpec) -> JobSpec:
         ),
         overwrite=spec.overwrite,
         timeout=_span(spec, "timeout", "timeout"),
-        queue=QUEUES.chosen(spec.queue, "queue") or Queue.DEFAULT,
+        queue=QUEUES.chosen(spec.queue, "queue"),
         priority=PRIORITIES.chosen(spec.priority, "priority") or Priority.NORMAL,
         verification=VERIFICATIONS.chosen(spec.verification, "verification")
         or Verification.PACKETS,
@@ -152,7 +151,7 @@ def spec_to_pb(spec: JobSpec) -> pb.JobSpec:
         outputs=[_output_to_pb(output) for output in spec.outputs],
         overwrite=spec.overwrite,
         timeout=to_duration(spec.timeout),
-        queue=QUEUES.to_wire(spec.queue),  # type: ignore[arg-type]
+        queue=QUEUES.to_wire(spec.queue) if spec.queue else 0,  # type: ignore[arg-type]
         priority=PRIORITIES.to_wire(spec.priority),  # type: ignore[arg-type]
         verification=VERIFICATIONS.to_wire(spec.verification),  # type: ignore[arg-type]
         accept_truncated=spec.accept_truncated,

@@ -44,6 +44,7 @@ class _Root:
         self.nonce_file: Path | None = None
         self.older_proofs: tuple[Path, ...] = ()
         self._identity: tuple[int, int] | None = None
+        self.report = RootReport(name=name)
 
     def remember(self, nonce_file: Path) -> None:
         found = self.folder.stat()
@@ -115,7 +116,24 @@ class Roots:
 
     def report(self, worker_name: str, nonce: str) -> tuple[RootReport, ...]:
         """Proves each root, for registration. What is wrong with one is said in its `problem`."""
-        return tuple(_prove(root, worker_name, nonce) for root in self._roots.values())
+        for root in self._roots.values():
+            root.report = _prove(root, worker_name, nonce)
+        return self.reports
+
+    def report_again(self, worker_name: str, nonce: str) -> tuple[RootReport, ...]:
+        """As `report`, later. A root that was never proved is tried once more; one that was is only
+        looked for: what lies at its place now may be the empty folder below a mount."""
+        for root in self._roots.values():
+            if root.nonce_file is None:
+                root.report = _prove(root, worker_name, nonce)
+            else:
+                _look_again(root, nonce)
+        return self.reports
+
+    @property
+    def reports(self) -> tuple[RootReport, ...]:
+        """As they were found last."""
+        return tuple(root.report for root in self._roots.values())
 
     def remove_older_proofs(self) -> None:
         """Those of earlier runs of this worker. Only once the master has welcomed this run: until
@@ -174,10 +192,22 @@ def _prove(root: _Root, worker_name: str, nonce: str) -> RootReport:
     return RootReport(name=root.name, nonce=nonce, sees=sees, empty=empty)
 
 
+def _look_again(root: _Root, nonce: str) -> None:
+    try:
+        root.check()
+        if not root.report.problem:
+            return
+        sees, empty = _look_around(root.folder)
+    except (RootAbsent, OSError) as error:
+        root.report = RootReport(name=root.name, problem=str(error))
+        return
+    root.report = RootReport(name=root.name, nonce=nonce, sees=sees, empty=empty)
+
+
 def _not_a_folder(folder: Path) -> str:
     if folder.exists():
         return f"{folder} is not a folder: map the root to one"
-    return f"{folder} does not exist: mount or make it, then restart the worker"
+    return f"{folder} does not exist: mount or make it, and it is tried again"
 
 
 def _look_around(folder: Path) -> tuple[frozenset[str], bool]:

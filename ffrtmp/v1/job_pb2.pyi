@@ -168,7 +168,7 @@ class _Queue:
 class _QueueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Queue.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     QUEUE_UNSPECIFIED: _Queue.ValueType  # 0
-    """The default queue."""
+    """As `JobSpec.queue` says."""
     QUEUE_LIVE: _Queue.ValueType  # 1
     QUEUE_DEFAULT: _Queue.ValueType  # 2
     QUEUE_BATCH: _Queue.ValueType  # 3
@@ -177,7 +177,7 @@ class Queue(_Queue, metaclass=_QueueEnumTypeWrapper):
     """Where a job waits. A queue is a head start: live 24 h, default 0, batch -6 h."""
 
 QUEUE_UNSPECIFIED: Queue.ValueType  # 0
-"""The default queue."""
+"""As `JobSpec.queue` says."""
 QUEUE_LIVE: Queue.ValueType  # 1
 QUEUE_DEFAULT: Queue.ValueType  # 2
 QUEUE_BATCH: Queue.ValueType  # 3
@@ -467,7 +467,8 @@ class Job(_message.Message):
     """
     unschedulable_reason: _builtins.str
     """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
-    the last one did not. It is still tried, once a minute.
+    the last one did not. It is still tried, once a minute. In `GetJob` also set while none of the
+    workers can use one of its roots, and why: the job starts by itself when one can.
     """
     priority: Global___Priority.ValueType
     """Output only. The priority that counts: that of the spec, until `ReprioritiseJob` gives another."""
@@ -621,7 +622,7 @@ class JobSpec(_message.Message):
     overwrite: _builtins.bool
     """Replace a target that exists. Default: the job fails with TARGET_EXISTS. Not for a live push."""
     queue: Global___Queue.ValueType
-    """Default: QUEUE_DEFAULT."""
+    """Default: QUEUE_LIVE for a live push, else QUEUE_DEFAULT."""
     priority: Global___Priority.ValueType
     """Default: PRIORITY_NORMAL."""
     spec_version: _builtins.int

@@ -6,7 +6,7 @@ import random
 import secrets
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.link import Link
+from ffrtmp.worker.registration import keep_proving
 from ffrtmp.worker.runner import Runner
 from ffrtmp.worker.session import Presentation, Session
 from ffrtmp.worker.stream import Refused
@@ -80,12 +81,19 @@ async def run_worker(settings: WorkerSettings) -> int:
             "worker %s: FFmpeg %s, %s", identity.name, tools.version, ", ".join(tools.encoders)
         )
 
-        def settle() -> None:
-            last.write(incarnation)
-            roots.remove_older_proofs()
+        async def chores() -> None:
+            await session.first_welcome()
+            await in_thread(last.write, incarnation)
+            await in_thread(roots.remove_older_proofs)
+            await keep_proving(
+                roots,
+                worker=identity.name,
+                nonce=incarnation,
+                tell=lambda found: session.report(_capabilities(tools, found)),
+            )
 
         renewing = _Renewing(live, link)
-        return await _serve(session, attempts, settle, settings, renewing)
+        return await _serve(session, attempts, chores, settings, renewing)
 
 
 def _emptied(folder: Path) -> Path:
@@ -151,7 +159,7 @@ async def _load(roots: Roots) -> Load:
 async def _serve(
     session: Session,
     attempts: Attempts,
-    settle: Callable[[], None],
+    chores: Callable[[], Coroutine[object, object, None]],
     settings: WorkerSettings,
     renewing: "_Renewing",
 ) -> int:
@@ -167,7 +175,7 @@ async def _serve(
                 await stack.enter_async_context(at_end_of_input(at_once))
             helpers = [
                 tasks.create_task(drain_when_told(session, attempts, stops)),
-                tasks.create_task(_tidy(session, settle)),
+                tasks.create_task(chores()),
                 tasks.create_task(renewing.follow()),
                 tasks.create_task(renewing.redial(session)),
             ]
@@ -213,11 +221,6 @@ class _Renewing:
                     "made with `ffrtmp certs issue DIR worker %s --renew`; jobs run on",
                     *(used.folder, used.name),
                 )
-
-
-async def _tidy(session: Session, settle: Callable[[], None]) -> None:
-    await session.first_welcome()
-    await in_thread(settle)
 
 
 def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Callable[[], None]:

@@ -275,8 +275,8 @@ async def test_a_cancelled_encode_leaves_no_ffmpeg_and_no_file(site: Site) -> No
     assert site.names() == []
 
 
-def descriptors() -> set[Path]:
-    return set(Path("/proc/self/fd").iterdir())
+def descriptors() -> list[Path]:
+    return sorted(Path("/proc/self/fd").iterdir())
 
 
 async def test_an_attempt_holds_nothing_open_when_it_is_over(site: Site) -> None:

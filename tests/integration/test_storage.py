@@ -96,6 +96,24 @@ def test_a_bad_root_says_what_to_do(tmp_path: Path) -> None:
     assert "cannot be written" in problems["dead"]
 
 
+def test_a_root_is_tried_again_and_what_was_proved_is_only_looked_for(tmp_path: Path) -> None:
+    late, mounted = tmp_path / "late", tmp_path / "mounted"
+    mounted.mkdir()
+    roots = Roots({"late": late, "mounted": mounted})
+    assert [bool(each.problem) for each in roots.report("w1", "n1")] == [True, False]
+    late.mkdir()
+    mounted.rename(tmp_path / "away")
+    mounted.mkdir()  # the empty folder below a mount
+    first, second = roots.report_again("w1", "n1")
+    assert (first.problem, first.sees) == ("", {"n1"})
+    assert "another folder lies at its place" in second.problem
+    assert not list(mounted.iterdir())
+    mounted.rmdir()
+    (tmp_path / "away").rename(mounted)
+    assert [each.problem for each in roots.report_again("w1", "n1")] == ["", ""]
+    assert roots.reports == roots.report_again("w1", "n1")
+
+
 def test_an_input_is_found_below_its_root_only(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

@@ -55,7 +55,7 @@ def needs(message: pb.JobSpec) -> str:
 def head_start(message: pb.JobSpec) -> str:
     """In hours."""
     spec = spec_from_pb(message)
-    due = rank(submit_at=NOW, queue=spec.queue, priority=spec.priority)
+    due = rank(submit_at=NOW, queue=spec.waits_in, priority=spec.priority)
     return f"{(NOW.timestamp() * 1_000_000 - due) / 3_600_000_000:+g} h"
 
 
