@@ -16,6 +16,19 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+UNTOLD = 2
+"""The number of a colour tag that says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colours:
+    """How numbers become colours, by the numbers of ITU-T H.273; a matrix of 0 is RGB's."""
+
+    primaries: int = UNTOLD
+    transfer: int = UNTOLD
+    matrix: int = UNTOLD
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
     """One stream. Times in seconds, from the packets: `last` one's start, and its `end`.
@@ -37,6 +50,7 @@ class StreamInfo:
     height: int = 0
     pixel_format: str = ""
     frame_rate: FrameRate | None = None
+    colours: Colours = Colours()
     sample_aspect: FrameRate = SQUARE
     rotation: int = 0
     sample_rate: int = 0

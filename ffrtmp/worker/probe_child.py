@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from ffrtmp.domain.spec import FrameRate
 from ffrtmp.ffmpeg.formats import allowed
-from ffrtmp.ffmpeg.media import SQUARE, Kind, MediaInfo, StreamInfo
+from ffrtmp.ffmpeg.media import SQUARE, Colours, Kind, MediaInfo, StreamInfo
 
 CPU_SECONDS = 600
 MEMORY_BYTES = 4 << 30
@@ -160,6 +160,11 @@ def _picture(stream: VideoStream) -> dict[str, Any]:
         "width": context.width,
         "height": context.height,
         "pixel_format": context.pix_fmt or "",
+        "colours": Colours(
+            primaries=int(context.color_primaries),
+            transfer=int(context.color_trc),
+            matrix=int(context.colorspace),
+        ),
         "frame_rate": FrameRate(rate.numerator, rate.denominator) if rate else None,
         "sample_aspect": FrameRate(aspect.numerator, aspect.denominator) if aspect else SQUARE,
         "attached_picture": Disposition.attached_pic in stream.disposition,
