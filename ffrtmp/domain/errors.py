@@ -35,6 +35,8 @@ DomainError
         OutcomeUnknown          the connection broke during the commit
 """
 
+from typing import Self
+
 
 class DomainError(Exception):
     """The root. `str(error)` is one sentence for a person."""
@@ -48,7 +50,7 @@ class InvalidArgument(DomainError):
         self.value = value
         self.expected = expected
 
-    def within(self, owner: str) -> "InvalidArgument":
+    def within(self, owner: str) -> Self:
         """The same, of a part of `owner`."""
         return type(self)(f"{owner}.{self.field}", self.value, self.expected)
 
@@ -172,9 +174,11 @@ class StaleFence(Stale):
     Do: nothing: the worker stops that attempt.
     """
 
-    def __init__(self, job_id: str, fence: int, current: int) -> None:
+    def __init__(self, job_id: str, fence: int, current: int, newest: int = 0) -> None:
+        """`newest`: the highest ever granted, where an older attempt is the current one."""
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
-        self.is_from_the_future = fence > current
+        self.newest = max(current, newest)
+        self.is_from_the_future = fence > self.newest
 
 
 class StaleEpoch(Stale):

@@ -91,8 +91,10 @@ class Dispatcher:
             presence = self._parts.roster.get(assignment.holder.worker)
             if presence is None or presence.holder != assignment.holder:
                 continue
-            rule = partial(rules.grant, holder=assignment.holder, now=now)
-            changes.append(Change(assignment.job.job_id, rule, presence.session))
+            job_id = assignment.job.job_id
+            above = self._parts.fences.above(job_id)
+            rule = partial(rules.grant, holder=assignment.holder, now=now, above=above)
+            changes.append(Change(job_id, rule, presence.session))
         return changes
 
     def _offer(self, job: Job, spec: JobSpec) -> None:

@@ -8,18 +8,19 @@ from functools import partial
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import orders, waiting
-from ffrtmp.domain.errors import DomainError, InvalidArgument, WorkerInUse
+from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec, WorkerInUse
 from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
-from ffrtmp.domain.job import TERMINAL_STATES, JobState
+from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, JobState
 from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
+from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
-from ffrtmp.domain.spec import Priority
+from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Explanation
-from ffrtmp.domain.worker import check_roots, requirements
+from ffrtmp.domain.worker import check_roots, requirements, waits_for
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
@@ -64,12 +65,14 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        raw_arguments: bool = False,
         name: str = "",
         version: str = "",
         most_submitted: int = MOST_SUBMITTED,
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
-        `version` are for people. `most_submitted`: jobs on their way into the store at once."""
+        `version` are for people. `raw_arguments`: whether jobs may have them.
+        `most_submitted`: jobs on their way into the store at once."""
         woken = asyncio.Event()
         roster, logs = Roster(), Logs()
         jobs = Jobs(store, logs)
@@ -92,12 +95,14 @@ class Master:
         self._new_id = new_id
         self._gate = Gate(most_submitted)
         self.traffic = Traffic()
+        self._raw_arguments = raw_arguments
         self._janitor = Janitor(self._parts, retention or Retention())
         now = clocks[0]()
         this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
         self.census = Census(self._parts, this)
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
+        jobs.listen(self._parts.fences.forget)
         jobs.listen(self._parts.warden.note)
         jobs.listen(self._dispatcher.note)
         jobs.listen(logs.note_move)
@@ -143,6 +148,9 @@ class Master:
             raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
         with self._gate.entered(len(submissions)):
             new = await self._new_jobs(submissions, actor)
+            if self._parts.store.shared and any(each.objection for each in new):
+                await self._learn_roots()  # a worker may have brought one to another master
+                new = await self._new_jobs(submissions, actor)
             self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
             stored = await self._parts.jobs.submit(new)
         return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
@@ -151,27 +159,28 @@ class Master:
         """A large batch lets others have their turn in between."""
         new = []
         for number, submission in enumerate(submissions):
+            owner = f"jobs[{number}]" if len(submissions) > 1 else ""
             try:
-                new.append(self._new_job(submission, actor))
+                new.append(self._new_job(submission, actor, owner))
             except InvalidArgument as error:
-                raise error.within(f"jobs[{number}]") if len(submissions) > 1 else error from None
+                raise error.within(owner) if owner else error from None
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
         return new
 
-    def _new_job(self, submission: Submission, actor: str) -> NewJob:
+    def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:
             raise InvalidArgument(
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
-        check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots)
+        check_allowed([each.raw_arguments for each in spec.outputs], allowed=self._raw_arguments)
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(
             job_id=self._new_id(),
             job_class=needs.job_class,
-            rank=rank(submit_at=now, queue=spec.queue, priority=spec.priority),
+            rank=rank(submit_at=now, queue=spec.waits_in, priority=spec.priority),
             now=now,
             actor=actor,
             exclusive=spec.exclusive,
@@ -183,12 +192,25 @@ class Master:
             requirements=needs,
             key=submission.key,
             digest=submission.digest,
+            objection=self._objection(spec, owner),
         )
+
+    def _objection(self, spec: JobSpec, owner: str) -> InvalidSpec | None:
+        """Told only of a job that is new: workers come and go, and a submit that is sent again gets
+        its first answer."""
+        try:
+            check_roots(spec, self._parts.roster.known_roots)
+        except InvalidSpec as error:
+            return error.within(owner) if owner else error
+        return None
 
     async def get(self, job_id: str) -> JobView:
         """Raises JobNotFound."""
         record = await self._parts.store.get(job_id)
-        return JobView(record, await self._parts.store.events(job_id), self._progress_of(record))
+        events = await self._parts.store.events(job_id)
+        queued = record.job.state in WAITING_STATES
+        waits = waits_for(record.spec, self._parts.roster.useless_roots) if queued else ""
+        return JobView(record, events, self._progress_of(record), waits)
 
     def _progress_of(self, record: JobRecord) -> Progress | None:
         holder = record.job.holder
@@ -257,9 +279,10 @@ class Master:
                 yield record
             after = records[-1].name
 
-    async def cancel(self, job_id: str, *, actor: str) -> JobRecord:
+    async def cancel(self, job_id: str, *, actor: str, force: bool = False) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""
-        return await self._apply(job_id, partial(rules.cancel, actor=actor, now=self._parts.now()))
+        rule = partial(rules.cancel, actor=actor, now=self._parts.now(), force=force)
+        return await self._apply(job_id, rule)
 
     async def pause(self, job_id: str, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition unless it waits."""
@@ -271,7 +294,7 @@ class Master:
 
     async def reprioritise(self, job_id: str, priority: Priority, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition unless it waits."""
-        queue = (await self._parts.store.get(job_id)).spec.queue
+        queue = (await self._parts.store.get(job_id)).spec.waits_in
         now = self._parts.now()
         rule = partial(orders.reprioritise, queue=queue, priority=priority, actor=actor, now=now)
         return await self._apply(job_id, rule)

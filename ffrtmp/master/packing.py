@@ -19,9 +19,15 @@ def pack_job(record: JobRecord) -> job_pb2.Job:
     return job_to_pb(record.job, record.spec)
 
 
+def _pack_waiting(view: JobView) -> job_pb2.Job:
+    job = pack_job(view.record)
+    job.unschedulable_reason = job.unschedulable_reason or view.waits_for
+    return job
+
+
 def pack_view(view: JobView) -> job_service_pb2.GetJobResponse:
     return job_service_pb2.GetJobResponse(
-        job=pack_job(view.record),
+        job=_pack_waiting(view),
         events=[event_to_pb(event) for event in view.events],
         progress=progress_to_pb(view.progress) if view.progress else None,
     )

@@ -143,6 +143,14 @@ class Roster:
                 presence.outbox.close(why)
             self.recheck()
 
+    def drop_superseded(self, sessions: Iterable[SessionKey]) -> None:
+        """Of all live sessions: a worker whose newer stream is with another master has left."""
+        for key in sessions:
+            presence = self._present.get(key.worker)
+            if presence is not None and presence.session.epoch < key.epoch:
+                why = StaleEpoch(key.worker, presence.session.epoch, key.epoch)
+                self.remove(presence.session, why)
+
     def _current(self, session: SessionKey) -> Presence | None:
         presence = self._present.get(session.worker)
         return presence if presence is not None and presence.session == session else None

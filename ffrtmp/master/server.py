@@ -96,6 +96,7 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
+            raw_arguments=settings.allow_raw_arguments,
             retention=settings.retention,
             name=identity.current.name,
             version=__version__,

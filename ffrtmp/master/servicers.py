@@ -93,7 +93,8 @@ class JobServicer(JobServiceServicer):
     async def CancelJob(
         self, request: pb.CancelJobRequest, context: Context
     ) -> pb.CancelJobResponse:
-        record = await self._master.cancel(request.job_id, actor=peer_of(context).actor)
+        actor = peer_of(context).actor
+        record = await self._master.cancel(request.job_id, actor=actor, force=request.force)
         return pb.CancelJobResponse(job=pack_job(record))
 
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:

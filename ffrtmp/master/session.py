@@ -193,7 +193,7 @@ class Session:
         self._renewer = Renewer(
             parts.store,
             self._session,
-            lease_ttl=parts.timers.lease_ttl,
+            timers=parts.timers,
             boot=parts.boot,
             opened_at=opened_at,
         )
@@ -228,7 +228,8 @@ class Session:
     async def _take(self, batch: Sequence[Event], arrived: float) -> None:
         beats = [event for event in batch if isinstance(event, Heartbeat)]
         self._note_logs(batch)
-        if said := [event for event in batch if isinstance(event, OfferReply | Result)]:
+        said = [event for event in batch if isinstance(event, OfferReply | Result)]
+        if said or self._results.owes:
             await self._results.commit(said)
         for event in batch:
             await self._note(event)

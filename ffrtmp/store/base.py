@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from ffrtmp.domain.errors import DomainError
+from ffrtmp.domain.errors import DomainError, InvalidSpec
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
@@ -23,6 +23,7 @@ from ffrtmp.domain.worker import Capabilities, Requirements
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job to submit. `digest` is a hash of the body as submitted; `key` is the client's.
+    `objection`: why it is not taken, unless it was before.
 
     Keys are told apart by submitter: `job.actor`, the identity of who submits.
     """
@@ -32,6 +33,7 @@ class NewJob:
     requirements: Requirements
     key: str
     digest: str
+    objection: InvalidSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,11 @@ class WorkerRecord:
 
 class JobStore(Protocol):
     async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
-        """Adds all, or none and raises IdempotencyMismatch or TargetTaken.
+        """Adds all, or none and raises IdempotencyMismatch, TargetTaken or an objection.
 
-        A job whose submitter, key and digest are known is returned as it is now; its targets are
-        not checked again. A target is free again once its job `frees_targets`.
+        A job whose submitter, key and digest are known is returned as it is now; its targets and
+        what was objected to it are not looked at again. A target is free again once its job
+        `frees_targets`.
         """
         ...
 
@@ -239,6 +242,10 @@ class WorkerStore(Protocol):
 
     async def worker(self, name: str) -> WorkerRecord:
         """Raises WorkerNotFound."""
+        ...
+
+    async def standings(self) -> dict[str, Standing]:
+        """Of workers whose session is alive; only of those that drain, or lost something."""
         ...
 
     async def remove_worker(self, name: str) -> bool:

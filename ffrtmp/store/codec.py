@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.log import AttemptLog, Lines
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec, Priority
@@ -66,6 +66,8 @@ JOB_COLUMNS = (
     "rejected_since",
     "priority",
     "cause_before",
+    "granted",
+    "accepted",
 )
 
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
@@ -138,6 +140,8 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         to_micros(job.rejected_since) if job.rejected_since else None,
         job.priority.value if job.priority else None,
         job.cause_before.value if job.cause_before else None,
+        job.granted,
+        encode(job.accepted) if job.accepted else None,
     )
 
 
@@ -179,6 +183,8 @@ def job_from_row(row: Row) -> Job:
         rejected_since,
         priority,
         cause_before,
+        granted,
+        accepted,
         *_,
     ) = row
     return Job(
@@ -213,6 +219,8 @@ def job_from_row(row: Row) -> Job:
         rejected_since=_maybe_time(rejected_since),
         priority=_PRIORITIES[priority] if priority else None,
         cause_before=_CAUSES[cause_before] if cause_before else None,
+        granted=granted,
+        accepted=_maybe(accepted, Accepted),
     )
 
 

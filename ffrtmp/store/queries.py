@@ -110,6 +110,7 @@ REMOVE_WORKER = (
     " AND NOT EXISTS (SELECT 1 FROM jobs WHERE blocked_by = $1) RETURNING worker"
 )
 STANDING = "SELECT standing FROM sessions WHERE worker = $1 AND removed = 0"
+STANDINGS = "SELECT worker, standing FROM sessions WHERE alive = 1 AND standing NOT IN ('{}', $1)"
 SET_STANDING = "UPDATE sessions SET standing = $1 WHERE worker = $2"
 
 CHECK = "UPDATE checks SET count = count + 1"

@@ -237,6 +237,10 @@ class SqlStore(Census):
             raise WorkerNotFound(name)
         return worker_from_row(rows[0])
 
+    async def standings(self) -> dict[str, Standing]:
+        rows = await self._hot.fetch(queries.STANDINGS, encode(Standing()))
+        return {row["worker"]: decode_standing(row["standing"]) for row in rows}
+
     async def remove_worker(self, name: str) -> bool:
         async def apply(tx: Transaction) -> bool:
             await tx.flush()

@@ -278,7 +278,7 @@ class JobServiceServicer:
         Errors:
         * NOT_FOUND: no such job.
         * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
-        is published already; or it has succeeded or failed.
+        is published already (see `force`); or it has succeeded or failed.
 
         Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
         """

@@ -70,8 +70,9 @@ class Runs(Protocol):
 class Attempt:
     """`entry` is set once a result is journalled; `ask_again`: the master could not take it yet.
 
-    `wanted` turns False when the master does not want the attempt any more. `said`: up to which
-    line its log was told on this stream.
+    `wanted` turns False when the master does not want the attempt any more. `begun`: the master has
+    committed that it was accepted, so that a file which kills this worker is charged for it.
+    `said`: up to which line its log was told on this stream.
     """
 
     key: AttemptKey
@@ -83,6 +84,7 @@ class Attempt:
     entry: Entry | None = None
     task: asyncio.Task[None] | None = None
     wanted: bool = True
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     ask_again: bool = False
     unsaid: bool = False
 
@@ -106,6 +108,7 @@ class Attempts:
         self._idle.set()
         self.draining = False
         self.told_to_drain = False
+        self.waits_for_word = True
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
         self.hurry: Callable[[], None] = lambda: None
@@ -211,7 +214,14 @@ class Attempts:
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
         self._hold(attempt)
+        if not self.waits_for_word:
+            attempt.begun.set()
         self._start(attempt, self._make(attempt, offer.publish_only))
+
+    def begin(self, key: AttemptKey) -> None:
+        """The acceptance is committed: the input may be touched."""
+        if (attempt := self._held.get(key)) is not None:
+            attempt.begun.set()
 
     def stop(self, key: AttemptKey) -> None:
         """The master does not want it: what it made goes."""
@@ -231,7 +241,7 @@ class Attempts:
             case VerdictKind.RESULT_KNOWN:
                 self._finish(verdict.key)
             case VerdictKind.KEEP | VerdictKind.ADOPT:
-                pass
+                self.begin(verdict.key)
 
     def acknowledge(self, ack: ResultAck) -> None:
         attempt = self._held.get(ack.key)
@@ -262,6 +272,7 @@ class Attempts:
         key, spec = attempt.key, attempt.spec
         try:
             await self._begin(key, spec)
+            await attempt.begun.wait()
             if spec.exclusive:
                 self._require_lease()
                 report, hear = partial(_note, attempt), attempt.log.write

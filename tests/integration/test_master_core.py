@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -36,8 +36,9 @@ from ffrtmp.domain.messages import (
     Staged,
     Welcome,
 )
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
@@ -463,6 +464,33 @@ async def test_a_worker_that_was_expired_is_adopted_again(open_store):
         assert (job.fence, job.charged) == (1, 0)
 
 
+async def test_a_finished_encode_counts_when_a_newer_grant_came_back(open_store):
+    """RETRY_LATER leads somewhere: the next time it is asked, it is committed."""
+    async with cluster(open_store) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        await until(master, job_id, JobState.QUEUED)
+        w2 = worker("w2")
+        w2.hello()
+        offer = await w2.hear(Offer)
+        w1 = worker(incarnation="i2", previous="i1")
+        w1.hello(running(key, journalled=True))
+        assert Verdict(key, VerdictKind.KEEP) in (await w1.hear(Welcome)).verdicts
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.RETRY_LATER
+        w2.say(OfferReply(offer.key, "the disk is full"))
+        await until(master, job_id, JobState.QUEUED)
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        w1.say(Published(key))
+        job = await until(master, job_id, JobState.SUCCEEDED)
+        assert (job.fence, job.granted, job.attempts, job.charged) == (1, 2, 1, 0)
+
+
 async def test_goodbye_closes_the_session(open_store):
     async with cluster(open_store) as (master, worker):
         w1 = worker()
@@ -614,3 +642,16 @@ async def test_a_call_above_the_limit_is_taken_when_nobody_is_before_it(open_sto
     async with cluster(open_store, most_submitted=1) as (master, _):
         jobs = [Submission(spec(f"{n}.mp4"), f"key-{n}", "d") for n in range(5)]
         assert len(await master.submit(jobs, actor="client/c")) == 5
+
+
+async def test_raw_arguments_are_refused_where_they_were_not_allowed(open_store):
+    plain = spec("out.mp4")
+    [output] = plain.outputs
+    told = replace(output, raw_arguments=(RawArgument("bf", "1"),))
+    submission = Submission(replace(plain, outputs=(told,)), "key", "d")
+    async with cluster(open_store) as (master, _):
+        with pytest.raises(InvalidSpec, match="--allow-raw-arguments"):
+            await master.submit([submission], actor="client/c")
+    async with cluster(open_store, raw_arguments=True) as (master, _):
+        [record] = await master.submit([submission], actor="client/c")
+        assert record.spec.outputs[0].raw_arguments == told.raw_arguments
