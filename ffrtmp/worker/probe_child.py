@@ -9,6 +9,7 @@ import math
 import resource
 import sys
 from array import array
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -179,23 +180,29 @@ def _codec_name(stream: Stream) -> str:
     return name
 
 
-def _limit() -> None:
+def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main() -> None:
-    _limit()
+def answers(paths: Iterable[str]) -> Iterator[bytes]:
+    """A line for each, as it is read."""
     av.logging.set_level(None)
-    for path in sys.argv[1:]:
+    for path in paths:
         try:
             answer: dict[str, object] = {"media": probe(path)}
         except av.ArgumentError:
             answer = {"error": NOT_READ}
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             answer = {"error": getattr(error, "strerror", None) or str(error) or repr(error)}
-        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+        yield msgspec.json.encode(answer) + b"\n"
+
+
+def main() -> None:
+    limit()
+    for line in answers(sys.argv[1:]):
+        sys.stdout.buffer.write(line)
         sys.stdout.flush()
 
 

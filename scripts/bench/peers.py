@@ -35,7 +35,7 @@ from ffrtmp.rpc.convert_spec import spec_to_pb
 HERE = Path(__file__).parent / "peers"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ffrtmp-bench-peers"
 START_SECONDS = 60.0
-RUN_SECONDS = 180.0
+RUN_SECONDS = 120.0
 WARM_UP_SECONDS = 3.0
 
 
