@@ -409,6 +409,9 @@ class Fleet:
     async def is_connected(self) -> bool:
         return await self.connected() == self._workers
 
+    def began(self, count: int) -> bool:
+        return self.did("began").total() >= count
+
     def did(self, what: str) -> Counter[str]:
         """How often which job."""
         lines = map(json.loads, self._ledger.read_text().splitlines())
