@@ -5,6 +5,7 @@ cyclopts). Nothing else reads the environment.
 """
 
 import asyncio
+import math
 import os
 import re
 import sys
@@ -43,12 +44,16 @@ STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/N
 
 
 class SettingError(ValueError):
-    """A setting is wrong: one sentence."""
+    """A setting is wrong: one sentence. `option` names it, where it is one alone."""
+
+    option = ""
 
     @classmethod
     def of(cls, name: str, value: object, expected: str) -> "SettingError":
         """Names the setting, its value, and what would be right."""
-        return cls(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+        error = cls(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+        error.option = name
+        return error
 
 
 def parse_duration(text: str) -> timedelta:
@@ -78,6 +83,33 @@ Duration = Annotated[
     timedelta,
     Parameter(converter=_to_duration, n_tokens=1, accepts_keys=False, show_default=show_duration),
 ]
+SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]iB)")
+LEAST_MEMORY = 256 << 20
+"""The stacks of FFmpeg's threads alone may take half of it."""
+
+
+def parse_bytes(text: str) -> int:
+    """Reads `1500MiB`, `1.5GiB`. Raises ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: write it with its unit, as 1500MiB or 4GiB")
+    return round(float(match[1]) * SIZES[match[2]])
+
+
+def show_size(size: int) -> str:
+    """As `parse_bytes` reads it."""
+    exact = [unit for unit, scale in SIZES.items() if size and size % scale == 0]
+    return f"{size // SIZES[exact[-1]]}{exact[-1]}" if exact else f"{size / SIZES['KiB']:.3f}KiB"
+
+
+def _to_bytes(_type: object, tokens: tuple[Token, ...]) -> int:
+    return parse_bytes(tokens[0].value)
+
+
+Size = Annotated[
+    int, Parameter(converter=_to_bytes, n_tokens=1, accepts_keys=False, show_default=False)
+]
 Names = Annotated[tuple[str, ...], Parameter(negative=())]
 
 
@@ -96,6 +128,11 @@ def config_file() -> Path:
     """The TOML file; it need not exist. $FFRTMP_CONFIG names another."""
     named = os.environ.get(f"{ENV_PREFIX}CONFIG")
     return Path(named) if named else user_config_path("ffrtmp") / "config.toml"
+
+
+def variable(option: str) -> str | None:
+    """What the environment says of an option."""
+    return os.environ.get(f"{ENV_PREFIX}{option.upper()}")
 
 
 def variables() -> tuple[str, ...]:
@@ -178,6 +215,8 @@ class MasterSettings:
     """Time a worker has to answer an offer, at least 500ms."""
     drain_timeout: Duration = 600 * SECOND
     """Time a draining worker has to finish what it runs."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
     keep_finished: str = "30d"
     """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
     log_format: str = "text"
@@ -248,8 +287,14 @@ class WorkerSettings:
     """Attempts at once. Default: one for every two cores."""
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
+    memory_limit: Size = 0
+    """Memory that one FFmpeg may have, with its unit, as 1500MiB or 4GiB. Default: no limit."""
+    cpu_limit: float = 0.0
+    """Processors that one FFmpeg may use, as 1.5. Default: no limit."""
     state_dir: Path | None = None
     """The state folder: results wait in its folder worker-NAME. Default: the user's."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -263,6 +308,12 @@ class WorkerSettings:
             raise SettingError.of(
                 "slots", self.slots, "at least 1, or 0 for one for every two cores"
             )
+        if self.memory_limit and self.memory_limit < LEAST_MEMORY:
+            raise SettingError.of(
+                "memory_limit", show_size(self.memory_limit), f"at least {show_size(LEAST_MEMORY)}"
+            )
+        if not math.isfinite(self.cpu_limit) or self.cpu_limit < 0:
+            raise SettingError.of("cpu_limit", self.cpu_limit, "a number of processors, as 1.5")
         _check_log_format(self.log_format)
 
     @property
@@ -319,6 +370,8 @@ class UpSettings:
     """Attempts at once on each worker. Default: the cores shared out, at least one each."""
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:
@@ -341,12 +394,27 @@ class UpSettings:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulateSettings:
-    """Options of `ffrtmp simulate`. Simulated workers have one root, called `sim`."""
+    """Options of `ffrtmp simulate`. Simulated workers have one root, called `sim`.
 
-    ca: Path
+    With `jobs` it is a trial: a cluster of its own, the jobs, and a report.
+    """
+
+    ca: Path | None = None
     """The CA's folder: each simulated worker gets a certificate of its own from it."""
-    master: Names
+    master: Names = ()
     """HOST:PORT of a master; give it again, or with commas, for several."""
+    jobs: int = 0
+    """A trial: so many jobs through a master and workers of its own, then a report. 0: none."""
+    seed: int = 1
+    """Of a trial: which jobs, in which order, and which of them fail."""
+    failure_rate: float = 0.0
+    """Of a trial: the part of the jobs whose FFmpeg fails, 0 to 1."""
+    kill_rate: float = 0.0
+    """Of a trial: so often a minute a process is killed: half the workers, or the master."""
+    store: str = "sqlite"
+    """Of a trial: sqlite, postgres (a server of its own), or the DSN of an empty schema."""
+    evidence: Path | None = None
+    """Of a trial: keep its ledgers and logs in this folder, which must not be there yet."""
     workers: int = 10
     """How many workers to simulate, at most 9999."""
     name: str = "sim"
@@ -365,7 +433,12 @@ class SimulateSettings:
     """Stop when standard input is closed: whoever started this process is gone."""
 
     def __post_init__(self) -> None:
-        _check_addresses(self.addresses)
+        if self.jobs:
+            self._check_trial()
+        else:
+            _check_addresses(self.addresses)
+            if self.ca is None:
+                raise SettingError.of("ca", "", "the CA's folder, or --jobs for a trial")
         if not 1 <= self.workers <= MOST_SIMULATED:
             raise SettingError.of("workers", self.workers, f"1 to {MOST_SIMULATED}")
         if self.slots < 1:
@@ -373,6 +446,16 @@ class SimulateSettings:
         if self.pace < 0:
             raise SettingError.of("pace", self.pace, "0 or more")
         _check_log_format(self.log_format)
+
+    def _check_trial(self) -> None:
+        if self.jobs < 0:
+            raise SettingError.of("jobs", self.jobs, "0 or more")
+        if self.ca is not None or self.master:
+            raise SettingError.of("jobs", self.jobs, "a trial has a cluster of its own: no --ca")
+        if not 0 <= self.failure_rate <= 1:
+            raise SettingError.of("failure_rate", self.failure_rate, "0 to 1")
+        if self.kill_rate < 0:
+            raise SettingError.of("kill_rate", self.kill_rate, "0 or more")
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -400,7 +483,9 @@ SECTIONS: Mapping[str, type[Settings]] = {
 def nearest_option(name: str) -> str | None:
     """The option that was probably meant, as a flag."""
     known = {each.name for kind in SECTIONS.values() for each in fields(kind)}
-    near = get_close_matches(name.lstrip("-").replace("-", "_"), known, n=1)
+    wanted = name.lstrip("-").replace("-", "_")
+    near = sorted(each for each in known if wanted and each.startswith(wanted))
+    near = near or get_close_matches(wanted, known, n=1)
     return f"--{near[0].replace('_', '-')}" if near else None
 
 
@@ -449,18 +534,15 @@ class Option:
     name: str
     value: str
     found: Found
-    help: str
 
 
 def options_of(settings: Settings, found: Mapping[str, Found]) -> list[Option]:
     """In the order of the documentation. `found`: where each came from that is no default."""
-    helps = _helps(type(settings))
     return [
         Option(
             name=each.name,
             value=_written(each.name, getattr(settings, each.name)),
             found=found.get(each.name, Found(Origin.DEFAULT)),
-            help=helps[each.name],
         )
         for each in fields(settings)
     ]
@@ -475,6 +557,11 @@ def _written(name: str, value: object) -> str:
         return ",".join(map(str, value))
     text = "" if value is None else str(value)
     return shown_store(text) if name == "store" else text
+
+
+def written_default(option: Any) -> str:
+    """Of a dataclass field."""
+    return "required" if option.default is MISSING else _written(option.name, option.default)
 
 
 def shown_store(store: str) -> str:

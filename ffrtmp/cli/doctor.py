@@ -216,7 +216,7 @@ def _certificate(folder: Path | None) -> Iterator[Finding]:
     days = (identity.not_after - now).days
     what = f"{identity.peer.actor} of cluster {identity.cluster}, {days} days left"
     if days < FEW_DAYS:
-        todo = f"renew it: ffrtmp certs issue DIR {identity.role} {identity.name} --renew"
+        todo = f"renew it: ffrtmp certs renew DIR {identity.role}-{identity.name}"
         yield Finding("certificate", Verdict.WARN, what, todo)
     else:
         yield Finding("certificate", Verdict.GOOD, what)

@@ -151,6 +151,11 @@ class Client:
         request = pb.GetJobRequest(job_id=job_id)
         return await self._call(lambda: self._jobs.GetJob(request, timeout=CALL_SECONDS))
 
+    async def explain(self, job_id: str) -> pb.ExplainJobResponse:
+        """Why it waits, and for each worker why that one does not get it. Raises JobNotFound."""
+        request = pb.ExplainJobRequest(job_id=job_id)
+        return await self._call(lambda: self._jobs.ExplainJob(request, timeout=CALL_SECONDS))
+
     async def list(
         self,
         *,
@@ -229,9 +234,10 @@ class Client:
             raise group.exceptions[0] from None
         return [task.result() for task in waiting]
 
-    async def cancel(self, job_id: str) -> job_pb2.Job:
-        """Raises JobNotFound, or IllegalTransition when it is too late."""
-        request = pb.CancelJobRequest(job_id=job_id)
+    async def cancel(self, job_id: str, *, force: bool = False) -> job_pb2.Job:
+        """Raises JobNotFound, or IllegalTransition when it is too late. `force`: also a job that
+        waits for its lost worker to publish it; its outputs may be there already."""
+        request = pb.CancelJobRequest(job_id=job_id, force=force)
         return (await self._call(lambda: self._jobs.CancelJob(request, timeout=CALL_SECONDS))).job
 
     async def pause(self, job_id: str) -> job_pb2.Job:
@@ -327,6 +333,36 @@ class Client:
         request = admin_pb.ResumeWorkerRequest(name=name)
         response = await self._call(lambda: self._admin.ResumeWorker(request, timeout=CALL_SECONDS))
         return response.worker
+
+    async def release_worker(self, name: str) -> admin_pb.Worker:
+        """Ends its quarantine, not its drain. Idempotent. Raises WorkerNotFound."""
+        request = admin_pb.ReleaseWorkerRequest(name=name)
+        response = await self._call(
+            lambda: self._admin.ReleaseWorker(request, timeout=CALL_SECONDS)
+        )
+        return response.worker
+
+    async def overview(self) -> admin_pb.GetOverviewResponse:
+        """Masters, workers, jobs and slots of the whole cluster. Raises NotAllowed."""
+        request = admin_pb.GetOverviewRequest()
+        return await self._call(lambda: self._admin.GetOverview(request, timeout=CALL_SECONDS))
+
+    async def queues(self) -> Sequence[admin_pb.QueueBacklog]:
+        """What has not ended, by queue and class. Raises NotAllowed."""
+        request = admin_pb.ListQueuesRequest()
+        response = await self._call(lambda: self._admin.ListQueues(request, timeout=CALL_SECONDS))
+        return response.backlogs
+
+    async def store(self) -> admin_pb.GetStoreResponse:
+        """The store of the master that answers. Raises NotAllowed."""
+        request = admin_pb.GetStoreRequest()
+        return await self._call(lambda: self._admin.GetStore(request, timeout=CALL_SECONDS))
+
+    async def settings(self) -> Sequence[admin_pb.Setting]:
+        """Of the master that answers. Raises NotAllowed."""
+        request = admin_pb.ListSettingsRequest()
+        response = await self._call(lambda: self._admin.ListSettings(request, timeout=CALL_SECONDS))
+        return response.settings
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Tries again while no master can be reached; every call here is idempotent. Each master

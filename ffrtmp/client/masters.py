@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from ffrtmp.domain.errors import CertificateEnded
+from ffrtmp.domain.errors import CertificateEnded, Overloaded
 from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.credentials import KeyPair
 from ffrtmp.rpc.status import error_from_rpc
@@ -64,6 +64,8 @@ class Masters:
         if is_distrust(error) or isinstance(error_from_rpc(error), CertificateEnded):
             return False
         code = error.code()
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return isinstance(error_from_rpc(error), Overloaded)
         frozen = code is grpc.StatusCode.DEADLINE_EXCEEDED and len(self._ways) > 1
         return frozen or code is grpc.StatusCode.UNAVAILABLE
 

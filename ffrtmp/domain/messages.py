@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Failure, Manifest
 from ffrtmp.domain.log import Lines
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict
@@ -57,11 +58,13 @@ class CapabilitiesChanged:
 
 @dataclass(frozen=True, slots=True)
 class OfferReply:
-    """`rejection` says why not; empty: accepted. `passing`: the reason will pass by itself."""
+    """`rejection` says why not; empty: accepted. `passing`: the reason will pass by itself.
+    `crowded`: when another attempt has ended."""
 
     key: AttemptKey
     rejection: str = ""
     passing: bool = False
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +109,22 @@ class Staged:
 
     key: AttemptKey
     manifest: Manifest
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The outputs lie under their final names."""
+    """The outputs lie under their final names. `figures` only of a live push."""
 
     key: AttemptKey
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     key: AttemptKey
     failure: Failure
+    figures: Figures | None = None
 
 
 Result = Staged | Published | Failed
@@ -143,13 +149,15 @@ Event = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """`epoch` numbers this stream among the worker's streams. `draining`: an operator wants it."""
+    """`epoch` numbers this stream among the worker's streams. `draining`: an operator wants it.
+    `acknowledges_offers`: an older master does not, and nobody waits for it."""
 
     epoch: int
     timers: Timers
     reconnect_spread: timedelta
     verdicts: tuple[Verdict, ...] = ()
     draining: bool = False
+    acknowledges_offers: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +177,13 @@ class Offer:
     key: AttemptKey
     spec: JobSpec
     publish_only: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAck:
+    """The acceptance is committed: the worker may touch the input now."""
+
+    key: AttemptKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +231,7 @@ class Reject:
     why: str
 
 
-Command = Welcome | HeartbeatAck | Offer | Cancel | ResultAck | Reconnect | Reject
+Command = Welcome | HeartbeatAck | Offer | OfferAck | Cancel | ResultAck | Reconnect | Reject
 
 
 @dataclass(frozen=True, slots=True)

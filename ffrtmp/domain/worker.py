@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.spec import JobSpec, encoded_codecs
@@ -24,6 +25,25 @@ class RootReport:
     problem: str = ""
 
 
+class LimitWay(StrEnum):
+    """What holds an FFmpeg to a limit: the kernel's accounting of a group of processes, a limit on
+    the data of one, the processors it may run on."""
+
+    CGROUP = "cgroup"
+    RLIMIT = "rlimit"
+    AFFINITY = "affinity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLimits:
+    """Of every FFmpeg of a worker: `memory` in bytes, `cores` in processors; 0: no limit."""
+
+    memory: int = 0
+    cores: float = 0.0
+    memory_way: LimitWay = LimitWay.RLIMIT
+    cpu_way: LimitWay = LimitWay.AFFINITY
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a worker reports once, and again only when it changes. `codecs` passed a test encode."""
@@ -36,6 +56,7 @@ class Capabilities:
     roots: tuple[RootReport, ...] = ()
     cpu_count: int = 1
     memory_bytes: int = 0
+    limits: AttemptLimits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +113,11 @@ def misfit(
     return None
 
 
-def check_roots(spec: JobSpec, known: Collection[str], useless: Mapping[str, str]) -> None:
-    """Raises InvalidSpec for a root that no worker has, or that gets no work on any.
+def check_roots(spec: JobSpec, known: Collection[str]) -> None:
+    """Raises InvalidSpec for a root that no worker has: a slip of the pen, most likely.
 
     `known` are the roots of every worker that ever connected; empty: none did, and nothing can be
-    said. `useless`: root to reason, for roots refused on every worker that has them.
+    said. A root that is not usable now is no mistake of who submits: the job waits for it.
     """
     paths = [("input.path", spec.input.path)] if spec.input.path else []
     paths += [(f"outputs[{n}].path", target) for n, target in enumerate(spec.paths)]
@@ -105,8 +126,14 @@ def check_roots(spec: JobSpec, known: Collection[str], useless: Mapping[str, str
         if known and path.root not in known:
             roots = ", ".join(sorted(known))
             raise InvalidSpec(field_name, str(path), f"no worker has this root; there is {roots}")
-        if path.root in useless:
-            raise InvalidSpec(field_name, str(path), f"this root {useless[path.root]}")
+
+
+def waits_for(spec: JobSpec, useless: Mapping[str, str]) -> str:
+    """Which of its roots no worker can use, and why; empty when there is none. `useless` as
+    `useless_roots` has it."""
+    return next(
+        (f"root {name!r} {useless[name]}" for name in sorted(spec.roots & useless.keys())), ""
+    )
 
 
 def refused_roots(reports: Mapping[str, Iterable[RootReport]]) -> dict[str, dict[str, str]]:

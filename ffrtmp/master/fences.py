@@ -26,5 +26,5 @@ class Fences:
 
     def forget(self, _before: Job | None, after: Job) -> None:
         """A job moved; once it was granted above, what was said of it is history."""
-        if self._known.get(after.job_id, after.fence + 1) <= after.fence:
+        if self._known.get(after.job_id, after.granted + 1) <= after.granted:
             del self._known[after.job_id]

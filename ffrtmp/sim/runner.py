@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from ffrtmp.clock import boot_seconds
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.retry import Reason
@@ -19,13 +20,15 @@ from ffrtmp.worker.process import Deadline
 
 REPORT_SECONDS = 1.0
 MIB = 1 << 20
+FAILS = ".fails."
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)s\.\w+$")
 
 
 class SimRunner:
     """Implements `attempts.Runs`. `pace`: real seconds for a second of source; 0 takes no time.
 
-    A source that is a file lasts as long as its name says (`sim:take-2.5s.mkv`), or a second.
+    A source that is a file lasts as long as its name says (`sim:take-2.5s.mkv`), or a second. What
+    has `.fails.` in its target's name fails as an FFmpeg does.
     """
 
     def __init__(self, worker: str, ledger: Ledger, *, pace: float) -> None:
@@ -37,6 +40,17 @@ class SimRunner:
         """None ever."""
         return ""
 
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str:
+        """Nothing is written: there is room."""
+        return ""
+
+    def forget(self, key: AttemptKey) -> None:
+        """Nothing is kept."""
+
+    def measured(self, key: AttemptKey) -> Figures | None:
+        """Nothing was."""
+        return None
+
     async def encode(
         self,
         key: AttemptKey,
@@ -47,6 +61,9 @@ class SimRunner:
         """Reports progress as an encode would; of FFmpeg there is nothing to be heard."""
         with self._run(key):
             await self._spend(key, spec, report)
+        if any(FAILS in str(target) for target in spec.targets):
+            self._ledger.note(self._worker, "failed", key)
+            raise AttemptFailed.because(Reason.FFMPEG_FAILED, "it was meant to fail")
         files = tuple(
             FileRecord(
                 path=str(target),

@@ -10,18 +10,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from ffrtmp.domain.errors import DomainError
+from ffrtmp.domain.errors import DomainError, InvalidSpec
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
+from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job to submit. `digest` is a hash of the body as submitted; `key` is the client's.
+    `objection`: why it is not taken, unless it was before.
 
     Keys are told apart by submitter: `job.actor`, the identity of who submits.
     """
@@ -31,6 +34,7 @@ class NewJob:
     requirements: Requirements
     key: str
     digest: str
+    objection: InvalidSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,13 @@ class SessionKey:
 @dataclass(frozen=True, slots=True)
 class Change:
     """A pure rule for one job, on behalf of a worker's stream or of the master itself (None). `log`
-    is stored with the move that the rule makes."""
+    is stored with the move that the rule makes, `figures` in its event."""
 
     job_id: str
     rule: Rule
     session: SessionKey | None = None
     log: AttemptLog | None = None
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +109,11 @@ class WorkerRecord:
 
 class JobStore(Protocol):
     async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
-        """Adds all, or none and raises IdempotencyMismatch or TargetTaken.
+        """Adds all, or none and raises IdempotencyMismatch, TargetTaken or an objection.
 
-        A job whose submitter, key and digest are known is returned as it is now; its targets are
-        not checked again. A target is free again once its job `frees_targets`.
+        A job whose submitter, key and digest are known is returned as it is now; its targets and
+        what was objected to it are not looked at again. A target is free again once its job
+        `frees_targets`.
         """
         ...
 
@@ -153,6 +159,12 @@ class JobStore(Protocol):
         ...
 
 
+class QueueStore(Protocol):
+    async def place_of(self, job: Job) -> Place:
+        """Where it stands among the queued jobs."""
+        ...
+
+
 class HistoryStore(Protocol):
     """What is kept of jobs besides their rows, and for how long."""
 
@@ -160,8 +172,9 @@ class HistoryStore(Protocol):
         """Each in the place of what was kept of the same attempt."""
         ...
 
-    async def logs(self, job_id: str) -> list[AttemptLog]:
-        """By attempt; empty for an unknown job."""
+    async def logs(self, job_id: str, *, fence: int, limit: int) -> list[AttemptLog]:
+        """Of attempts with that fence or a higher one, at most `limit`, in their order; empty for
+        an unknown job."""
         ...
 
     async def ended_before(self, count: int) -> datetime | None:
@@ -234,6 +247,10 @@ class WorkerStore(Protocol):
         """Raises WorkerNotFound."""
         ...
 
+    async def standings(self) -> dict[str, Standing]:
+        """Of workers whose session is alive; only of those that drain, or lost something."""
+        ...
+
     async def remove_worker(self, name: str) -> bool:
         """Forgets a worker, but for the number of its last stream. Says whether it did: one whose
         session is alive, or that holds or blocks a job, stays. Raises WorkerNotFound."""
@@ -257,8 +274,8 @@ class PoolUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """Jobs of one queue, class and state. `is_later`: they are not eligible yet. `eligible_at`: the
-    first of them was, or will be."""
+    """Jobs of one queue, class and state; several may name the same. `is_later`: they are not
+    eligible yet. `eligible_at`: when the first of them was, or will be."""
 
     queue: Queue
     job_class: str
@@ -354,11 +371,17 @@ class Shared(Protocol):
         """Transactions that were committed since it was opened."""
         ...
 
+    @property
+    def operations(self) -> int:
+        """In those transactions."""
+        ...
+
     def pools(self) -> list[PoolUse]: ...
 
 
 class Store(
     JobStore,
+    QueueStore,
     HistoryStore,
     LeaseStore,
     SessionStore,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Failure, Manifest
 from ffrtmp.domain.log import LogRing
 from ffrtmp.domain.messages import (
@@ -46,6 +47,9 @@ class Runs(Protocol):
     """What does the work; `runner.Runner` is one."""
 
     def objection(self, spec: JobSpec) -> str: ...
+    def measured(self, key: AttemptKey) -> Figures | None: ...
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str: ...
+    def forget(self, key: AttemptKey) -> None: ...
     async def encode(
         self,
         key: AttemptKey,
@@ -70,8 +74,9 @@ class Runs(Protocol):
 class Attempt:
     """`entry` is set once a result is journalled; `ask_again`: the master could not take it yet.
 
-    `wanted` turns False when the master does not want the attempt any more. `said`: up to which
-    line its log was told on this stream.
+    `wanted` turns False when the master does not want the attempt any more. `begun`: the master has
+    committed that it was accepted, so that a file which kills this worker is charged for it.
+    `said`: up to which line its log was told on this stream.
     """
 
     key: AttemptKey
@@ -83,6 +88,7 @@ class Attempt:
     entry: Entry | None = None
     task: asyncio.Task[None] | None = None
     wanted: bool = True
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     ask_again: bool = False
     unsaid: bool = False
 
@@ -106,6 +112,7 @@ class Attempts:
         self._idle.set()
         self.draining = False
         self.told_to_drain = False
+        self.waits_for_word = True
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
         self.hurry: Callable[[], None] = lambda: None
@@ -143,6 +150,11 @@ class Attempts:
     @property
     def reports(self) -> tuple[AttemptReport, ...]:
         return tuple(attempt.report for attempt in self._held.values())
+
+    @property
+    def keys(self) -> frozenset[AttemptKey]:
+        """Of everything held."""
+        return frozenset(self._held)
 
     @property
     def pushes(self) -> bool:
@@ -208,10 +220,20 @@ class Attempts:
         if why := self._runner.objection(offer.spec):
             self.say(OfferReply(offer.key, why))
             return
+        if offer.publish_only is None and (why := self._runner.admit(offer.key, offer.spec)):
+            self.say(OfferReply(offer.key, why, passing=True, crowded=True))
+            return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
         self._hold(attempt)
+        if not self.waits_for_word:
+            attempt.begun.set()
         self._start(attempt, self._make(attempt, offer.publish_only))
+
+    def begin(self, key: AttemptKey) -> None:
+        """The acceptance is committed: the input may be touched."""
+        if (attempt := self._held.get(key)) is not None:
+            attempt.begun.set()
 
     def stop(self, key: AttemptKey) -> None:
         """The master does not want it: what it made goes."""
@@ -231,7 +253,7 @@ class Attempts:
             case VerdictKind.RESULT_KNOWN:
                 self._finish(verdict.key)
             case VerdictKind.KEEP | VerdictKind.ADOPT:
-                pass
+                self.begin(verdict.key)
 
     def acknowledge(self, ack: ResultAck) -> None:
         attempt = self._held.get(ack.key)
@@ -262,6 +284,7 @@ class Attempts:
         key, spec = attempt.key, attempt.spec
         try:
             await self._begin(key, spec)
+            await attempt.begun.wait()
             if spec.exclusive:
                 self._require_lease()
                 report, hear = partial(_note, attempt), attempt.log.write
@@ -274,10 +297,18 @@ class Attempts:
                 report, hear = partial(_note, attempt), attempt.log.write
                 manifest = await self._runner.encode(key, spec, report, hear)
         except AttemptFailed as error:
-            await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
+            figures = self._runner.measured(key)
+            failed = Entry(key=key, spec=spec, failure=error.failure, figures=figures)
+            await self._record(attempt, failed)
         else:
             attempt.phase = Phase.PUBLISH
-            done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
+            done = Entry(
+                key=key,
+                spec=spec,
+                manifest=manifest,
+                published=spec.exclusive,
+                figures=self._runner.measured(key),
+            )
             await self._record_made(attempt, done)
 
     async def _begin(self, key: AttemptKey, spec: JobSpec) -> None:
@@ -358,6 +389,7 @@ class Attempts:
 
     def _finish(self, key: AttemptKey) -> None:
         """The last word was said. A leftover file is one more message, so it may go in passing."""
+        self._runner.forget(key)
         if self._held.pop(key, None) is not None:
             self._journal.forget(key)
         if not self._held:

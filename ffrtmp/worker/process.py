@@ -97,6 +97,12 @@ class Deadline:
             self._followers.discard(tell)
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would obey, or would show as something else than it is: the line may
+    repeat what a stranger wrote into a file."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "?" for c in text)
+
+
 class Tail:
     """The last lines of a stream of any length and any bytes. `redact` gets each first; `hear` gets
     what is kept."""
@@ -119,7 +125,7 @@ class Tail:
 
     def _close(self, end: bytes) -> None:
         raw = (self._open + end)[:RAW_LINE_BYTES].decode(errors="replace")
-        line = self._redact(raw).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
+        line = printable(self._redact(raw)).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
         self._open = b""
         if line:
             self._lines.append(line)
@@ -166,13 +172,15 @@ async def run_guarded(
     on_cancel: StopSequence = ON_CANCEL,
     log: Tail | None = None,
     started: Callable[[int], None] | None = None,
+    limits: Sequence[str] = (),
 ) -> Exit:
     """Runs a program to its end; `feed` gets its standard output in pieces.
 
     After `timeout` seconds, and on CancelledError, which is raised again, its group is stopped:
     when this returns or raises, it is gone. On the `deadline`, which may move meanwhile, the guard
     kills the group by itself. `log` collects its standard error, for who wants it after an
-    exception too. `started` gets the guard's process number. Raises CannotStart.
+    exception too. `started` gets the guard's process number. `limits` are the guard's words for
+    what the program may use. Raises CannotStart.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -182,6 +190,7 @@ async def run_guarded(
                 "-I",
                 "-S",
                 GUARD,
+                *limits,
                 *argv,
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.PIPE,

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""A real master under simulated workers: `scripts/bench/fleet.py [throughput|streams|quiet|kill]`.
+"""A real master under simulated workers: `scripts/bench/fleet.py [MODE ...]`.
 
 throughput  no-op jobs submitted in batches: submit, grant, run, result, publish, everything durable
 quiet       jobs one after the other on an idle cluster: submit to the worker's first line about it
 streams     many idle workers at the default heartbeat: master's CPU and memory
 kill        master kill -9 under many running jobs: time until all workers are back, what was lost
+submit      without workers: jobs a second, one by one from 16 callers, and in batches
+paced       100 jobs a second beside many idle streams: submit to begun, event-loop lag, scrape
+watch       from a worker's publish to the client that watches the job
+scale       jobs of 50 ms on 1 to 2,000 workers, beside what a model says
 
 The master is one process, the fleet another; what the workers did is read from their own ledger.
 Run it with `.venv/bin/python`.
@@ -21,11 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import psutil
@@ -41,6 +47,9 @@ from ffrtmp.v1.admin_service_pb2 import WORKER_STATE_CONNECTED
 START_SECONDS = 120.0
 WARM_UP = 20
 BATCH = 1000
+PACE = 100
+JOB_SECONDS = 0.05
+SCALE = (1, 10, 50, 100, 500, 1000, 2000)
 ENDED = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 
 
@@ -51,6 +60,7 @@ class Bench:
     folder: Path
     master_arguments: list[str] = field(default_factory=list)
     address: str = "127.0.0.1:0"
+    http: str = ""
     master: subprocess.Popen[str] | None = None
 
     @property
@@ -97,15 +107,17 @@ class Bench:
             "127.0.0.1:0",
             *self.master_arguments,
         )
-        [self.address] = re.findall(r"gRPC on ([^,]+),", said)
+        [(self.address, self.http)] = re.findall(r"gRPC on ([^,]+), HTTP on (\S+)", said)
 
-    def start_fleet(self, stack: ExitStack, workers: int, *, slots: int, pace: float) -> None:
+    def start_fleet(
+        self, stack: ExitStack, workers: int, *, slots: int, pace: float, name: str = "sim"
+    ) -> None:
         memory = Path(tempfile.mkdtemp(prefix="ffrtmp-fleet-", dir="/dev/shm"))
         stack.callback(shutil.rmtree, memory, ignore_errors=True)
         arguments = ["simulate", "--ca", str(self.certs), "--master", self.address]
         arguments += ["--workers", str(workers), "--slots", str(slots), "--pace", str(pace)]
-        arguments += ["--ledger", str(self.ledger), "--state-dir", str(memory)]
-        self.start(stack, "fleet", "simulated workers dial", *arguments)
+        arguments += ["--ledger", str(self.ledger), "--state-dir", str(memory), "--name", name]
+        self.start(stack, f"fleet-{name}", "simulated workers dial", *arguments)
 
     def master_cpu(self) -> float:
         assert self.master is not None
@@ -281,7 +293,121 @@ async def kill(jobs: int, workers: int, arguments: list[str]) -> None:
         )
 
 
+async def submit(jobs: int, _workers: int, arguments: list[str]) -> None:
+    print(f"method: {jobs} jobs, no worker; 16 callers one by one, then batches of {BATCH}")
+    with bench(arguments) as (made, _stack):
+        async with Client(made.address, made.certs / "admin-a") as client:
+            specs = iter([spec_to_pb(no_op(number)) for number in range(2 * jobs)])
+            alone = list(islice(specs, jobs))
+
+            async def caller() -> None:
+                while alone:
+                    await client.submit(alone.pop())
+
+            cpu, began = made.master_cpu(), time.perf_counter()
+            await asyncio.gather(*(caller() for _ in range(16)))
+            report_rate("one by one", jobs, time.perf_counter() - began, made.master_cpu() - cpu)
+            cpu, began = made.master_cpu(), time.perf_counter()
+            while batch := list(islice(specs, BATCH)):
+                await client.submit_many(batch)
+            report_rate("batched", jobs, time.perf_counter() - began, made.master_cpu() - cpu)
+
+
+def report_rate(what: str, jobs: int, seconds: float, cpu: float) -> None:
+    print(f"{what}: {jobs / seconds:.0f} jobs/s; master {1e6 * cpu / jobs:.0f} us CPU a job")
+
+
+async def paced(seconds: int, workers: int, arguments: list[str]) -> None:
+    print(f"method: {PACE} jobs/s for {seconds} s, {workers} workers of 1 slot, default heartbeat")
+    with bench(arguments) as (made, stack):
+        made.start_fleet(stack, workers, slots=1, pace=0)
+        called: dict[str, float] = {}
+        async with Client(made.address, made.certs / "admin-a") as client:
+            await connected(client, workers)
+            cpu, began = made.master_cpu(), time.perf_counter()
+            loop = asyncio.get_running_loop()
+
+            async def one(number: int) -> None:
+                at = time.clock_gettime(time.CLOCK_BOOTTIME)
+                called[(await client.submit(no_op(number))).job_id] = at
+
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(PACE * seconds):
+                    tasks.create_task(one(number))
+                    await asyncio.sleep(max(0.0, began + number / PACE - time.perf_counter()))
+            await all_ended(client, made.ledger, PACE * seconds)
+            share = (made.master_cpu() - cpu) / (time.perf_counter() - began)
+            scrapes, text = [], ""
+            for _ in range(20):
+                at = loop.time()
+                text = await asyncio.to_thread(scrape, made.http)
+                scrapes.append(loop.time() - at)
+        lines = [line for line in read(made.ledger) if line["did"] == "began"]
+    took = [float(str(line["at"])) - called[str(line["job_id"])] for line in lines]
+    print(f"submit to begun: {percentiles(took)}; master {share:.2f} cores")
+    print(f"event-loop lag: p99 <= {lag_of(text):g} s; scrape: {percentiles(scrapes)}")
+
+
+def scrape(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}/metrics") as answer:
+        return str(answer.read().decode())
+
+
+def lag_of(text: str) -> float:
+    """The smallest bucket that holds 99 of 100."""
+    found = re.findall(r'event_loop_lag_seconds_bucket{le="([^"]+)"} (\S+)', text)
+    total = float(found[-1][1])
+    return next(float(bound) for bound, count in found if float(count) >= 0.99 * total)
+
+
+async def watch(jobs: int, _workers: int, arguments: list[str]) -> None:
+    print(f"method: {jobs} jobs of 3 s on as many slots, all watched; staged to heard")
+    with bench(arguments) as (made, stack):
+        made.start_fleet(stack, 10, slots=max(1, jobs // 10), pace=1)
+        heard: dict[str, float] = {}
+        async with Client(made.address, made.certs / "admin-a") as client:
+            await connected(client, 10)
+
+            async def follow(job_id: str) -> None:
+                async for _ in client.watch(job_id):
+                    heard[job_id] = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+            made_jobs = await client.submit_many([spec_to_pb(no_op(n, 3)) for n in range(jobs)])
+            await asyncio.gather(*(follow(job.job_id) for job in made_jobs))
+        lines = [line for line in read(made.ledger) if line["did"] == "published"]
+    took = [heard[str(line["job_id"])] - float(str(line["at"])) for line in lines]
+    print(f"published to its watcher: {percentiles(took)}")
+
+
+async def scale(jobs: int, workers: int, arguments: list[str]) -> None:
+    """The model: slots / duration, until the master can do no more (measured at the largest)."""
+    print(f"method: jobs of {1000 * JOB_SECONDS:g} ms in batches, 1 slot a worker")
+    rows = []
+    for count in [each for each in SCALE if each <= workers]:
+        with bench(arguments) as (made, stack):
+            made.start_fleet(stack, count, slots=1, pace=JOB_SECONDS / 0.2)
+            async with Client(made.address, made.certs / "admin-a") as client:
+                await connected(client, count)
+                share = min(jobs, 100 * count)
+                cpu, began = made.master_cpu(), time.perf_counter()
+                specs = [spec_to_pb(no_op(number, 0.2)) for number in range(share)]
+                for first in range(0, share, BATCH):
+                    await client.submit_many(specs[first : first + BATCH])
+                await all_ended(client, made.ledger, share)
+                took, cpu = time.perf_counter() - began, made.master_cpu() - cpu
+        rows.append((count, share / took, cpu / share))
+    limit = max(rate for _, rate, _ in rows)
+    print("| workers | jobs/s | model | master CPU a job |\n| --: | --: | --: | --: |")
+    for count, rate, each in rows:
+        model = min(count / JOB_SECONDS, limit)
+        print(f"| {count} | {rate:.0f} | {model:.0f} | {1e6 * each:.0f} us |")
+
+
 MODES = {
+    "submit": (submit, 5_000, 0),
+    "paced": (paced, 20, 1000),
+    "watch": (watch, 50, 0),
+    "scale": (scale, 10_000, 2000),
     "throughput": (throughput, 20_000, 50),
     "quiet": (quiet, 500, 10),
     "streams": (streams, 20, 1000),

@@ -17,15 +17,24 @@ import pytest
 
 from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.messages import Progress
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import AudioCodec, Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.domain.spec import (
+    AudioCodec,
+    Input,
+    JobSpec,
+    MediaPath,
+    Output,
+    TestSource,
+)
 from ffrtmp.ffmpeg.capabilities import all_candidates, choose_encoders
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.hardware import Tools
+from ffrtmp.worker.limits import Confines
 from ffrtmp.worker.probe import probe
-from ffrtmp.worker.runner import AttemptFailed, Runner
+from ffrtmp.worker.runner import AttemptFailed, Runner, early_needs
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 JOB = "01KB0Z6V5Q3M8S7T9W2X4Y6Z8A"
@@ -60,7 +69,9 @@ class Site:
         root.mkdir(exist_ok=True)
         self.root = root
         self.roots = Roots({"media": root})
-        self.runner = Runner(roots=self.roots, tools=tools(ffmpeg))
+        self.links = root.with_name("links")
+        self.links.mkdir(exist_ok=True)
+        self.runner = Runner(roots=self.roots, tools=tools(ffmpeg), links=self.links)
         self.reports: list[Progress] = []
         self.lines: list[str] = []
         self.encoding = asyncio.Event()
@@ -115,6 +126,51 @@ async def encoding(site: Site, spec: JobSpec) -> AsyncIterator[asyncio.Task[Mani
         task = group.create_task(site.encode(spec))
         await site.encoding.wait()
         yield task
+
+
+async def test_an_ffmpeg_is_held_to_its_limits_and_nothing_else_is(tmp_path: Path) -> None:
+    site = Site(tmp_path / "root")
+    confined = replace(tools(), confines=Confines(memory=1 << 30, cores=1))
+    site.runner = Runner(roots=site.roots, tools=confined)
+    async with encoding(site, job(ENDLESS, "a.mkv")) as task:
+        [ffmpeg] = running()
+        assert ffmpeg.rlimit(psutil.RLIMIT_DATA) == (1 << 30, 1 << 30)
+        assert len(ffmpeg.cpu_affinity()) == 1
+        guard = ffmpeg.parent()
+        assert guard.rlimit(psutil.RLIMIT_DATA)[0] != 1 << 30
+        assert len(guard.cpu_affinity()) == len(os.sched_getaffinity(0))
+        task.cancel()
+
+
+async def test_memory_beyond_the_limit_is_not_the_jobs_fault(tmp_path: Path) -> None:
+    site = Site(tmp_path / "root")
+    confined = replace(tools(), confines=Confines(memory=512 << 20, cores=0))
+    site.runner = Runner(roots=site.roots, tools=confined)
+    large = TestSource(width=8192, height=8192, duration=timedelta(seconds=5))
+    spec = job(Input(test_source=large), "a.mkv")
+    await site.fails(spec, Reason.RESOURCE_MEMORY, "(?i)alloc|memory")
+
+
+async def test_a_job_that_asks_for_more_than_the_disk_has_fails_before_it_is_encoded(
+    site: Site,
+) -> None:
+    long = Input(test_source=TestSource(width=8192, height=8192, duration=timedelta(hours=24)))
+    spec = job(long, "a.mkv")
+    site.runner.look()
+    assert site.runner.admit(KEY, spec) == ""  # it would be no better later
+    failed = await site.fails(spec, Reason.RESOURCE, r"no room for media:a\.mkv \(about .* needed")
+    assert not site.encoding.is_set()
+    assert failed.failure.exit_code is None
+
+
+async def test_what_one_attempt_may_still_write_is_not_given_to_another(site: Site) -> None:
+    spec = job(ENDLESS, "a.mkv")
+    need = early_needs(spec, tools().encoders)["media"]
+    other = AttemptKey("01KB0Z6V5Q3M8S7T9W2X4Y6Z8B", 1)
+    site.runner._space.book(other, {"media": site.runner.look()["media"] - need // 2})
+    assert "are promised to other attempts" in site.runner.admit(KEY, spec)
+    site.runner.forget(other)
+    assert site.runner.admit(KEY, spec) == ""
 
 
 async def test_a_generated_source_is_encoded_verified_staged_and_published(site: Site) -> None:
@@ -272,6 +328,25 @@ async def test_a_cancelled_encode_leaves_no_ffmpeg_and_no_file(site: Site) -> No
     assert site.names() == []
 
 
+def descriptors() -> list[Path]:
+    return sorted(Path("/proc/self/fd").iterdir())
+
+
+async def test_an_attempt_holds_nothing_open_when_it_is_over(site: Site) -> None:
+    """Also one that is cancelled while its files are being looked at."""
+    site.clip("in.mkv")
+    await site.encode(job(SMALL, "first.mkv"))
+    before = descriptors()
+    await site.encode(job("in.mkv", "a.mkv"))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(site.encode(job("in.mkv", "b.mkv")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+    assert descriptors() == before
+    assert not list(site.links.iterdir())
+
+
 async def test_the_jobs_time_out_ends_it(site: Site) -> None:
     spec = job(ENDLESS, "a.mkv", timeout=timedelta(seconds=1))
     await site.fails(spec, Reason.TIMED_OUT, r"time-out of 0:00:01 is over")
@@ -301,17 +376,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
     mount = shutil.which("mount") or "/bin/false"
-    tmpfs = ["-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    tmpfs = ["-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)]
     if subprocess.run([mount, *tmpfs], check=False, capture_output=True).returncode:
         pytest.skip("only root may mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def shrink(disk: Path) -> None:
+    """Full in a moment: somebody else took the room that was free for a job when it began."""
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+
+
 async def test_a_really_full_disk_is_too(small_disk: Path) -> None:
     site = Site(small_disk)
+    site.on_encoding = lambda: shrink(small_disk)
     await site.fails(job(ENDLESS, "new/a.mkv"), Reason.RESOURCE, "No space left on device")
-    (small_disk / "ballast").write_bytes(b"x" * 1_900_000)
+    (small_disk / "ballast").write_bytes(b"x" * 4_100_000)
     await site.fails(job(SMALL, "new/a.mkv"), Reason.RESOURCE, r"no room for media:new/a\.mkv")
 
 
@@ -324,6 +405,18 @@ async def test_a_worker_without_the_encoder_says_so(tmp_path: Path) -> None:
     site = Site(tmp_path / "root")
     site.runner = Runner(roots=site.roots, tools=replace(tools(), encoders={}))
     await site.fails(job(SMALL, "a.mp4"), Reason.CAPABILITY_MISMATCH, "no encoder for h264")
+
+
+async def test_raw_arguments_are_refused_by_a_worker_that_was_not_told_to_take_them(
+    site: Site,
+) -> None:
+    [output] = job(SMALL, "a.mp4").outputs
+    spec = replace(
+        job(SMALL, "a.mp4"), outputs=(replace(output, raw_arguments=(RawArgument("bf", "1"),)),)
+    )
+    assert "--allow-raw-arguments" in site.runner.objection(spec)
+    willing = Runner(roots=site.roots, tools=tools(), raw_arguments=True)
+    assert willing.objection(spec) == ""
 
 
 async def test_a_conflict_at_publication_leaves_only_what_was_there(site: Site) -> None:
@@ -367,3 +460,55 @@ async def test_staged_bytes_that_are_gone_are_reported(site: Site) -> None:
         await site.runner.take_over(AttemptKey(JOB, 2), spec, manifest)
     assert caught.value.failure.reason is Reason.TRANSPORT
     assert site.names() == []
+
+
+async def test_an_input_that_is_swapped_and_swapped_back_is_the_one_that_was_probed(
+    site: Site,
+) -> None:
+    """Nothing that a look at names could tell: before and after the encode all is as it was."""
+    site.clip("in.mkv")
+    site.clip("other.mkv", seconds=4)
+    paths = [site.root / name for name in ("in.mkv", "other.mkv", "aside.mkv")]
+
+    def swap() -> None:
+        for before, after in ((0, 2), (1, 0), (2, 1)):
+            paths[before].rename(paths[after])
+
+    def report(progress: Progress) -> None:
+        before = {each.phase for each in site.reports}
+        site.reports.append(progress)
+        if progress.phase is not Phase.ENCODE and progress.phase not in before:
+            swap()  # as the probe begins, and again before the input is checked
+
+    spec = job("in.mkv", "a.mp4")
+    manifest = await site.runner.encode(KEY, spec, report)
+    await site.runner.publish(KEY, spec, manifest)
+    [found] = await probe([site.root / "a.mp4"], ["it"])
+    assert found.video is not None
+    assert found.video.packets == 50
+
+
+async def test_an_input_that_is_swapped_for_good_is_bad(site: Site) -> None:
+    site.clip("in.mkv")
+    site.clip("other.mkv", seconds=4)
+
+    def swap() -> None:
+        (site.root / "other.mkv").replace(site.root / "in.mkv")
+
+    site.on_encoding = swap
+    with pytest.raises(AttemptFailed, match="was changed while") as caught:
+        await site.encode(job("in.mkv", "a.mp4"))
+    assert caught.value.failure.reason is Reason.INPUT_BAD
+    assert site.names() == ["in.mkv"]
+
+
+async def test_staged_bytes_that_are_others_by_now_are_not_published(site: Site) -> None:
+    """Of the same size, at the same place, and found by the process that staged them or another."""
+    spec = job(SMALL, "a.mp4")
+    manifest = await site.encode(spec)
+    staged = site.root / f".a.mp4.{JOB}.1.part.mp4"
+    staged.write_bytes(bytes(staged.stat().st_size))
+    for runner in (site.runner, Runner(roots=site.roots, tools=tools())):
+        with pytest.raises(AttemptFailed, match=r"media:a\.mp4 is gone"):
+            await runner.publish(KEY, spec, manifest)
+    assert not (site.root / "a.mp4").exists()

@@ -26,6 +26,7 @@ from ffrtmp.domain.messages import (
     Heartbeat,
     HeartbeatAck,
     Offer,
+    OfferAck,
     OfferReply,
     ProgressReport,
     Reconnect,
@@ -89,6 +90,29 @@ async def test_d11_a_locked_store_expires_nobody_and_loses_no_result(tmp_path):
             w1.say(Staged(key, manifest(1)))
         job = await until(master, job_id, JobState.PUBLISHING)
         assert (job.fence, job.charged) == (1, 0)
+
+
+async def test_an_acceptance_is_acknowledged_when_it_is_committed_and_not_before(tmp_path):
+    def open_store(**options):
+        return SqliteStore.open(tmp_path / "master.db", **options)
+
+    patient = replace(FAST, offer_ttl=timedelta(seconds=30))
+    async with cluster(open_store, timers=patient) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        offer = await w1.hear(Offer)
+        async with locked(tmp_path):
+            w1.say(OfferReply(offer.key))
+            started = boot_seconds()
+            while boot_seconds() - started < FAST.lease_ttl.total_seconds():
+                w1.beat(running(offer.key))
+                heard = await w1.hear(HeartbeatAck | OfferAck)
+                assert isinstance(heard, HeartbeatAck)
+                await asyncio.sleep(0.2)
+        w1.beat(running(offer.key))
+        assert (await w1.hear(OfferAck)).key == offer.key
+        assert (await until(master, job_id, JobState.RUNNING)).attempts == 1
 
 
 class Renewals:
@@ -254,6 +278,27 @@ async def test_a_passing_reject_excludes_nobody_and_a_real_one_only_until_the_re
         assert w1.down.empty()
         w1.say(CapabilitiesChanged(replace(CAPABLE, ffmpeg_version="10")))
         assert (await w1.hear(Offer)).key.fence == 3
+
+
+async def test_a_worker_without_room_is_asked_again_when_something_has_ended_there(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        first = await submitted(master, "1.mp4")
+        w1 = worker()
+        w1.hello(slots=2)
+        key = await w1.accept()
+        assert key.job_id == first
+        second = await submitted(master, "2.mp4")
+        offer = await w1.hear(Offer)
+        w1.say(OfferReply(offer.key, "no room", passing=True, crowded=True))
+        await until(master, second, JobState.QUEUED)
+        w2 = worker("w2")
+        w2.hello()  # it has fewer free slots, and is preferred all the same
+        elsewhere = await w2.hear(Offer)
+        assert elsewhere.key.job_id == second
+        w2.say(OfferReply(elsewhere.key, "no encoder after all"))
+        await until(master, second, JobState.QUEUED)
+        w1.say(Failed(key, Failure(reason=Reason.FFMPEG_FAILED, message="no")))
+        assert (await w1.hear(Offer)).key.job_id == second
 
 
 async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(open_store):

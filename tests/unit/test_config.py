@@ -1,7 +1,9 @@
 """Every option by flag, variable and file; which of them wins; what a mistake is answered."""
 
+import json
 from dataclasses import MISSING, fields
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,20 +12,25 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ffrtmp.cli.app import app, run
-from ffrtmp.cli.sources import sources
+from ffrtmp.cli.sources import origins, sources
 from ffrtmp.config import (
     SECTIONS,
     ClientSettings,
+    Found,
     MasterSettings,
+    Origin,
     SettingError,
     UpSettings,
     WorkerSettings,
     config_file,
+    options_of,
     options_table,
+    parse_bytes,
     parse_duration,
     parse_retention,
     parse_roots,
     show_duration,
+    show_size,
     state_dir,
 )
 from ffrtmp.domain.retention import Retention
@@ -43,6 +50,12 @@ REQUIRED = {
     "client": {},
 }
 SAMPLES = {
+    "jobs": ("0", 0),  # more of them would need no CA
+    "seed": ("7", 7),
+    "failure_rate": ("0.25", 0.25),
+    "kill_rate": ("2.5", 2.5),
+    "evidence": ("kept", Path("kept")),
+    "allow_raw_arguments": ("true", True),
     "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
     "drain_timeout": ("2h", timedelta(hours=2)),
@@ -54,6 +67,8 @@ SAMPLES = {
     "ledger": ("lines", Path("lines")),
     "listen": ("0.0.0.0:82", "0.0.0.0:82"),
     "log_format": ("json", "json"),
+    "memory_limit": ("1.5GiB", 3 << 29),
+    "cpu_limit": ("1.5", 1.5),
     "missed_heartbeats": ("7", 7),
     "offer_ttl": ("1.5s", timedelta(seconds=1.5)),
     "pace": ("0.5", 0.5),
@@ -208,6 +223,65 @@ MISTAKES = {
         ["master", "--certs", "x", "--log-format", "xml"],
         "log-format: 'xml' is not valid: text or json",
     ),
+    "a value of the file that is out of range": (
+        "[up]\nworkers = 65",
+        {},
+        ["up"],
+        "workers: '65' is not valid: 1 to 64 (from {file})",
+    ),
+    "a variable that is out of range": (
+        "",
+        {"FFRTMP_LOG_FORMAT": "xml"},
+        ["master", "--certs", "x"],
+        "log-format: 'xml' is not valid: text or json (from FFRTMP_LOG_FORMAT)",
+    ),
+    "a list for one value": (
+        "[up]\nworkers = [1, 2]",
+        {},
+        ["up"],
+        "{file}: up.workers takes one value, not a list",
+    ),
+    "a table for a value": ("[up]\nhttp = {a = 1}", {}, ["up"], "up.http takes a value, not a"),
+    "a switch for a number": ("[up]\nworkers = true", {}, ["up"], 'unable to convert "true" into'),
+    "half a worker in the file": (
+        "[up]\nworkers = 1.5",
+        {},
+        ["up"],
+        "up.workers from {file}: '1.5' is not a whole number",
+    ),
+    "half a worker in a variable": (
+        "",
+        {"FFRTMP_WORKERS": "1.5"},
+        ["up"],
+        "FFRTMP_WORKERS from env: '1.5' is not a whole number",
+    ),
+    "half a worker": ("", {}, ["up", "--workers", "1.5"], "--workers: '1.5' is not a whole number"),
+    "half a slot": ("", {}, ["up", "--slots", "1e1"], "--slots: '1e1' is not a whole number"),
+    "half a name of a flag": (
+        "",
+        {},
+        ["master", "--certs", "x", "--heartbeat", "5s"],
+        "'--heartbeat': did you mean --heartbeat-interval?",
+    ),
+    "a key that is given twice": ("[up]\nslots = 1\nslots = 2", {}, ["up"], "cannot read {file}: "),
+    "neither yes nor no": (
+        "",
+        {"FFRTMP_JSON": "perhaps"},
+        ["jobs", "list"],
+        "FFRTMP_JSON from env: unable to convert",
+    ),
+    "a time without unit in a variable": (
+        "",
+        {"FFRTMP_OFFER_TTL": "5"},
+        ["master", "--certs", "x"],
+        "FFRTMP_OFFER_TTL: '5' is not a time: write it with its unit, as 500ms",
+    ),
+    "a time with a strange unit": (
+        "",
+        {},
+        ["master", "--certs", "x", "--offer-ttl", "5 sec"],
+        "--offer-ttl: '5 sec' is not a time: write it with its unit",
+    ),
     "no certificates": ("", {}, ["master"], "--certs"),
     "worker without root": ("", {}, ["worker", "--certs", "x", "--master", "h:1"], "--root"),
     "worker with no master": (
@@ -294,6 +368,12 @@ def test_relative_roots_are_made_absolute(monkeypatch, tmp_path: Path):
 def test_wrong_settings_are_refused_at_birth():
     with pytest.raises(SettingError, match=r"master: 'x' is not valid: write HOST:PORT"):
         ClientSettings(master="x")
+    worker = partial(WorkerSettings, certs=Path(), master=("m:1",), root=("m=/m",))
+    with pytest.raises(SettingError, match=r"memory-limit: '64MiB' .*at least 256MiB"):
+        worker(memory_limit=64 << 20)
+    for cores in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(SettingError, match=r"cpu-limit: .*a number of processors"):
+            worker(cpu_limit=cores)
     with pytest.raises(SettingError, match="heartbeat_interval"):
         MasterSettings(certs=Path(), heartbeat_interval=timedelta(milliseconds=1))
 
@@ -313,6 +393,20 @@ def test_a_time_is_read_with_its_unit(text: str, span: timedelta):
     assert parse_duration(text) == span
 
 
+@pytest.mark.parametrize(
+    ("text", "size"), [("1500MiB", 1500 << 20), ("1.5GiB", 3 << 29), ("2TiB", 2 << 40)]
+)
+def test_a_size_is_read_with_its_unit(text: str, size: int):
+    assert parse_bytes(text) == size
+    assert parse_bytes(show_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "5", "5GB", "-1GiB", "1 GiB", "GiB", "1e3MiB"])
+def test_what_is_no_size_is_refused(text: str):
+    with pytest.raises(ValueError, match="write it with its unit, as 1500MiB or 4GiB"):
+        parse_bytes(text)
+
+
 @pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "5S", "1h30m", "5sec", "1e3s", "nan"])
 def test_what_is_no_time_is_refused(text: str):
     with pytest.raises(ValueError, match="write it with its unit"):
@@ -329,6 +423,42 @@ def test_a_time_beyond_all_measure_is_refused(text: str):
 def test_a_time_reads_back_as_it_is_shown(milliseconds: int):
     span = timedelta(milliseconds=milliseconds)
     assert parse_duration(show_duration(span)) == span
+
+
+def test_where_the_options_of_a_command_came_from_is_known(file: Path, monkeypatch):
+    file.write_text("[master]\noffer_ttl = '2s'\nhttp = 'h:2'\n")
+    monkeypatch.setenv("FFRTMP_HTTP", "h:3")
+    settings = settings_of("master", "--missed-heartbeats", "4")
+    told = {each.name: each for each in options_of(settings, origins())}
+    assert told["missed_heartbeats"].found == Found(Origin.FLAG)
+    assert told["certs"].found == Found(Origin.FLAG)
+    assert told["http"].found == Found(Origin.VARIABLE, "FFRTMP_HTTP")
+    assert told["offer_ttl"].found == Found(Origin.FILE, str(file))
+    assert told["listen"].found == Found(Origin.DEFAULT)
+    assert [told[name].value for name in ("http", "offer_ttl", "listen", "stop_at_eof")] == (
+        ["h:3", "2s", "127.0.0.1:7443", "false"]
+    )
+
+
+def test_config_show_prints_every_option_and_no_password(file: Path, monkeypatch, capsys):
+    file.write_text("[worker]\nroot = ['a=/a', 'b=/b']\n[master]\noffer-ttl = '2s'\n")
+    monkeypatch.setenv("FFRTMP_STORE", "postgresql://ann:secret@db:5432/jobs?password=secret")
+    assert run(["config", "show"]) == 0
+    head, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert head == ["section", "option", "value", "from"]
+    assert [(row[0], row[1].replace("-", "_")) for row in rows] == EVERY_OPTION
+    assert ["worker", "root", "a=/a,b=/b", str(file)] in rows
+    assert ["master", "offer-ttl", "2s", str(file)] in rows
+    assert ["master", "store", "postgresql://ann@db:5432/jobs", "FFRTMP_STORE"] in rows
+    assert ["master", "certs", "required", "default"] in rows
+
+
+def test_config_show_of_one_section_and_of_none_that_there_is(capsys):
+    assert run(["config", "show", "up", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["section"] for line in lines} == {"up"}
+    assert run(["config", "show", "wroker"]) == 2
+    assert "did you mean worker?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ PACED = """#!/bin/sh
 job=; for last; do [ "$last" = -progress ] && job=1; done
 case $last in file:*) ;; *) job= ;; esac  # a live push is paced anyway
 [ -n "$job" ] || exec {ffmpeg} "$@"
-last=${{last#file:}}
-echo "$last" >> "${{last%/*}}/../ffmpeg.runs"
-case $last in
+staged=$(readlink -f "${{last#file:}}")
+echo "$staged" >> "${{staged%/*}}/../ffmpeg.runs"
+case $staged in
 */.fast*) exec {ffmpeg} "$@" ;;
 */.broken*) exec {ffmpeg} "$@" -no_such_option 1 ;;
 */.poison*) read -r _ _ _ worker _ < /proc/$PPID/stat; kill -9 "$worker" ;;
@@ -372,7 +372,7 @@ class Cluster:
     def end(self) -> None:
         for process in self.processes:
             process.end()
-        for pid in ffmpegs(str(self.media)):  # only where a mechanism was removed
+        for pid in ffmpegs(str(self.folder)):  # only where a mechanism was removed
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for proxy in self._proxies:

@@ -3,13 +3,14 @@
 On a real PostgreSQL; after the COMMIT that it is told to spoil, the connection breaks.
 """
 
+import asyncio
 from functools import partial
 
 import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import StoreBusy, Unavailable
-from ffrtmp.domain.job import Holder
+from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.store import postgres_pool
 from ffrtmp.store.base import Change, JobFilter
 from ffrtmp.store.postgres import PostgresStore
@@ -79,8 +80,16 @@ async def test_d5_slow_questions_do_not_touch_the_hot_path(postgres):
     told so within 2 s."""
     async with PostgresStore.open(postgres, api_connections=2, patience=0.5) as store:
         worker = await open_worker(store, "w1")
-        async with store._api_pool_held(2):
-            with pytest.raises(StoreBusy):
-                await store.find(JobFilter(), size=1, after=None)
+        await store.submit([new_job(1)])
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2):
+                tasks.create_task(store._api.fetch("SELECT pg_sleep(2)"))
+            while next(use for use in store.pools() if use.name == "api").used < 2:
+                await asyncio.sleep(0.01)
+            async with asyncio.timeout(2):
+                with pytest.raises(StoreBusy):
+                    await store.find(JobFilter(), size=1, after=None)
             await store.renew([worker.session])
-            assert await store.renewals()
+            [granted] = await claim(store, worker, 1)
+            await worker.accept(1)
+            assert (granted.state, len(await store.renewals())) == (JobState.LEASED, 1)
