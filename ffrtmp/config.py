@@ -5,6 +5,7 @@ cyclopts). Nothing else reads the environment.
 """
 
 import asyncio
+import math
 import os
 import re
 import sys
@@ -81,6 +82,33 @@ def _to_duration(_type: object, tokens: tuple[Token, ...]) -> timedelta:
 Duration = Annotated[
     timedelta,
     Parameter(converter=_to_duration, n_tokens=1, accepts_keys=False, show_default=show_duration),
+]
+SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]iB)")
+LEAST_MEMORY = 256 << 20
+"""The stacks of FFmpeg's threads alone may take half of it."""
+
+
+def parse_bytes(text: str) -> int:
+    """Reads `1500MiB`, `1.5GiB`. Raises ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: write it with its unit, as 1500MiB or 4GiB")
+    return round(float(match[1]) * SIZES[match[2]])
+
+
+def show_size(size: int) -> str:
+    """As `parse_bytes` reads it."""
+    exact = [unit for unit, scale in SIZES.items() if size and size % scale == 0]
+    return f"{size // SIZES[exact[-1]]}{exact[-1]}" if exact else f"{size / SIZES['KiB']:.3f}KiB"
+
+
+def _to_bytes(_type: object, tokens: tuple[Token, ...]) -> int:
+    return parse_bytes(tokens[0].value)
+
+
+Size = Annotated[
+    int, Parameter(converter=_to_bytes, n_tokens=1, accepts_keys=False, show_default=False)
 ]
 Names = Annotated[tuple[str, ...], Parameter(negative=())]
 
@@ -259,6 +287,10 @@ class WorkerSettings:
     """Attempts at once. Default: one for every two cores."""
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
+    memory_limit: Size = 0
+    """Memory that one FFmpeg may have, with its unit, as 1500MiB or 4GiB. Default: no limit."""
+    cpu_limit: float = 0.0
+    """Processors that one FFmpeg may use, as 1.5. Default: no limit."""
     state_dir: Path | None = None
     """The state folder: results wait in its folder worker-NAME. Default: the user's."""
     allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
@@ -276,6 +308,12 @@ class WorkerSettings:
             raise SettingError.of(
                 "slots", self.slots, "at least 1, or 0 for one for every two cores"
             )
+        if self.memory_limit and self.memory_limit < LEAST_MEMORY:
+            raise SettingError.of(
+                "memory_limit", show_size(self.memory_limit), f"at least {show_size(LEAST_MEMORY)}"
+            )
+        if not math.isfinite(self.cpu_limit) or self.cpu_limit < 0:
+            raise SettingError.of("cpu_limit", self.cpu_limit, "a number of processors, as 1.5")
         _check_log_format(self.log_format)
 
     @property

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,10 @@ from ffrtmp.domain.spec import (
     Input,
     JobSpec,
     MediaPath,
+    Metric,
     Output,
     Priority,
+    Quality,
     Queue,
     Restart,
     Speed,
@@ -35,6 +38,7 @@ from ffrtmp.ffmpeg.presets import expand
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _RATE = re.compile(r"(\d+)(?:/(\d+))?")
 _TEST = re.compile(r"test:(\d+)x(\d+)@(\d+(?:/\d+)?):(\S+)")
+_QUALITY = re.compile(rf"({'|'.join(Metric)})(?: *(?:>=|=|:) *(\d+(?:\.\d+)?))?")
 _BITRATE = re.compile(r"(\d+(?:\.\d+)?)([kM]?)")
 SCALES = {"": 1, "k": 1000, "M": 1_000_000}
 MANY_KEYS = Parameter(name="*")
@@ -69,6 +73,11 @@ class Wish:
     """Codec of the sound; copy leaves it as it is, none leaves it out."""
     audio_bitrate: str = ""
     """Bits a second of the sound, for example 128k."""
+    quality: str = ""
+    """Compare the picture with the input's: vmaf, ssim, psnr or xpsnr; with a bar, as "vmaf>=90",
+    an output under it fails the job."""
+    quality_sample: Annotated[Duration | None, Parameter(show_default=False)] = None
+    """How much of the picture to compare, in pieces spread over it. Default: 20s."""
     verify: Verification = Verification.PACKETS
     """packets, or full: decode every frame of the output before it is published."""
     accept_truncated: Annotated[bool, Parameter(negative=())] = False
@@ -92,6 +101,7 @@ class Wish:
             preset=self.preset,
             video=self._video(),
             audio=self._audio(),
+            quality=self._quality(),
         )
         spec = JobSpec(
             input=_input(source, roots),
@@ -122,10 +132,27 @@ class Wish:
         )
         return video if video != VideoSettings() else None
 
+    def _quality(self) -> Quality | None:
+        if self.quality:
+            return parse_quality(self.quality, self.quality_sample)
+        if self.quality_sample is not None:
+            raise UserError("--quality-sample says how much to compare: give --quality too")
+        return None
+
     def _audio(self) -> AudioSettings | None:
         bitrate = parse_bitrate(self.audio_bitrate, "audio-bitrate")
         audio = AudioSettings(codec=self.audio, bitrate=bitrate)
         return audio if audio != AudioSettings() else None
+
+
+def parse_quality(text: str, sample: timedelta | None) -> Quality:
+    """Reads `vmaf`, `vmaf>=90`; `vmaf=90` needs no quotes in a shell."""
+    match = _QUALITY.fullmatch(text.strip())
+    if match is None:
+        raise UserError(f"quality {text!r}: write {', '.join(Metric)}, or as vmaf>=90 with a bar")
+    least = float(match[2]) if match[2] else None
+    found = Quality(metric=Metric(match[1]), least=least)
+    return found if sample is None else replace(found, sample=sample)
 
 
 def _input(source: str, roots: Mapping[str, Path]) -> Input:

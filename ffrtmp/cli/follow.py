@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ffrtmp.cli.errors import Exit
+from ffrtmp.cli.result import score_line
 from ffrtmp.cli.shown import show_line, show_size, show_time
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
@@ -200,6 +201,9 @@ def _say_end(job: job_pb2.Job) -> None:
     if state is JobState.SUCCEEDED:
         for file in job.files:
             print(f"{file.path}  {show_size(file.size)}  sha256 {file.sha256[:16]}...")
+        for output in job.result.outputs:
+            if output.HasField("quality"):
+                print(f"{output.path}  {score_line(output.quality)}")
         if not job.files:
             print(f"all was sent to {targets_of(job)}")
         return

@@ -26,6 +26,7 @@ from ffrtmp.cli.follow import (
 )
 from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
+from ffrtmp.cli.result import result_lines
 from ffrtmp.cli.shown import show_size, show_time
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.cli.target import require_target
@@ -188,6 +189,8 @@ def _show(job: job_pb2.Job) -> None:
         tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
         tell(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
+    for line in result_lines(job):
+        tell(f"  {line}")
 
 
 def _place(job: job_pb2.Job) -> str:

@@ -18,7 +18,7 @@ from ffrtmp.cli.target import Target, announce, find_target
 from ffrtmp.cli.transcode import private_roots
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings, cache_dir, parse_roots
-from ffrtmp.domain.spec import JobSpec, Output
+from ffrtmp.domain.spec import JobSpec, Output, Quality
 from ffrtmp.ffmpeg.capabilities import choose_encoders
 from ffrtmp.ffmpeg.command import build_argv
 from ffrtmp.ffmpeg.media import MediaInfo
@@ -92,15 +92,20 @@ class _Planned:
     plan: Plan
     notes: list[str]
 
+    spec: JobSpec
+
     @property
-    def all(self) -> tuple[OutputPlan, ...]:
-        return self.plan.outputs
+    def described(self) -> list[dict[str, object]]:
+        return [
+            _described(output) | ({"quality": _bar(asked.quality)} if asked.quality else {})
+            for output, asked in zip(self.plan.outputs, self.spec.outputs, strict=True)
+        ]
 
 
 def _say(planned: _Planned, *, as_json: bool) -> None:
     """The command alone on standard output, so that it can be run."""
     if as_json:
-        print_object({"argv": planned.argv, "outputs": [_described(each) for each in planned.all]})
+        print_object({"argv": planned.argv, "outputs": planned.described})
         return
     for line in planned.notes:
         print(line, file=sys.stderr)
@@ -122,7 +127,8 @@ async def _plan(spec: JobSpec, folders: Mapping[str, Path], ask: _Ask) -> _Plann
     argv = build_argv(
         planned, ffmpeg=ffmpeg, source=source, targets=[str(each) for each in targets]
     )
-    return _Planned(argv, planned, [*_source_notes(media, spec), *_output_notes(planned, spec)])
+    notes = [*_source_notes(media, spec), *_output_notes(planned, spec)]
+    return _Planned(argv, planned, notes, spec)
 
 
 def _resolved(spec: JobSpec, folders: Mapping[str, Path]) -> tuple[Path | None, list[str]]:
@@ -191,7 +197,14 @@ def _output_notes(planned: Plan, spec: JobSpec) -> list[str]:
         ]
         count = f", {output.video.frames} frames" if output.video is not None else ""
         notes.append(f"output  {target}: {', '.join(parts)}{count}")
-    return notes
+    asked = ((each.name, each.quality) for each in spec.outputs if each.quality is not None)
+    return [*notes, *(f"quality {name}: {_bar(quality)}" for name, quality in asked)]
+
+
+def _bar(quality: Quality) -> str:
+    bar = "measured" if quality.least is None else f"at least {quality.least:g}"
+    sample = quality.sample.total_seconds()
+    return f"{quality.metric.upper()} {bar}, on up to {sample:g} s of the picture"
 
 
 def _described(output: OutputPlan) -> dict[str, object]:

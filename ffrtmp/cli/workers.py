@@ -14,6 +14,7 @@ from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
+from ffrtmp.rpc.enums import LIMIT_WAYS
 from ffrtmp.v1 import admin_service_pb2 as pb
 
 GIB = 1 << 30
@@ -186,6 +187,8 @@ def _show(worker: pb.Worker) -> None:
     tell(f"  {worker.free_slots} of {worker.slots} slots free")
     free = worker.load.memory_free / GIB
     tell(f"  {worker.load.cpu_load:.1f} of {can.cpu_count} cores busy, {free:.1f} GiB memory free")
+    for line in limit_lines(can):
+        tell(f"  {line}")
     refused = {root.name: root.reason for root in worker.refused_roots}
     for root in can.roots:
         disk = worker.load.disk_free.get(root.name, 0) / GIB
@@ -202,6 +205,20 @@ def _show(worker: pb.Worker) -> None:
         tell(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
     for attempt in worker.attempts:
         tell(f"  runs {attempt.job_id}, attempt {attempt.fence}")
+
+
+def limit_lines(can: pb.WorkerCapabilities) -> list[str]:
+    """What one FFmpeg may use there, and what holds it to that."""
+    if not can.HasField("limits"):
+        return []
+    limits, lines = can.limits, []
+    if limits.memory:
+        memory, way = limits.memory / GIB, LIMIT_WAYS.from_wire(limits.memory_way)
+        lines.append(f"one FFmpeg may have {memory:.2f} GiB of memory, by {way}")
+    if limits.cores:
+        way = LIMIT_WAYS.from_wire(limits.cpu_way)
+        lines.append(f"one FFmpeg may use {limits.cores:g} processors, by {way}")
+    return lines or ["one FFmpeg may use what it likes: there are no limits"]
 
 
 def _state(worker: pb.Worker) -> str:

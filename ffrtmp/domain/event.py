@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Cause, Job, JobState
 from ffrtmp.domain.retry import Reason
 
@@ -26,10 +27,11 @@ class JobEvent:
     charged: int = 0
     blocked_by: str = ""
     eligible_at: datetime | None = None
+    figures: Figures | None = None
 
 
-def event_of(job: Job) -> JobEvent:
-    """The event of the move that made `job` what it is."""
+def event_of(job: Job, figures: Figures | None = None) -> JobEvent:
+    """The event of the move that made `job` what it is. `figures`: what the worker measured."""
     failed = job.failure is not None and job.cause in _WITH_REASON
     waits = job.state is JobState.QUEUED and job.eligible_at > job.changed_at
     return JobEvent(
@@ -46,4 +48,5 @@ def event_of(job: Job) -> JobEvent:
         charged=job.charged,
         blocked_by=job.blocked_by.worker if job.blocked_by else "",
         eligible_at=job.eligible_at if waits else None,
+        figures=figures,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Failure, Manifest
 from ffrtmp.domain.log import Lines
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict
@@ -57,11 +58,13 @@ class CapabilitiesChanged:
 
 @dataclass(frozen=True, slots=True)
 class OfferReply:
-    """`rejection` says why not; empty: accepted. `passing`: the reason will pass by itself."""
+    """`rejection` says why not; empty: accepted. `passing`: the reason will pass by itself.
+    `crowded`: when another attempt has ended."""
 
     key: AttemptKey
     rejection: str = ""
     passing: bool = False
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +109,22 @@ class Staged:
 
     key: AttemptKey
     manifest: Manifest
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The outputs lie under their final names."""
+    """The outputs lie under their final names. `figures` only of a live push."""
 
     key: AttemptKey
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     key: AttemptKey
     failure: Failure
+    figures: Figures | None = None
 
 
 Result = Staged | Published | Failed

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     TARGET_EXISTS = "target_exists"
     INVALID_SPEC = "invalid_spec"
     CAPABILITY_MISMATCH = "capability_mismatch"
+    QUALITY_FAILED = "quality_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
         Reason.TARGET_EXISTS: Rule(retried=False, meaning="the target exists; no overwrite"),
         Reason.INVALID_SPEC: Rule(retried=False, meaning="the spec cannot be carried out"),
         Reason.CAPABILITY_MISMATCH: Rule(retried=False, meaning="no worker could ever do it"),
+        Reason.QUALITY_FAILED: Rule(retried=False, meaning="the picture is under the job's bar"),
     }
 )
 

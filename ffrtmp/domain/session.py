@@ -21,6 +21,7 @@ class Phase(StrEnum):
     ENCODE = "encode"
     VERIFY = "verify"
     PUBLISH = "publish"
+    QUALITY = "quality"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -25,6 +25,7 @@ MAX_TEST_DURATION = timedelta(hours=24)
 MAX_TIMEOUT = timedelta(days=30)
 MIN_BITRATE, MAX_BITRATE = 8_000, 500_000_000
 MAX_RESTARTS = 1000
+MIN_SAMPLE, MAX_SAMPLE = timedelta(seconds=1), timedelta(hours=24)
 _OURS = re.compile(r"\.ffrtmp-root\..*|\..*\.[0-9A-Za-z_-]+\.\d+\.part(\.[^.]*)?")
 """Names of a root's proofs, and of what attempts stage, which are swept one day."""
 
@@ -59,6 +60,19 @@ class Verification(StrEnum):
 
     PACKETS = "packets"
     FULL = "full"
+
+
+class Metric(StrEnum):
+    """What a picture is compared with the source's by."""
+
+    VMAF = "vmaf"
+    SSIM = "ssim"
+    PSNR = "psnr"
+    XPSNR = "xpsnr"
+
+
+BEST_SCORE = {Metric.VMAF: 100, Metric.SSIM: 1, Metric.PSNR: 100, Metric.XPSNR: 100}
+"""The two last have no end: what is nearer than 100 dB counts as that."""
 
 
 class VideoCodec(StrEnum):
@@ -180,6 +194,18 @@ class AudioSettings:
     bitrate: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Compare an output's picture with the source's. `least`: the bar; None: only measure.
+
+    `sample`: how much of the picture is compared; all of it where it is not longer.
+    """
+
+    metric: Metric
+    least: float | None = None
+    sample: timedelta = timedelta(seconds=20)
+
+
 Target = MediaPath | LiveTarget
 """Where an output goes. Two with one `str` are the same place, which one live job may write."""
 
@@ -198,6 +224,7 @@ class Output:
     preset: str = ""
     video: VideoSettings | None = None
     audio: AudioSettings | None = None
+    quality: Quality | None = None
     raw_arguments: tuple[RawArgument, ...] = ()
 
     @property
@@ -216,6 +243,11 @@ class Restart:
     is started again, `on_failure` times in all."""
 
     on_failure: int
+
+
+def queue_of(asked: Queue | None, *, exclusive: bool) -> Queue:
+    """A live push goes ahead, unless another queue is asked for."""
+    return asked or (Queue.LIVE if exclusive else Queue.DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,8 +271,7 @@ class JobSpec:
 
     @property
     def waits_in(self) -> Queue:
-        """A live push goes ahead, unless another queue is asked for."""
-        return self.queue or (Queue.LIVE if self.exclusive else Queue.DEFAULT)
+        return queue_of(self.queue, exclusive=self.exclusive)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -341,9 +372,24 @@ def _check_output(output: Output, name: str) -> None:
         _check_video(output.video, f"{name}.video")
     if output.audio is not None:
         _check_audio(output.audio, f"{name}.audio")
+    if output.quality is not None:
+        _check_quality(output, output.quality, f"{name}.quality")
     _check_raw(output, f"{name}.raw_arguments")
     if output.container and output.video and output.audio:
         _check_combination(output.container, output.video, output.audio, name)
+
+
+def _check_quality(output: Output, quality: Quality, name: str) -> None:
+    if output.url:
+        raise InvalidSpec(name, "", "a live push leaves no file to compare; leave it out")
+    if output.video is not None and output.video.codec in {VideoCodec.COPY, VideoCodec.NONE}:
+        right = f"nothing is encoded with codec {output.video.codec}; leave it out"
+        raise InvalidSpec(name, quality.metric, right)
+    best = BEST_SCORE[quality.metric]
+    if quality.least is not None and not 0 <= quality.least <= best:
+        raise InvalidSpec(f"{name}.min", quality.least, f"0 to {best} for {quality.metric}")
+    if not MIN_SAMPLE <= quality.sample <= MAX_SAMPLE:
+        raise InvalidSpec(f"{name}.sample", str(quality.sample), "1 second to 24 hours")
 
 
 def _check_raw(output: Output, name: str) -> None:

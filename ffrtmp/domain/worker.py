@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.spec import JobSpec, encoded_codecs
@@ -24,6 +25,25 @@ class RootReport:
     problem: str = ""
 
 
+class LimitWay(StrEnum):
+    """What holds an FFmpeg to a limit: the kernel's accounting of a group of processes, a limit on
+    the data of one, the processors it may run on."""
+
+    CGROUP = "cgroup"
+    RLIMIT = "rlimit"
+    AFFINITY = "affinity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLimits:
+    """Of every FFmpeg of a worker: `memory` in bytes, `cores` in processors; 0: no limit."""
+
+    memory: int = 0
+    cores: float = 0.0
+    memory_way: LimitWay = LimitWay.RLIMIT
+    cpu_way: LimitWay = LimitWay.AFFINITY
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a worker reports once, and again only when it changes. `codecs` passed a test encode."""
@@ -36,6 +56,7 @@ class Capabilities:
     roots: tuple[RootReport, ...] = ()
     cpu_count: int = 1
     memory_bytes: int = 0
+    limits: AttemptLimits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

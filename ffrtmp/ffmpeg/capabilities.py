@@ -32,6 +32,11 @@ def parse_protocols(text: str) -> frozenset[str]:
     return frozenset(text.partition("Output:")[2].split())
 
 
+def parse_filters(text: str) -> frozenset[str]:
+    """From `ffmpeg -filters`: flags, name, what goes in and out."""
+    return frozenset(re.findall(r"(?m)^ [T.][S.]?[C.]? +(\S+) +\S+->", text))
+
+
 def test_encode_argv(ffmpeg: str, encoder: str) -> list[str]:
     """Encodes a few frames to nowhere: what is listed may still not work on this machine."""
     if encoder in SOUND:

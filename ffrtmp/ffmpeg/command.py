@@ -68,9 +68,9 @@ def build_argv(
 ) -> list[str]:
     """`source` (None for a generated one) and `targets` are absolute local paths; of a live output
     the URL. `ca_file`: whom to believe that they are the server; empty: FFmpeg's own choice."""
-    argv = _always(ffmpeg, strict=not plan.lenient)
+    argv = always(ffmpeg, strict=not plan.lenient)
     reads = _reads(plan)
-    argv += _source(plan, source) * (max(reads) + 1)
+    argv += source_argv(plan, source) * (max(reads) + 1)
     generated = source is None
     for output, target, number in zip(plan.outputs, targets, reads, strict=True):
         argv += _output(output, number, generated=generated)
@@ -80,12 +80,12 @@ def build_argv(
 
 def decode_argv(ffmpeg: str, path: str, reader: str) -> list[str]:
     """V4: every frame of a finished file is decoded, and thrown away."""
-    argv = [*_always(ffmpeg, strict=True), "-protocol_whitelist", "file", "-f", reader]
+    argv = [*always(ffmpeg, strict=True), "-protocol_whitelist", "file", "-f", reader]
     argv += ["-i", f"file:{path}", "-map", "0:v?", "-map", "0:a?"]
     return [*argv, "-fps_mode", "passthrough", "-f", "null", "-"]
 
 
-def _always(ffmpeg: str, *, strict: bool) -> list[str]:
+def always(ffmpeg: str, *, strict: bool) -> list[str]:
     argv = [ffmpeg, "-nostdin", "-hide_banner", "-y", *(["-xerror"] if strict else [])]
     argv += ["-v", "level+info", "-progress", "pipe:1", "-stats_period", "0.5", "-nostats"]
     return argv
@@ -110,7 +110,7 @@ def _reads(plan: Plan) -> list[int]:
     return numbers
 
 
-def _source(plan: Plan, path: str | None) -> list[str]:
+def source_argv(plan: Plan, path: str | None) -> list[str]:
     pace = ["-re"] if plan.live else []  # at its own rate: a server takes no more
     if path is not None:
         reader = ["-f", plan.reader] if plan.reader else []
@@ -172,7 +172,7 @@ def _video(video: VideoPlan, *, live: bool) -> list[str]:
         return ["-c:v", "copy"]
     argv = ["-c:v", video.encoder, *_quality(video), *_effort(video)]
     argv += _live(video) if live else []
-    if filters := _filters(video):
+    if filters := filters_of(video):
         argv += ["-vf", ",".join(filters)]
     argv += ["-pix_fmt", video.pixel_format, *_timing(video, live=live)]
     if video.encoder == "libx265":
@@ -180,7 +180,7 @@ def _video(video: VideoPlan, *, live: bool) -> list[str]:
     return argv
 
 
-def _filters(video: VideoPlan) -> list[str]:
+def filters_of(video: VideoPlan) -> list[str]:
     """A new rate is made by the filter: `-r` starts at the file's first sound, adds frames at the
     end, and takes others than the nearest in time."""
     filters = []

@@ -1,8 +1,10 @@
 """What a probe found in a file: its packets, not its header, are the measure."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
+from ffrtmp.domain.figures import AudioFacts, MediaFacts, VideoFacts
 from ffrtmp.domain.spec import FrameRate
 
 SQUARE = FrameRate(1)
@@ -12,6 +14,19 @@ class Kind(StrEnum):
     VIDEO = "video"
     AUDIO = "audio"
     OTHER = "other"
+
+
+UNTOLD = 2
+"""The number of a colour tag that says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colours:
+    """How numbers become colours, by the numbers of ITU-T H.273; a matrix of 0 is RGB's."""
+
+    primaries: int = UNTOLD
+    transfer: int = UNTOLD
+    matrix: int = UNTOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +50,7 @@ class StreamInfo:
     height: int = 0
     pixel_format: str = ""
     frame_rate: FrameRate | None = None
+    colours: Colours = Colours()
     sample_aspect: FrameRate = SQUARE
     rotation: int = 0
     sample_rate: int = 0
@@ -90,3 +106,31 @@ class MediaInfo:
         starts = [stream.start for stream in kept if stream.start is not None]
         ends = [stream.end for stream in kept if stream.end is not None]
         return max(ends) - min(starts) if starts and ends else 0.0
+
+
+def facts_of(media: MediaInfo) -> MediaFacts:
+    """What of a probe goes into the job's result."""
+    video, audio = media.video, media.audio
+    return MediaFacts(
+        format_name=media.format_name,
+        size=media.size,
+        duration=timedelta(seconds=media.duration),
+        bitrate=round(media.size * 8 / media.duration) if media.duration else 0,
+        video=_picture(video) if video is not None else None,
+        audio=_sound(audio) if audio is not None else None,
+    )
+
+
+def _picture(video: StreamInfo) -> VideoFacts:
+    return VideoFacts(
+        codec=video.codec,
+        width=video.width,
+        height=video.height,
+        pixel_format=video.pixel_format,
+        frames=video.packets,
+        frame_rate=video.frame_rate,
+    )
+
+
+def _sound(audio: StreamInfo) -> AudioFacts:
+    return AudioFacts(codec=audio.codec, channels=audio.channels, sample_rate=audio.sample_rate)

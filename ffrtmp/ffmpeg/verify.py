@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ffrtmp.domain.spec import AudioCodec, FrameRate, VideoCodec
 from ffrtmp.ffmpeg.failure import error_lines, fatal_lines, lost_lines
-from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
+from ffrtmp.ffmpeg.media import UNTOLD, Kind, MediaInfo, StreamInfo
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, VideoPlan
 
 CODEC_NAMES = {
@@ -29,6 +29,7 @@ OFFSET_SECONDS = 0.04
 ASPECT_SHARE = 0.02
 PLAIN_CHANNELS = frozenset({1, 2, 6, 8})
 """Numbers that every encoder keeps."""
+RESERVED = 0
 SOUND_FRAME = 1024
 GAP_SECONDS = 1.0
 TRUNCATED_SHARE = 0.98
@@ -124,6 +125,7 @@ def _picture(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
         )
     if plan.encoder is not None and _depth(found.pixel_format) != plan.pixel_format:
         problems.append(Problem("V2 pixel format", plan.pixel_format, found.pixel_format))
+    problems += _colours(plan, found)
     turned = plan.source.rotation if plan.encoder is None else 0
     if found.rotation != turned:
         problems.append(Problem("V2 rotation", f"{turned} degrees", f"{found.rotation}"))
@@ -132,6 +134,17 @@ def _picture(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
         problems.append(Problem("V2 pixel aspect", f"{aspect:.3f}", str(found.sample_aspect)))
     if not found.starts_with_key:
         problems.append(Problem("V2 first picture", "a keyframe", "none"))
+    return problems
+
+
+def _colours(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
+    """What the source says of its colours is said of the output's; but for RGB's own matrix, since
+    what is encoded is none."""
+    problems = []
+    for name in ("primaries", "transfer", "matrix"):
+        wanted, got = (getattr(stream.colours, name) for stream in (plan.source, found))
+        if wanted not in {UNTOLD, RESERVED} and got != wanted:
+            problems.append(Problem(f"V2 colour {name}", f"{wanted}", f"{got}"))
     return problems
 
 

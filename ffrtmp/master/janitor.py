@@ -10,7 +10,7 @@ from ffrtmp.domain.facts import JobsForgotten, StoreFailed
 from ffrtmp.domain.retention import Retention
 from ffrtmp.master.parts import Parts
 
-BATCH = 100
+BATCH = 25
 EVERY_SECONDS = 60.0
 SHARE = 0.1
 """Of the time, at most: a batch is followed by a pause nine times as long."""

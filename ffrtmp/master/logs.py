@@ -19,6 +19,8 @@ MOST = 64 * 1024 * 1024
 """Characters kept in memory, about. Beyond, the log that was written to least lately goes."""
 KEEP_SECONDS = 5.0
 POLL_SECONDS = 2.0
+ATTEMPTS = 8
+"""Whose logs are read at once."""
 
 
 class Logs:
@@ -103,10 +105,14 @@ async def read_log(
     with watchers.following(job_id) as watcher:
         while True:
             job = (await store.get(job_id)).job
-            for log in await _found(logs, store, job_id):
-                if (more := _beyond(log, after)).lines.texts:
-                    after = LogPlace(more.key.fence, more.lines.last)
-                    yield more
+            found, more = await _found(logs, store, job_id, after.fence)
+            for log in found:
+                unread = _beyond(log, after)
+                after = max(after, LogPlace(log.key.fence, log.lines.last))
+                if unread.lines.texts:
+                    yield unread
+            if more:
+                continue
             if not follow or job.state in TERMINAL_STATES:
                 return
             with suppress(TimeoutError):  # another master's worker wakes nobody here
@@ -114,19 +120,23 @@ async def read_log(
                     await watcher.wait()
 
 
-async def _found(logs: Logs, store: Store, job_id: str) -> list[AttemptLog]:
-    """Of each attempt what reaches further, by fence."""
+async def _found(
+    logs: Logs, store: Store, job_id: str, fence: int
+) -> tuple[list[AttemptLog], bool]:
+    """Some attempts' logs from that fence on, and whether there are more. A job may have had a
+    thousand attempts. Of one that runs here what reaches further."""
     running = logs.of(job_id)  # before the store is asked: what is gone from here then is there
-    known = {log.key: log for log in await store.logs(job_id)}
-    if running is not None:
-        stored = known.get(running.key)
-        if stored is None or stored.lines.last <= running.lines.last:
+    stored = await store.logs(job_id, fence=fence, limit=ATTEMPTS)
+    if len(stored) == ATTEMPTS:
+        return stored, True
+    known = {log.key: log for log in stored}
+    if running is not None and running.key.fence >= fence:
+        older = known.get(running.key)
+        if older is None or older.lines.last <= running.lines.last:
             known[running.key] = running
-    return [known[key] for key in sorted(known)]
+    return [known[key] for key in sorted(known)], False
 
 
 def _beyond(log: AttemptLog, after: LogPlace) -> AttemptLog:
-    if log.key.fence > after.fence:
-        return log
-    read = after.line if log.key.fence == after.fence else log.lines.last
+    read = after.line if log.key.fence == after.fence else 0
     return AttemptLog(log.key, log.worker, log.lines.after(read))

@@ -9,6 +9,7 @@ from functools import partial
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import orders, waiting
 from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec, WorkerInUse
+from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
 from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, JobState
 from ffrtmp.domain.log import AttemptLog, LogPlace
@@ -36,7 +37,7 @@ from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
 from ffrtmp.master.traffic import Traffic
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView
+from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, results_in
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -244,7 +245,7 @@ class Master:
                 for event in await self._parts.store.events(job_id, after=after):
                     after = event.number
                     if event.state in TERMINAL_STATES:
-                        yield Watched(event=event, record=await self._parts.store.get(job_id))
+                        yield await self._end(event)
                         return
                     yield Watched(event=event)
                 if after >= record.job.version and record.job.state in TERMINAL_STATES:
@@ -252,6 +253,11 @@ class Master:
                 if (progress := watcher.take_progress()) is not None:
                     yield Watched(progress=progress)
                 await watcher.wait()
+
+    async def _end(self, event: JobEvent) -> Watched:
+        record = await self._parts.store.get(event.job_id)
+        told = results_in(await self._parts.store.events(event.job_id))
+        return Watched(event=event, record=record, told=told)
 
     def log(self, job_id: str, after: LogPlace, *, follow: bool) -> AsyncIterator[AttemptLog]:
         """What FFmpeg wrote behind `after`. Raises JobNotFound."""

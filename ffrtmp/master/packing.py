@@ -1,8 +1,12 @@
 """What the use cases answer, as protobuf."""
 
+from collections.abc import Sequence
+
+from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.waiting import Explanation
-from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView
+from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView, results_in
+from ffrtmp.rpc.convert_figures import figures_to_pb
 from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
 from ffrtmp.rpc.convert_page import attempt_to_pb
 from ffrtmp.rpc.convert_worker import capabilities_to_pb, load_to_pb
@@ -12,6 +16,8 @@ from ffrtmp.store.base import JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2, job_service_pb2
 
+MOST_RESULTS = 20
+"""Told of one job: a live push may have a thousand attempts, a message one MiB."""
 WORKER_STATES = Twins(admin_pb.WorkerState, WorkerState, "WORKER_STATE")
 
 
@@ -19,15 +25,30 @@ def pack_job(record: JobRecord) -> job_pb2.Job:
     return job_to_pb(record.job, record.spec)
 
 
-def _pack_waiting(view: JobView) -> job_pb2.Job:
-    job = pack_job(view.record)
+def pack_told(record: JobRecord, told: Sequence[JobEvent]) -> job_pb2.Job:
+    """With what came of it."""
+    job = pack_job(record)
+    if told:
+        job.result.CopyFrom(_pack_figures(told[-1]))
+    return job
+
+
+def _pack_figures(event: JobEvent) -> job_pb2.AttemptResult:
+    assert event.figures is not None
+    return figures_to_pb(event.figures, fence=event.fence, worker=event.worker)
+
+
+def _pack_waiting(view: JobView, told: Sequence[JobEvent]) -> job_pb2.Job:
+    job = pack_told(view.record, told)
     job.unschedulable_reason = job.unschedulable_reason or view.waits_for
     return job
 
 
 def pack_view(view: JobView) -> job_service_pb2.GetJobResponse:
+    told = results_in(view.events)
     return job_service_pb2.GetJobResponse(
-        job=_pack_waiting(view),
+        job=_pack_waiting(view, told),
+        results=[_pack_figures(event) for event in told[-MOST_RESULTS:]],
         events=[event_to_pb(event) for event in view.events],
         progress=progress_to_pb(view.progress) if view.progress else None,
     )
@@ -37,7 +58,7 @@ def pack_watched(watched: Watched) -> job_service_pb2.WatchJobResponse:
     return job_service_pb2.WatchJobResponse(
         event=event_to_pb(watched.event) if watched.event else None,
         progress=progress_to_pb(watched.progress) if watched.progress else None,
-        job=pack_job(watched.record) if watched.record else None,
+        job=pack_told(watched.record, watched.told) if watched.record else None,
     )
 
 

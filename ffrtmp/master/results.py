@@ -1,6 +1,7 @@
 """What a worker says of its attempts: committed as one change a message, then acknowledged."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from ffrtmp.domain import job as rules
@@ -30,6 +31,8 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.base import Change, Moved, Outcome
 
+CROWDED_FOR = timedelta(seconds=30)
+"""A worker without room for a job is asked again for it then, if nothing ends there before."""
 DONE = frozenset({ResultOutcome.COMMITTED, ResultOutcome.ALREADY})
 
 
@@ -93,13 +96,16 @@ class Results:
                     chance=self._parts.chance(),
                     now=now,
                 )
-        return Change(event.key.job_id, rule, self._presence.session)
+        figures = None if isinstance(event, OfferReply) else event.figures
+        return Change(event.key.job_id, rule, self._presence.session, figures=figures)
 
     def _note_reply(self, reply: OfferReply, outcome: Outcome) -> None:
         self._presence.offers.pop(reply.key, None)
         if reply.rejection:
             if not reply.passing:
                 self._presence.excluded[reply.key.job_id] = reply.rejection
+            elif reply.crowded:
+                self._presence.crowded[reply.key.job_id] = self._parts.now() + CROWDED_FOR
             self._parts.wake()
         elif isinstance(outcome, DomainError):
             self._outbox.put(Cancel(reply.key))  # too late: it is not this worker's any more
@@ -112,6 +118,7 @@ class Results:
         if answer in DONE and not isinstance(result, Staged):
             # The worker reads the acknowledgement before any later offer: its slot is free by then.
             self._presence.listed.pop(result.key, None)
+            self._presence.crowded.clear()
         self._parts.wake()
 
     def _report_lie(self, event: OfferReply | Result, outcome: Outcome) -> None:

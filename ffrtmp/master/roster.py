@@ -42,9 +42,10 @@ class SentOffer:
 class Presence:
     """One worker. `outbox` is None while its stream is broken and its session still runs.
 
-    `excluded`: jobs that it rejected, and why. `blocks`: attempts that were taken away and that it
-    has not said to be over, each with the number of its offer (0: offered on an earlier stream, or
-    accepted). `moves` counts what was noted of jobs.
+    `excluded`: jobs that it rejected, and why. `crowded`: jobs it has no room for, and until when
+    it is not asked. `blocks`: attempts that were taken away and that it has not said to be over,
+    each with the number of its offer (0: offered on an earlier stream, or accepted). `moves` counts
+    what was noted of jobs.
     """
 
     session: SessionKey
@@ -64,6 +65,7 @@ class Presence:
     blocks: dict[AttemptKey, int] = field(default_factory=dict)
     moves: int = 0
     excluded: dict[str, str] = field(default_factory=dict)
+    crowded: dict[str, datetime] = field(default_factory=dict)
     progress: dict[AttemptKey, Progress] = field(default_factory=dict)
     classes: frozenset[str] | None = None
     room: Room | None = None
@@ -90,6 +92,11 @@ class Presence:
             unfit=unfit,
             rejection=self.excluded.get(job_id),
         )
+
+    def not_for(self, now: datetime) -> frozenset[str]:
+        """Jobs it is not asked for."""
+        crowded = (job_id for job_id, until in self.crowded.items() if until > now)
+        return frozenset(self.excluded).union(crowded)
 
     def has_not_seen(self, job: Job, seen: int) -> bool:
         """Whether the grant of this job was offered behind command `seen`, or is just being."""
@@ -216,22 +223,23 @@ class Roster:
         """Every connected worker that takes work, busy ones too, as the scheduling rule wants to
         see it."""
         self._refresh()
-        return [self._room_of(each) for each in self._present.values() if each.takes_work(now)]
+        return [self._room_of(each, now) for each in self._present.values() if each.takes_work(now)]
 
-    def _room_of(self, presence: Presence) -> Room:
+    def _room_of(self, presence: Presence, now: datetime) -> Room:
         """The one of the last time, as long as it is still right: most are, at each pass."""
         room, free, classes = presence.room, presence.free, self._classes_of(presence)
         if (
             room is None
             or room.free != free
             or room.classes is not classes
-            or len(room.excluded) != len(presence.excluded)
+            or (presence.crowded and room.excluded != presence.not_for(now))
+            or (not presence.crowded and len(room.excluded) != len(presence.excluded))
         ):
             room = presence.room = Room(
                 holder=presence.holder,
                 free=free,
                 classes=classes,
-                excluded=frozenset(presence.excluded),
+                excluded=presence.not_for(now),
             )
         return room
 

@@ -26,7 +26,12 @@ from ffrtmp.master.packing import (
 )
 from ffrtmp.master.packing_admin import pack_option, pack_overview, pack_queue, pack_store
 from ffrtmp.master.views import Submission
-from ffrtmp.rpc.convert_page import priority_from_pb, states_from_pb, submissions_from_pb
+from ffrtmp.rpc.convert_page import (
+    number_from_pb,
+    priority_from_pb,
+    states_from_pb,
+    submissions_from_pb,
+)
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
 from ffrtmp.rpc.roles import Context, certificate_end_of, peer_of
 from ffrtmp.rpc.times import from_timestamp
@@ -80,13 +85,14 @@ class JobServicer(JobServiceServicer):
     async def WatchJob(
         self, request: pb.WatchJobRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobResponse]:
-        async for watched in self._master.watch(request.job_id, request.after_event_number):
+        after = number_from_pb(request.after_event_number)
+        async for watched in self._master.watch(request.job_id, after):
             yield pack_watched(watched)
 
     async def ReadJobLog(
         self, request: pb.ReadJobLogRequest, context: Context
     ) -> AsyncIterator[pb.ReadJobLogResponse]:
-        after = LogPlace(request.after_fence, request.after_line_number)
+        after = LogPlace(number_from_pb(request.after_fence), request.after_line_number)
         async for log in self._master.log(request.job_id, after, follow=request.follow):
             yield pack_log(log)
 

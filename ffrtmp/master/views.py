@@ -1,6 +1,6 @@
 """What the use cases answer with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -43,11 +43,19 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One of the first two; `record` comes with the event of a terminal state."""
+    """One of the first two; `record` comes with the event of a terminal state, and with it `told`,
+    as `results_in` has it."""
 
     event: JobEvent | None = None
     progress: Progress | None = None
     record: JobRecord | None = None
+    told: Sequence[JobEvent] = ()
+
+
+def results_in(events: Iterable[JobEvent]) -> list[JobEvent]:
+    """The last event of each attempt that has figures, oldest first."""
+    told = {event.fence: event for event in events if event.figures is not None}
+    return list(told.values())
 
 
 class WorkerState(StrEnum):

@@ -12,6 +12,8 @@ from ffrtmp.rpc.enums import JOB_STATES, PHASES, PRIORITIES
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_service_pb2 as pb
 
+HIGHEST = 2**63 - 1
+
 
 def states_from_pb(numbers: Iterable[int]) -> frozenset[JobState]:
     """Raises InvalidArgument for a state that does not exist."""
@@ -19,6 +21,11 @@ def states_from_pb(numbers: Iterable[int]) -> frozenset[JobState]:
         return frozenset(JOB_STATES.required(number, "states") for number in numbers)
     except InvalidSpec as error:
         raise InvalidArgument(error.field, error.value, error.expected) from None
+
+
+def number_from_pb(number: int) -> int:
+    """Of an event, a line, an attempt: a store's numbers are signed, and none is ever as high."""
+    return min(number, HIGHEST)
 
 
 def priority_from_pb(number: int) -> Priority:

@@ -1,6 +1,7 @@
 """The job spec, to and from the wire. A spec is never half-understood: what this build does not
 know, a field or an enum's member, is refused by name."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from google.protobuf.message import Message
@@ -17,6 +18,7 @@ from ffrtmp.domain.spec import (
     MediaPath,
     Output,
     Priority,
+    Quality,
     Restart,
     TestSource,
     Verification,
@@ -25,6 +27,7 @@ from ffrtmp.domain.spec import (
 from ffrtmp.rpc.enums import (
     AUDIO_CODECS,
     CONTAINERS,
+    METRICS,
     PRIORITIES,
     QUEUES,
     SPEEDS,
@@ -85,8 +88,21 @@ def _output_from_pb(output: pb.Output, name: str) -> Output:
         preset=output.preset,
         video=_video_from_pb(output.video, f"{name}.video") if output.HasField("video") else None,
         audio=_audio_from_pb(output.audio, f"{name}.audio") if output.HasField("audio") else None,
+        quality=_quality_from_pb(output, f"{name}.quality"),
         raw_arguments=tuple(RawArgument(each.name, each.value) for each in output.raw_arguments),
     )
+
+
+def _quality_from_pb(output: pb.Output, name: str) -> Quality | None:
+    if not output.HasField("quality"):
+        return None
+    asked = output.quality
+    found = Quality(
+        metric=METRICS.required(asked.metric, f"{name}.metric"),
+        least=asked.min if asked.HasField("min") else None,
+    )
+    sample = _span(asked, "sample", f"{name}.sample")
+    return found if sample is None else replace(found, sample=sample)
 
 
 def _video_from_pb(video: pb.VideoSettings, name: str) -> VideoSettings:
@@ -118,7 +134,9 @@ def _rate(owner: pb.TestSource | pb.VideoSettings, field: str) -> FrameRate | No
     return FrameRate(rate.numerator, rate.denominator or 1)
 
 
-def _span(owner: pb.JobSpec | pb.TestSource, name: str, field: str) -> timedelta | None:
+def _span(
+    owner: pb.JobSpec | pb.TestSource | pb.Quality, name: str, field: str
+) -> timedelta | None:
     if not owner.HasField(name):  # type: ignore[arg-type]
         return None
     try:
@@ -184,7 +202,16 @@ def _output_to_pb(output: Output) -> pb.Output:
         preset=output.preset,
         video=_video_to_pb(output.video) if output.video else None,
         audio=_audio_to_pb(output.audio) if output.audio else None,
+        quality=_quality_to_pb(output.quality) if output.quality else None,
         raw_arguments=[pb.RawArgument(name=a.name, value=a.value) for a in output.raw_arguments],
+    )
+
+
+def _quality_to_pb(quality: Quality) -> pb.Quality:
+    return pb.Quality(
+        metric=METRICS.to_wire(quality.metric),  # type: ignore[arg-type]
+        min=quality.least,
+        sample=to_duration(quality.sample),
     )
 
 

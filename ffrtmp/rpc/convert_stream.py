@@ -38,6 +38,7 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.timers import Timers
+from ffrtmp.rpc.convert_figures import figures_from_pb, figures_to_pb
 from ffrtmp.rpc.convert_job import (
     failure_from_pb,
     failure_to_pb,
@@ -68,8 +69,10 @@ def event_to_pb(event: Event) -> pb.WorkerEvent:
             return pb.WorkerEvent(heartbeat=_heartbeat_to_pb(event))
         case CapabilitiesChanged(capabilities):
             return pb.WorkerEvent(capabilities=capabilities_to_pb(capabilities))
-        case OfferReply(key, rejection, passing):
-            reply = pb.OfferReply(key=_key_to_pb(key), rejection=rejection, passing=passing)
+        case OfferReply(key, rejection, passing, crowded):
+            reply = pb.OfferReply(
+                key=_key_to_pb(key), rejection=rejection, passing=passing, crowded=crowded
+            )
             return pb.WorkerEvent(offer_reply=reply)
         case ProgressReport(attempts):
             progress = pb.Progress(attempts=[progress_to_pb(attempt) for attempt in attempts])
@@ -107,13 +110,14 @@ def _heartbeat_to_pb(beat: Heartbeat) -> pb.Heartbeat:
 
 def _result_to_pb(result: Result) -> pb.Result:
     key = _key_to_pb(result.key)
+    figures = figures_to_pb(result.figures) if result.figures else None
     match result:
         case Staged(_, manifest):
-            return pb.Result(key=key, staged=_manifest_to_pb(manifest))
+            return pb.Result(key=key, staged=_manifest_to_pb(manifest), figures=figures)
         case Published():
-            return pb.Result(key=key, published=pb.Published())
+            return pb.Result(key=key, published=pb.Published(), figures=figures)
         case Failed(_, failure):
-            return pb.Result(key=key, failure=failure_to_pb(failure))
+            return pb.Result(key=key, failure=failure_to_pb(failure), figures=figures)
         case _:
             assert_never(result)
 
@@ -140,7 +144,9 @@ def event_from_pb(event: pb.WorkerEvent) -> Event | None:
             return CapabilitiesChanged(capabilities_from_pb(event.capabilities))
         case "offer_reply":
             reply = event.offer_reply
-            return OfferReply(_key_from_pb(reply.key), reply.rejection, reply.passing)
+            return OfferReply(
+                _key_from_pb(reply.key), reply.rejection, reply.passing, reply.crowded
+            )
         case "progress":
             _at_most(MOST_ATTEMPTS, len(event.progress.attempts), "attempts in a progress report")
             return ProgressReport(tuple(progress_from_pb(each) for each in event.progress.attempts))
@@ -187,13 +193,14 @@ def _heartbeat_from_pb(beat: pb.Heartbeat) -> Heartbeat:
 
 def _result_from_pb(result: pb.Result) -> Result:
     key = _key_from_pb(result.key)
+    figures = figures_from_pb(result.figures) if result.HasField("figures") else None
     match result.WhichOneof("outcome"):
         case "staged":
-            return Staged(key, _manifest_from_pb(result.staged))
+            return Staged(key, _manifest_from_pb(result.staged), figures)
         case "published":
-            return Published(key)
+            return Published(key, figures)
         case "failure":
-            return Failed(key, failure_from_pb(result.failure))
+            return Failed(key, failure_from_pb(result.failure), figures)
         case _:
             raise ProtocolViolation("a result says neither staged, published nor failed")
 

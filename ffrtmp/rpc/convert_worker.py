@@ -1,6 +1,7 @@
 """What a worker can do and how busy it is, to and from the wire."""
 
-from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.domain.worker import AttemptLimits, Capabilities, LimitWay, Load, RootReport
+from ffrtmp.rpc.enums import LIMIT_WAYS
 from ffrtmp.v1 import admin_service_pb2 as pb
 
 
@@ -14,6 +15,25 @@ def capabilities_to_pb(capabilities: Capabilities) -> pb.WorkerCapabilities:
         roots=[_root_to_pb(root) for root in capabilities.roots],
         cpu_count=capabilities.cpu_count,
         memory=capabilities.memory_bytes,
+        limits=_limits_to_pb(capabilities.limits) if capabilities.limits else None,
+    )
+
+
+def _limits_to_pb(limits: AttemptLimits) -> pb.AttemptLimits:
+    return pb.AttemptLimits(
+        memory=limits.memory,
+        cores=limits.cores,
+        memory_way=LIMIT_WAYS.to_wire(limits.memory_way),  # type: ignore[arg-type]
+        cpu_way=LIMIT_WAYS.to_wire(limits.cpu_way),  # type: ignore[arg-type]
+    )
+
+
+def _limits_from_pb(limits: pb.AttemptLimits) -> AttemptLimits:
+    return AttemptLimits(
+        memory=limits.memory,
+        cores=limits.cores,
+        memory_way=LIMIT_WAYS.from_wire(limits.memory_way) or LimitWay.RLIMIT,
+        cpu_way=LIMIT_WAYS.from_wire(limits.cpu_way) or LimitWay.AFFINITY,
     )
 
 
@@ -27,6 +47,7 @@ def capabilities_from_pb(capabilities: pb.WorkerCapabilities) -> Capabilities:
         roots=tuple(_root_from_pb(root) for root in capabilities.roots),
         cpu_count=capabilities.cpu_count,
         memory_bytes=capabilities.memory,
+        limits=_limits_from_pb(capabilities.limits) if capabilities.HasField("limits") else None,
     )
 
 

@@ -12,6 +12,7 @@ from ffrtmp.domain.session import Phase, VerdictKind
 from ffrtmp.domain.spec import (
     AudioCodec,
     Container,
+    Metric,
     Priority,
     Queue,
     Speed,
@@ -19,7 +20,8 @@ from ffrtmp.domain.spec import (
     VideoCodec,
 )
 from ffrtmp.domain.waiting import Obstacle, WaitReason
-from ffrtmp.v1 import job_pb2, job_service_pb2, worker_service_pb2
+from ffrtmp.domain.worker import LimitWay
+from ffrtmp.v1 import admin_service_pb2, job_pb2, job_service_pb2, worker_service_pb2
 
 T = TypeVar("T", bound=StrEnum)
 
@@ -66,9 +68,11 @@ VERIFICATIONS = Twins(job_pb2.Verification, Verification, "VERIFICATION")
 CONTAINERS = Twins(job_pb2.Container, Container, "CONTAINER")
 VIDEO_CODECS = Twins(job_pb2.VideoCodec, VideoCodec, "VIDEO_CODEC")
 AUDIO_CODECS = Twins(job_pb2.AudioCodec, AudioCodec, "AUDIO_CODEC")
+METRICS = Twins(job_pb2.QualityMetric, Metric, "QUALITY_METRIC")
 SPEEDS = Twins(job_pb2.Speed, Speed, "SPEED")
 WAIT_REASONS = Twins(job_service_pb2.WaitReason, WaitReason, "WAIT_REASON")
 OBSTACLES = Twins(job_service_pb2.Obstacle, Obstacle, "OBSTACLE")
 VERDICTS = Twins(worker_service_pb2.VerdictKind, VerdictKind, "VERDICT_KIND")
+LIMIT_WAYS = Twins(admin_service_pb2.LimitWay, LimitWay, "LIMIT_WAY")
 RESULT_STEPS = Twins(worker_service_pb2.ResultStep, ResultStep, "RESULT_STEP")
 RESULT_OUTCOMES = Twins(worker_service_pb2.ResultOutcome, ResultOutcome, "RESULT_OUTCOME")

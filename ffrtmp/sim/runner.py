@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from ffrtmp.clock import boot_seconds
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.retry import Reason
@@ -38,6 +39,17 @@ class SimRunner:
     def objection(self, spec: JobSpec) -> str:
         """None ever."""
         return ""
+
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str:
+        """Nothing is written: there is room."""
+        return ""
+
+    def forget(self, key: AttemptKey) -> None:
+        """Nothing is kept."""
+
+    def measured(self, key: AttemptKey) -> Figures | None:
+        """Nothing was."""
+        return None
 
     async def encode(
         self,

@@ -43,6 +43,7 @@ class _Root:
         self.folder = folder
         self.nonce_file: Path | None = None
         self.older_proofs: tuple[Path, ...] = ()
+        self.alone = False
         self._identity: tuple[int, int] | None = None
         self.report = RootReport(name=name)
 
@@ -135,6 +136,11 @@ class Roots:
         """As they were found last."""
         return tuple(root.report for root in self._roots.values())
 
+    @property
+    def unshared(self) -> list[Path]:
+        """Folders in which no other worker has proved a root: all that is staged there is ours."""
+        return [root.folder for root in self._roots.values() if root.alone]
+
     def remove_older_proofs(self) -> None:
         """Those of earlier runs of this worker. Only once the master has welcomed this run: until
         then an older proof may be of a twin that is alive."""
@@ -182,6 +188,7 @@ def _prove(root: _Root, worker_name: str, nonce: str) -> RootReport:
             )
         root.remember(proof)
         sees, empty = _look_around(root.folder)
+        root.alone = all(name.startswith(mine) for name in _proofs(root.folder))
         root.older_proofs = tuple(
             root.folder / f"{mine}{other}" for other in sees if other != nonce
         )
@@ -220,6 +227,10 @@ def _look_around(folder: Path) -> tuple[frozenset[str], bool]:
             continue
         sees.add(entry.rpartition(".")[2])
     return frozenset(sees), empty
+
+
+def _proofs(folder: Path) -> Iterator[str]:
+    return (name for name in _names(folder) if name.startswith(PREFIX))
 
 
 def _names(folder: Path) -> Iterator[str]:

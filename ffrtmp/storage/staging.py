@@ -8,7 +8,7 @@ the same file, and it lies on the target's file system, so that a rename publish
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,14 +149,15 @@ def sweep_orphans(
     keep: Collection[AttemptKey],
     now: float,
     older_than: float = ORPHAN_SECONDS,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> list[Path]:
     """Removes staged files that nobody has written to for `older_than` seconds, and says which.
 
     `now` is a wall-clock time in seconds: it is compared with the files' own times. What cannot be
-    looked at is left alone.
+    looked at is left alone. Ends early when it `goes_on` no more.
     """
     removed = []
-    for path, key in _staged_below(folders):
+    for path, key in _staged_below(folders, goes_on):
         try:
             if key not in keep and now - path.lstat().st_mtime >= older_than:
                 path.unlink()
@@ -166,9 +167,13 @@ def sweep_orphans(
     return removed
 
 
-def _staged_below(folders: Iterable[Path]) -> Iterator[tuple[Path, AttemptKey]]:
+def _staged_below(
+    folders: Iterable[Path], goes_on: Callable[[], bool]
+) -> Iterator[tuple[Path, AttemptKey]]:
     for top in folders:
         for folder, _, names in os.walk(top):
+            if not goes_on():
+                return
             for name in names:
                 if (key := attempt_of(name)) is not None:
                     yield Path(folder) / name, key

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ffrtmp.domain.errors import DomainError, InvalidSpec
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec, Queue
@@ -55,12 +56,13 @@ class SessionKey:
 @dataclass(frozen=True, slots=True)
 class Change:
     """A pure rule for one job, on behalf of a worker's stream or of the master itself (None). `log`
-    is stored with the move that the rule makes."""
+    is stored with the move that the rule makes, `figures` in its event."""
 
     job_id: str
     rule: Rule
     session: SessionKey | None = None
     log: AttemptLog | None = None
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +172,9 @@ class HistoryStore(Protocol):
         """Each in the place of what was kept of the same attempt."""
         ...
 
-    async def logs(self, job_id: str) -> list[AttemptLog]:
-        """By attempt; empty for an unknown job."""
+    async def logs(self, job_id: str, *, fence: int, limit: int) -> list[AttemptLog]:
+        """Of attempts with that fence or a higher one, at most `limit`, in their order; empty for
+        an unknown job."""
         ...
 
     async def ended_before(self, count: int) -> datetime | None:
@@ -271,8 +274,8 @@ class PoolUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """Jobs of one queue, class and state. `is_later`: they are not eligible yet. `eligible_at`: the
-    first of them was, or will be."""
+    """Jobs of one queue, class and state; several may name the same. `is_later`: they are not
+    eligible yet. `eligible_at`: when the first of them was, or will be."""
 
     queue: Queue
     job_class: str

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
-from ffrtmp.domain.spec import Queue
+from ffrtmp.domain.spec import Queue, queue_of
 from ffrtmp.store.base import Backlog, MasterRecord, MasterReport
 from ffrtmp.store.codec import encode, from_micros, to_micros
 from ffrtmp.store.lane import Lane
@@ -16,10 +16,11 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 _COUNT_JOBS = "SELECT state, count(*) AS jobs FROM jobs GROUP BY state"
 _BACKLOG = (
-    "SELECT specs.spec::json ->> 'queue' AS queue, jobs.job_class AS job_class,"
+    "SELECT specs.spec::json ->> 'queue' AS queue, jobs.exclusive AS exclusive,"
+    " jobs.job_class AS job_class,"
     " jobs.state AS state, jobs.eligible_time > $1 AS later, count(*) AS jobs,"
     " min(jobs.eligible_time) AS eligible_time"
-    " FROM jobs JOIN specs USING (job_id) WHERE jobs.state = ANY($2) GROUP BY 1, 2, 3, 4"
+    " FROM jobs JOIN specs USING (job_id) WHERE jobs.state = ANY($2) GROUP BY 1, 2, 3, 4, 5"
 )
 _NOTE_MASTER = (
     "INSERT INTO masters (run, seen_time, report) VALUES ($1, $2, $3)"
@@ -44,7 +45,7 @@ class Census:
         rows = await self._census.fetch(_BACKLOG, to_micros(now), _LIVING)
         return [
             Backlog(
-                queue=Queue(row["queue"]),
+                queue=queue_of(_queue(row["queue"]), exclusive=bool(row["exclusive"])),
                 job_class=row["job_class"],
                 state=JobState(row["state"]),
                 is_later=bool(row["later"]),
@@ -79,3 +80,8 @@ class Census:
             )
             for row in await self._census.fetch(_MASTERS)
         ]
+
+
+def _queue(text: str | None) -> Queue | None:
+    """None: the spec leaves it open."""
+    return None if text is None else Queue(text)

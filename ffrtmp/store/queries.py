@@ -45,7 +45,10 @@ SPECS = "SELECT job_id, spec FROM specs WHERE job_id = ANY($1)"
 RECORD = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id) WHERE job_id = $1"
 FIND = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id)"
 EVENTS = "SELECT event FROM events WHERE job_id = $1 AND number > $2 ORDER BY number"
-LOGS = "SELECT job_id, fence, worker, first, lines FROM logs WHERE job_id = $1 ORDER BY fence"
+LOGS = (
+    "SELECT job_id, fence, worker, first, lines FROM logs WHERE job_id = $1"
+    " AND fence >= $2 ORDER BY fence LIMIT $3"
+)
 # Beside the index `jobs_ended`, whose condition they repeat.
 ENDED_BEFORE = (
     "SELECT end_time FROM jobs WHERE end_time IS NOT NULL AND blocked_by IS NULL"

@@ -153,8 +153,9 @@ class SqlStore(Census):
 
         await self._hot.writer.do(apply)
 
-    async def logs(self, job_id: str) -> list[AttemptLog]:
-        return [log_from_row(row) for row in await self._api.fetch(queries.LOGS, job_id)]
+    async def logs(self, job_id: str, *, fence: int, limit: int) -> list[AttemptLog]:
+        rows = await self._api.fetch(queries.LOGS, job_id, fence, limit)
+        return [log_from_row(row) for row in rows]
 
     async def ended_before(self, count: int) -> datetime | None:
         rows = await self._api.fetch(queries.ENDED_BEFORE, count)

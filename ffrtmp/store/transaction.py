@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.session import AttemptKey
@@ -59,7 +60,7 @@ class Transaction:
         """Of each taken target."""
         self._epochs: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
-        self._moved: list[Job] = []
+        self._moved: list[tuple[Job, Figures | None]] = []
         self._logs: dict[AttemptKey, AttemptLog] = {}
         self._added: list[NewJob] = []
 
@@ -127,7 +128,7 @@ class Transaction:
             return error
         if after is not before:
             self._jobs[after.job_id] = after
-            self._moved.append(after)
+            self._moved.append((after, change.figures))
             if change.log is not None:
                 self.keep_log(change.log)
         return Moved(before, after)
@@ -162,7 +163,7 @@ class Transaction:
             return
         insert = self.connection.insert
         await insert("jobs", JOB_COLUMNS, [job_to_row(new.job) for new in added])
-        await self._append_events([new.job for new in added])
+        await self._append_events([(new.job, None) for new in added])
         await insert(
             "specs", ("job_id", "spec"), [(new.job.job_id, encode(new.spec)) for new in added]
         )
@@ -184,7 +185,7 @@ class Transaction:
         moved, self._moved = self._moved, []
         if not moved:
             return
-        newest = {job.job_id: job for job in moved}
+        newest = {job.job_id: job for job, _ in moved}
         rows = [job_to_row(job) for job in newest.values()]
         await self.connection.update("jobs", JOB_COLUMNS, rows)
         await self._append_events(moved)
@@ -198,8 +199,8 @@ class Transaction:
             rows = [log_to_row(logs[key]) for key in sorted(logs)]  # no two wait for each other
             await self.connection.insert("logs", LOG_COLUMNS, rows, key=LOG_KEY)
 
-    async def _append_events(self, jobs: Sequence[Job]) -> None:
-        rows = [(job.job_id, job.version, encode(event_of(job))) for job in jobs]
+    async def _append_events(self, moves: Sequence[tuple[Job, Figures | None]]) -> None:
+        rows = [(job.job_id, job.version, encode(event_of(job, figures))) for job, figures in moves]
         await self.connection.insert("events", ("job_id", "number", "event"), rows)
 
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:

@@ -90,6 +90,34 @@ WORKER_STATE_QUARANTINED: WorkerState.ValueType  # 5
 """Connected, and gets no offers for a while: it lost too much."""
 Global___WorkerState: _TypeAlias = WorkerState  # noqa: Y015
 
+class _LimitWay:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LimitWayEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LimitWay.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIMIT_WAY_UNSPECIFIED: _LimitWay.ValueType  # 0
+    """Never sent."""
+    LIMIT_WAY_CGROUP: _LimitWay.ValueType  # 1
+    """A cgroup of its own, version 2, delegated to the worker: exact."""
+    LIMIT_WAY_RLIMIT: _LimitWay.ValueType  # 2
+    """A limit on its data (RLIMIT_DATA): what goes beyond it cannot be allocated."""
+    LIMIT_WAY_AFFINITY: _LimitWay.ValueType  # 3
+    """The processors it may run on, whole ones."""
+
+class LimitWay(_LimitWay, metaclass=_LimitWayEnumTypeWrapper):
+    """What holds an FFmpeg to a limit."""
+
+LIMIT_WAY_UNSPECIFIED: LimitWay.ValueType  # 0
+"""Never sent."""
+LIMIT_WAY_CGROUP: LimitWay.ValueType  # 1
+"""A cgroup of its own, version 2, delegated to the worker: exact."""
+LIMIT_WAY_RLIMIT: LimitWay.ValueType  # 2
+"""A limit on its data (RLIMIT_DATA): what goes beyond it cannot be allocated."""
+LIMIT_WAY_AFFINITY: LimitWay.ValueType  # 3
+"""The processors it may run on, whole ones."""
+Global___LimitWay: _TypeAlias = LimitWay  # noqa: Y015
+
 @_typing.final
 class ListWorkersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -969,6 +997,7 @@ class WorkerCapabilities(_message.Message):
     ROOTS_FIELD_NUMBER: _builtins.int
     CPU_COUNT_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of ffrtmp."""
     spec_version: _builtins.int
@@ -989,6 +1018,10 @@ class WorkerCapabilities(_message.Message):
 
     @_builtins.property
     def roots(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerRoot]: ...
+    @_builtins.property
+    def limits(self) -> Global___AttemptLimits:
+        """What one FFmpeg may use there. Absent from a worker that does not know of limits."""
+
     def __init__(
         self,
         *,
@@ -1000,14 +1033,49 @@ class WorkerCapabilities(_message.Message):
         roots: _abc.Iterable[Global___WorkerRoot] | None = ...,
         cpu_count: _builtins.int = ...,
         memory: _builtins.int = ...,
+        limits: Global___AttemptLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "cpu_count", b"cpu_count", "encoders", b"encoders", "ffmpeg_version", b"ffmpeg_version", "memory", b"memory", "roots", b"roots", "spec_version", b"spec_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "cpu_count", b"cpu_count", "encoders", b"encoders", "ffmpeg_version", b"ffmpeg_version", "limits", b"limits", "memory", b"memory", "roots", b"roots", "spec_version", b"spec_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerCapabilities: _TypeAlias = WorkerCapabilities  # noqa: Y015
+
+@_typing.final
+class AttemptLimits(_message.Message):
+    """What one FFmpeg of a worker may use, and what holds it to that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMORY_FIELD_NUMBER: _builtins.int
+    CORES_FIELD_NUMBER: _builtins.int
+    MEMORY_WAY_FIELD_NUMBER: _builtins.int
+    CPU_WAY_FIELD_NUMBER: _builtins.int
+    memory: _builtins.int
+    """In bytes; 0: no limit."""
+    cores: _builtins.float
+    """Processors; 0: no limit."""
+    memory_way: Global___LimitWay.ValueType
+    """What holds, or would hold, it to `memory`."""
+    cpu_way: Global___LimitWay.ValueType
+    """What holds, or would hold, it to `cores`."""
+    def __init__(
+        self,
+        *,
+        memory: _builtins.int = ...,
+        cores: _builtins.float = ...,
+        memory_way: Global___LimitWay.ValueType = ...,
+        cpu_way: Global___LimitWay.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "cpu_way", b"cpu_way", "memory", b"memory", "memory_way", b"memory_way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptLimits: _TypeAlias = AttemptLimits  # noqa: Y015
 
 @_typing.final
 class WorkerRoot(_message.Message):

@@ -103,6 +103,8 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The spec cannot be carried out."""
     FAILURE_REASON_CAPABILITY_MISMATCH: _FailureReason.ValueType  # 13
     """No worker could ever do it."""
+    FAILURE_REASON_QUALITY_FAILED: _FailureReason.ValueType  # 14
+    """The picture is not as near to the source's as `quality.min` asks."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why an attempt failed. What follows (retried? charged?) is one table in the documentation."""
@@ -135,6 +137,8 @@ FAILURE_REASON_INVALID_SPEC: FailureReason.ValueType  # 12
 """The spec cannot be carried out."""
 FAILURE_REASON_CAPABILITY_MISMATCH: FailureReason.ValueType  # 13
 """No worker could ever do it."""
+FAILURE_REASON_QUALITY_FAILED: FailureReason.ValueType  # 14
+"""The picture is not as near to the source's as `quality.min` asks."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 class _Verification:
@@ -204,6 +208,38 @@ PRIORITY_LOW: Priority.ValueType  # 1
 PRIORITY_NORMAL: Priority.ValueType  # 2
 PRIORITY_HIGH: Priority.ValueType  # 3
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
+class _QualityMetric:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QualityMetricEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QualityMetric.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUALITY_METRIC_UNSPECIFIED: _QualityMetric.ValueType  # 0
+    """Never sent."""
+    QUALITY_METRIC_VMAF: _QualityMetric.ValueType  # 1
+    """What people would see, 0 to 100; of pictures taller than 1440 lines by its model for 4K."""
+    QUALITY_METRIC_SSIM: _QualityMetric.ValueType  # 2
+    """Structure, 0 to 1."""
+    QUALITY_METRIC_PSNR: _QualityMetric.ValueType  # 3
+    """Plain difference, in dB."""
+    QUALITY_METRIC_XPSNR: _QualityMetric.ValueType  # 4
+    """Difference weighted by what the eye sees, in dB, of the luma."""
+
+class QualityMetric(_QualityMetric, metaclass=_QualityMetricEnumTypeWrapper):
+    """What a picture is compared by."""
+
+QUALITY_METRIC_UNSPECIFIED: QualityMetric.ValueType  # 0
+"""Never sent."""
+QUALITY_METRIC_VMAF: QualityMetric.ValueType  # 1
+"""What people would see, 0 to 100; of pictures taller than 1440 lines by its model for 4K."""
+QUALITY_METRIC_SSIM: QualityMetric.ValueType  # 2
+"""Structure, 0 to 1."""
+QUALITY_METRIC_PSNR: QualityMetric.ValueType  # 3
+"""Plain difference, in dB."""
+QUALITY_METRIC_XPSNR: QualityMetric.ValueType  # 4
+"""Difference weighted by what the eye sees, in dB, of the luma."""
+Global___QualityMetric: _TypeAlias = QualityMetric  # noqa: Y015
 
 class _Container:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -336,6 +372,8 @@ class _AttemptPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptP
     ATTEMPT_PHASE_VERIFY: _AttemptPhase.ValueType  # 3
     ATTEMPT_PHASE_PUBLISH: _AttemptPhase.ValueType  # 4
     """Staged; waits for the master's commit, then renames."""
+    ATTEMPT_PHASE_QUALITY: _AttemptPhase.ValueType  # 5
+    """Comparing the outputs with the source; only where `quality` was asked for."""
 
 class AttemptPhase(_AttemptPhase, metaclass=_AttemptPhaseEnumTypeWrapper):
     """What a worker does with an attempt, from accept to the final acknowledgement."""
@@ -347,6 +385,8 @@ ATTEMPT_PHASE_ENCODE: AttemptPhase.ValueType  # 2
 ATTEMPT_PHASE_VERIFY: AttemptPhase.ValueType  # 3
 ATTEMPT_PHASE_PUBLISH: AttemptPhase.ValueType  # 4
 """Staged; waits for the master's commit, then renames."""
+ATTEMPT_PHASE_QUALITY: AttemptPhase.ValueType  # 5
+"""Comparing the outputs with the source; only where `quality` was asked for."""
 Global___AttemptPhase: _TypeAlias = AttemptPhase  # noqa: Y015
 
 class _JobCause:
@@ -446,6 +486,7 @@ class Job(_message.Message):
     BLOCKED_BY_FIELD_NUMBER: _builtins.int
     UNSCHEDULABLE_REASON_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Output only. A time-ordered ULID of 26 characters."""
     state: Global___JobState.ValueType
@@ -502,6 +543,12 @@ class Job(_message.Message):
         push.
         """
 
+    @_builtins.property
+    def result(self) -> Global___AttemptResult:
+        """Output only. What came of the last attempt that told: of the one that made the outputs, once the
+        job SUCCEEDED. Set in the answer of `GetJob` and with the last event of `WatchJob`.
+        """
+
     def __init__(
         self,
         *,
@@ -522,14 +569,312 @@ class Job(_message.Message):
         blocked_by: _builtins.str = ...,
         unschedulable_reason: _builtins.str = ...,
         priority: Global___Priority.ValueType = ...,
+        result: Global___AttemptResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "result", b"result", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "priority", b"priority", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "priority", b"priority", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class AttemptResult(_message.Message):
+    """What came of one attempt, measured by its worker. Facts about files are its probe's, which reads
+    every packet, not FFmpeg's word.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FENCE_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    FFMPEG_VERSION_FIELD_NUMBER: _builtins.int
+    ARGV_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    PROBE_DURATION_FIELD_NUMBER: _builtins.int
+    ENCODE_DURATION_FIELD_NUMBER: _builtins.int
+    VERIFY_DURATION_FIELD_NUMBER: _builtins.int
+    QUALITY_DURATION_FIELD_NUMBER: _builtins.int
+    CPU_DURATION_FIELD_NUMBER: _builtins.int
+    PEAK_MEMORY_FIELD_NUMBER: _builtins.int
+    SPEED_FIELD_NUMBER: _builtins.int
+    fence: _builtins.int
+    """Which try: the number of its grant."""
+    worker: _builtins.str
+    """Who made it."""
+    ffmpeg_version: _builtins.str
+    """Of the FFmpeg that was used."""
+    peak_memory: _builtins.int
+    """The most memory an FFmpeg of the attempt had, in bytes."""
+    speed: _builtins.float
+    """Seconds of media a second of encoding."""
+    @_builtins.property
+    def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The command line of the encode: media as ROOT:PATH, keys hidden. Empty when it did not get so
+        far.
+        """
+
+    @_builtins.property
+    def source(self) -> Global___MediaFacts:
+        """Absent for a generated source, and when it could not be read."""
+
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputResult]:
+        """In the order of `spec.outputs`; empty when the attempt failed before they were probed, and for a
+        live push.
+        """
+
+    @_builtins.property
+    def probe_duration(self) -> _duration_pb2.Duration:
+        """Wall time of reading the source."""
+
+    @_builtins.property
+    def encode_duration(self) -> _duration_pb2.Duration:
+        """Wall time of the encode."""
+
+    @_builtins.property
+    def verify_duration(self) -> _duration_pb2.Duration:
+        """Wall time of checking, and hashing, the outputs."""
+
+    @_builtins.property
+    def quality_duration(self) -> _duration_pb2.Duration:
+        """Wall time of comparing the outputs with the source; absent unless `quality` was asked for."""
+
+    @_builtins.property
+    def cpu_duration(self) -> _duration_pb2.Duration:
+        """Processor time of every FFmpeg of the attempt."""
+
+    def __init__(
+        self,
+        *,
+        fence: _builtins.int = ...,
+        worker: _builtins.str = ...,
+        ffmpeg_version: _builtins.str = ...,
+        argv: _abc.Iterable[_builtins.str] | None = ...,
+        source: Global___MediaFacts | None = ...,
+        outputs: _abc.Iterable[Global___OutputResult] | None = ...,
+        probe_duration: _duration_pb2.Duration | None = ...,
+        encode_duration: _duration_pb2.Duration | None = ...,
+        verify_duration: _duration_pb2.Duration | None = ...,
+        quality_duration: _duration_pb2.Duration | None = ...,
+        cpu_duration: _duration_pb2.Duration | None = ...,
+        peak_memory: _builtins.int = ...,
+        speed: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cpu_duration", b"cpu_duration", "encode_duration", b"encode_duration", "probe_duration", b"probe_duration", "quality_duration", b"quality_duration", "source", b"source", "verify_duration", b"verify_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "cpu_duration", b"cpu_duration", "encode_duration", b"encode_duration", "fence", b"fence", "ffmpeg_version", b"ffmpeg_version", "outputs", b"outputs", "peak_memory", b"peak_memory", "probe_duration", b"probe_duration", "quality_duration", b"quality_duration", "source", b"source", "speed", b"speed", "verify_duration", b"verify_duration", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptResult: _TypeAlias = AttemptResult  # noqa: Y015
+
+@_typing.final
+class OutputResult(_message.Message):
+    """One output of an attempt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    MEDIA_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    VIDEO_ENCODER_FIELD_NUMBER: _builtins.int
+    AUDIO_ENCODER_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """ROOT:PATH."""
+    sha256: _builtins.str
+    """SHA-256 of the bytes, 64 hexadecimal digits; empty when a check failed before."""
+    video_encoder: _builtins.str
+    """As FFmpeg names it, or `copy`; empty without a picture."""
+    audio_encoder: _builtins.str
+    """As FFmpeg names it, or `copy`; empty without sound."""
+    ratio: _builtins.float
+    """Bytes of the output for each of the source; 0 for a generated source."""
+    @_builtins.property
+    def media(self) -> Global___MediaFacts: ...
+    @_builtins.property
+    def quality(self) -> Global___QualityScore:
+        """Set where `quality` was asked for and measured."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        media: Global___MediaFacts | None = ...,
+        sha256: _builtins.str = ...,
+        video_encoder: _builtins.str = ...,
+        audio_encoder: _builtins.str = ...,
+        ratio: _builtins.float = ...,
+        quality: Global___QualityScore | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "quality", b"quality"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_encoder", b"audio_encoder", "media", b"media", "path", b"path", "quality", b"quality", "ratio", b"ratio", "sha256", b"sha256", "video_encoder", b"video_encoder"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputResult: _TypeAlias = OutputResult  # noqa: Y015
+
+@_typing.final
+class MediaFacts(_message.Message):
+    """A file, as its packets tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    BITRATE_FIELD_NUMBER: _builtins.int
+    VIDEO_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    format: _builtins.str
+    """As FFmpeg names its format."""
+    size: _builtins.int
+    """In bytes."""
+    bitrate: _builtins.int
+    """Of everything in it, in bits a second."""
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """From the first packet of picture and sound to the end of the last."""
+
+    @_builtins.property
+    def video(self) -> Global___VideoFacts:
+        """Absent without a picture."""
+
+    @_builtins.property
+    def audio(self) -> Global___AudioFacts:
+        """Absent without sound."""
+
+    def __init__(
+        self,
+        *,
+        format: _builtins.str = ...,
+        size: _builtins.int = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        bitrate: _builtins.int = ...,
+        video: Global___VideoFacts | None = ...,
+        audio: Global___AudioFacts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "duration", b"duration", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bitrate", b"bitrate", "duration", b"duration", "format", b"format", "size", b"size", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MediaFacts: _TypeAlias = MediaFacts  # noqa: Y015
+
+@_typing.final
+class VideoFacts(_message.Message):
+    """The picture of a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODEC_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    PIXEL_FORMAT_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    FRAME_RATE_FIELD_NUMBER: _builtins.int
+    codec: _builtins.str
+    """As FFmpeg names it."""
+    width: _builtins.int
+    """In pixels."""
+    height: _builtins.int
+    """In pixels."""
+    pixel_format: _builtins.str
+    """As FFmpeg names it."""
+    frames: _builtins.int
+    """Its packets."""
+    @_builtins.property
+    def frame_rate(self) -> Global___FrameRate:
+        """Absent where the file does not tell."""
+
+    def __init__(
+        self,
+        *,
+        codec: _builtins.str = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        pixel_format: _builtins.str = ...,
+        frames: _builtins.int = ...,
+        frame_rate: Global___FrameRate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame_rate", b"frame_rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "frame_rate", b"frame_rate", "frames", b"frames", "height", b"height", "pixel_format", b"pixel_format", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VideoFacts: _TypeAlias = VideoFacts  # noqa: Y015
+
+@_typing.final
+class AudioFacts(_message.Message):
+    """The sound of a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODEC_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    SAMPLE_RATE_FIELD_NUMBER: _builtins.int
+    codec: _builtins.str
+    """As FFmpeg names it."""
+    channels: _builtins.int
+    """How many."""
+    sample_rate: _builtins.int
+    """In Hz."""
+    def __init__(
+        self,
+        *,
+        codec: _builtins.str = ...,
+        channels: _builtins.int = ...,
+        sample_rate: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "codec", b"codec", "sample_rate", b"sample_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AudioFacts: _TypeAlias = AudioFacts  # noqa: Y015
+
+@_typing.final
+class QualityScore(_message.Message):
+    """How near an output's picture is to the source's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    metric: Global___QualityMetric.ValueType
+    score: _builtins.float
+    """The mean over the frames: VMAF 0 to 100, SSIM 0 to 1, PSNR and XPSNR in dB, at most 100."""
+    frames: _builtins.int
+    """How many were compared."""
+    min: _builtins.float
+    """The bar of the spec; absent where none was set."""
+    def __init__(
+        self,
+        *,
+        metric: Global___QualityMetric.ValueType = ...,
+        score: _builtins.float = ...,
+        frames: _builtins.int = ...,
+        min: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min", b"_min", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min", b"_min", "frames", b"frames", "metric", b"metric", "min", b"min", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___QualityScore: _TypeAlias = QualityScore  # noqa: Y015
 
 @_typing.final
 class Failure(_message.Message):
@@ -802,6 +1147,7 @@ class Output(_message.Message):
     VIDEO_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
     RAW_ARGUMENTS_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """ROOT:PATH."""
@@ -829,6 +1175,12 @@ class Output(_message.Message):
         """Default: AAC (Opus in WebM)."""
 
     @_builtins.property
+    def quality(self) -> Global___Quality:
+        """Compare the picture with the source's when it is made. Default: no comparison. Only for a file
+        whose picture is encoded.
+        """
+
+    @_builtins.property
     def raw_arguments(self) -> _containers.RepeatedCompositeFieldContainer[Global___RawArgument]:
         """Encoder options that no field names, added to FFmpeg's command line for this output, in this
         order. At most 16, each name once. Only what is listed at RawArgument, and only where the masters
@@ -845,11 +1197,12 @@ class Output(_message.Message):
         video: Global___VideoSettings | None = ...,
         audio: Global___AudioSettings | None = ...,
         url: _builtins.str = ...,
+        quality: Global___Quality | None = ...,
         raw_arguments: _abc.Iterable[Global___RawArgument] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "quality", b"quality", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "raw_arguments", b"raw_arguments", "url", b"url", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "quality", b"quality", "raw_arguments", b"raw_arguments", "url", b"url", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -889,6 +1242,46 @@ class RawArgument(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RawArgument: _TypeAlias = RawArgument  # noqa: Y015
+
+@_typing.final
+class Quality(_message.Message):
+    """How an output's picture is held against the source's: frame by frame, the source scaled and timed
+    as the output is. A picture that is off by a frame fails the job with VERIFY_FAILED.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    metric: Global___QualityMetric.ValueType
+    """Required. VMAF needs an FFmpeg with libvmaf; a worker without it does not take the job."""
+    min: _builtins.float
+    """The bar: a lower score fails the job with QUALITY_FAILED, which is not retried. 0 to 100 for
+    VMAF, PSNR and XPSNR, 0 to 1 for SSIM. Default: none, the score is only measured.
+    """
+    @_builtins.property
+    def sample(self) -> _duration_pb2.Duration:
+        """How much of the picture is compared, in pieces spread over it. 1 s to 24 h; a longer one than
+        the picture means all of it. Default: 20 s.
+        """
+
+    def __init__(
+        self,
+        *,
+        metric: Global___QualityMetric.ValueType = ...,
+        min: _builtins.float | None = ...,
+        sample: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min", b"_min", "min", b"min", "sample", b"sample"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min", b"_min", "metric", b"metric", "min", b"min", "sample", b"sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___Quality: _TypeAlias = Quality  # noqa: Y015
 
 @_typing.final
 class VideoSettings(_message.Message):

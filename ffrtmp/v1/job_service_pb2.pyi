@@ -28,6 +28,7 @@ class _WaitReason:
 class _WaitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     WAIT_REASON_UNSPECIFIED: _WaitReason.ValueType  # 0
+    """Never sent."""
     WAIT_REASON_NOT_WAITING: _WaitReason.ValueType  # 1
     """It does not wait: it is held by a worker, or has ended."""
     WAIT_REASON_PAUSED: _WaitReason.ValueType  # 2
@@ -49,6 +50,7 @@ class WaitReason(_WaitReason, metaclass=_WaitReasonEnumTypeWrapper):
     """What a job waits for."""
 
 WAIT_REASON_UNSPECIFIED: WaitReason.ValueType  # 0
+"""Never sent."""
 WAIT_REASON_NOT_WAITING: WaitReason.ValueType  # 1
 """It does not wait: it is held by a worker, or has ended."""
 WAIT_REASON_PAUSED: WaitReason.ValueType  # 2
@@ -74,6 +76,7 @@ class _Obstacle:
 class _ObstacleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Obstacle.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OBSTACLE_UNSPECIFIED: _Obstacle.ValueType  # 0
+    """Never sent: a verdict always names one, or that there is none."""
     OBSTACLE_AWAY: _Obstacle.ValueType  # 1
     """It has no stream to this master."""
     OBSTACLE_LEAVING: _Obstacle.ValueType  # 2
@@ -97,6 +100,7 @@ class Obstacle(_Obstacle, metaclass=_ObstacleEnumTypeWrapper):
     """Why a worker does not get a job, first things first."""
 
 OBSTACLE_UNSPECIFIED: Obstacle.ValueType  # 0
+"""Never sent: a verdict always names one, or that there is none."""
 OBSTACLE_AWAY: Obstacle.ValueType  # 1
 """It has no stream to this master."""
 OBSTACLE_LEAVING: Obstacle.ValueType  # 2
@@ -234,6 +238,7 @@ class GetJobResponse(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> _job_pb2.Job: ...
     @_builtins.property
@@ -244,16 +249,21 @@ class GetJobResponse(_message.Message):
     def progress(self) -> _job_pb2.AttemptProgress:
         """How far the current attempt is; absent when there is none or nothing was heard yet."""
 
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.AttemptResult]:
+        """What came of the attempts that told, oldest first; the last 20."""
+
     def __init__(
         self,
         *,
         job: _job_pb2.Job | None = ...,
         events: _abc.Iterable[_job_pb2.JobEvent] | None = ...,
         progress: _job_pb2.AttemptProgress | None = ...,
+        results: _abc.Iterable[_job_pb2.AttemptResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "job", b"job", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "job", b"job", "progress", b"progress", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,7 +344,9 @@ class WorkerVerdict(_message.Message):
     OBSTACLE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
+    """The name in its certificate."""
     obstacle: Global___Obstacle.ValueType
+    """The first thing that stands in the way."""
     detail: _builtins.str
     """A few words about it; may be empty."""
     def __init__(

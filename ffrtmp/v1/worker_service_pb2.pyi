@@ -420,11 +420,16 @@ class OfferReply(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
     PASSING_FIELD_NUMBER: _builtins.int
+    CROWDED_FIELD_NUMBER: _builtins.int
     rejection: _builtins.str
     """Why not, in a sentence; empty: accepted."""
     passing: _builtins.bool
     """The reason will pass (no free slot, draining): this worker may be asked again for this job.
     Else not before what it reports of itself has changed.
+    """
+    crowded: _builtins.bool
+    """No room for it beside what runs, as `rejection` says: other workers are asked first, this one
+    again when an attempt of its has ended, or after 30 s. Only with `passing`.
     """
     @_builtins.property
     def key(self) -> Global___AttemptKey: ...
@@ -434,10 +439,11 @@ class OfferReply(_message.Message):
         key: Global___AttemptKey | None = ...,
         rejection: _builtins.str = ...,
         passing: _builtins.bool = ...,
+        crowded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "passing", b"passing", "rejection", b"rejection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crowded", b"crowded", "key", b"key", "passing", b"passing", "rejection", b"rejection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -531,6 +537,7 @@ class Result(_message.Message):
     STAGED_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def key(self) -> Global___AttemptKey: ...
     @_builtins.property
@@ -543,6 +550,12 @@ class Result(_message.Message):
 
     @_builtins.property
     def failure(self) -> _job_pb2.Failure: ...
+    @_builtins.property
+    def figures(self) -> _job_pb2.AttemptResult:
+        """What was measured; `fence` and `worker` are empty in it. Absent where nothing was, and with
+        `published` of what was staged.
+        """
+
     def __init__(
         self,
         *,
@@ -550,10 +563,11 @@ class Result(_message.Message):
         staged: Global___Manifest | None = ...,
         published: Global___Published | None = ...,
         failure: _job_pb2.Failure | None = ...,
+        figures: _job_pb2.AttemptResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "figures", b"figures", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "figures", b"figures", "key", b"key", "outcome", b"outcome", "published", b"published", "staged", b"staged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["staged", "published", "failure"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

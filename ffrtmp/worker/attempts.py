@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Failure, Manifest
 from ffrtmp.domain.log import LogRing
 from ffrtmp.domain.messages import (
@@ -46,6 +47,9 @@ class Runs(Protocol):
     """What does the work; `runner.Runner` is one."""
 
     def objection(self, spec: JobSpec) -> str: ...
+    def measured(self, key: AttemptKey) -> Figures | None: ...
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str: ...
+    def forget(self, key: AttemptKey) -> None: ...
     async def encode(
         self,
         key: AttemptKey,
@@ -148,6 +152,11 @@ class Attempts:
         return tuple(attempt.report for attempt in self._held.values())
 
     @property
+    def keys(self) -> frozenset[AttemptKey]:
+        """Of everything held."""
+        return frozenset(self._held)
+
+    @property
     def pushes(self) -> bool:
         """Whether a live push runs, which ends with the lease."""
         return any(a.spec.exclusive and a.entry is None for a in self._held.values())
@@ -210,6 +219,9 @@ class Attempts:
             return
         if why := self._runner.objection(offer.spec):
             self.say(OfferReply(offer.key, why))
+            return
+        if offer.publish_only is None and (why := self._runner.admit(offer.key, offer.spec)):
+            self.say(OfferReply(offer.key, why, passing=True, crowded=True))
             return
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
@@ -285,10 +297,18 @@ class Attempts:
                 report, hear = partial(_note, attempt), attempt.log.write
                 manifest = await self._runner.encode(key, spec, report, hear)
         except AttemptFailed as error:
-            await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
+            figures = self._runner.measured(key)
+            failed = Entry(key=key, spec=spec, failure=error.failure, figures=figures)
+            await self._record(attempt, failed)
         else:
             attempt.phase = Phase.PUBLISH
-            done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
+            done = Entry(
+                key=key,
+                spec=spec,
+                manifest=manifest,
+                published=spec.exclusive,
+                figures=self._runner.measured(key),
+            )
             await self._record_made(attempt, done)
 
     async def _begin(self, key: AttemptKey, spec: JobSpec) -> None:
@@ -369,6 +389,7 @@ class Attempts:
 
     def _finish(self, key: AttemptKey) -> None:
         """The last word was said. A leftover file is one more message, so it may go in passing."""
+        self._runner.forget(key)
         if self._held.pop(key, None) is not None:
             self._journal.forget(key)
         if not self._held:

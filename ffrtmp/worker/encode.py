@@ -10,17 +10,21 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec, Verification
 from ffrtmp.ffmpeg.command import build_argv, decode_argv
+from ffrtmp.ffmpeg.estimate import output_bytes
 from ffrtmp.ffmpeg.formats import reader
 from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import Plan
 from ffrtmp.ffmpeg.verify import judge_decoding, verify
+from ffrtmp.storage.space import Space
 from ffrtmp.storage.staging import Hashing, make_durable
+from ffrtmp.worker.compare import Comparing, asked, judge
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
-from ffrtmp.worker.probe import ProbeRefused, probe
+from ffrtmp.worker.probe import ProbeRefused
 from ffrtmp.worker.process import Exit, Tail
 from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import Patience, run_watched
 
@@ -37,23 +41,46 @@ class Encode:
     hear: HearFn
     deadline: float | None
     patience: Patience
+    tally: Tally
+    space: Space
 
     async def run(self) -> Manifest:
         """Raises AttemptFailed."""
         time = TimeLeft(self.spec, self.deadline)
         with named():
             async with time.limit():
-                self.report(Progress(key=self.key, phase=Phase.PROBE))
-                planned = await plan_attempt(self.spec, self.place, self.tools)
-            await self._transcode(planned, time)
+                with self.tally.phase(Phase.PROBE):
+                    self.report(Progress(key=self.key, phase=Phase.PROBE))
+                    planned = await plan_attempt(self.spec, self.place, self.tools, self.tally)
+                    await in_thread(self._keep_room, planned)
+            with self.tally.phase(Phase.ENCODE):
+                await self._transcode(planned, time)
             async with time.limit():
-                self.report(self._at_end(planned))
-                await in_thread(self.place.check_input)
-                found = await self._verify(planned)
-                await self._decode(planned, found, time)
-                records = await self._records()
-                await in_thread(self.place.check_staged)
-                return Manifest(records, self.key.fence)
+                await self._check(planned, time)
+                with self.tally.phase(Phase.VERIFY):
+                    self.tally.files = records = await self._records()
+                    await in_thread(self.place.check_staged)
+            return Manifest(records, self.key.fence)
+
+    def _keep_room(self, planned: Plan) -> None:
+        """Raises NoSpace."""
+        source = self.tally.source
+        paths = [entry.path for entry in self.place.reservations]
+        sizes = [output_bytes(output, source) for output in planned.outputs]
+        names = dict(zip(paths, map(str, self.spec.paths), strict=True))
+        self.space.promise(self.key, dict(zip(paths, sizes, strict=True)), names)
+
+    async def _check(self, planned: Plan, time: TimeLeft) -> None:
+        with self.tally.phase(Phase.VERIFY):
+            self.report(self._at_end(planned))
+            await in_thread(self.place.check_input)
+            self.tally.found = found = await self._verify(planned)
+            await self._decode(planned, found, time)
+        if asked(self.spec.outputs):
+            with self.tally.phase(Phase.QUALITY):
+                await self._compare(planned, found, time)
+            with self.tally.phase(Phase.VERIFY):
+                await in_thread(self.place.check_input)  # it was read once more
 
     async def _transcode(self, planned: Plan, time: TimeLeft) -> None:
         argv = build_argv(
@@ -63,13 +90,30 @@ class Encode:
             targets=[str(path) for path in self.place.staged],
         )
         meter = Meter(self.key, planned, self.report)
-        end = await self._run(argv, meter, time)
+        derived = planned.duration if self.spec.timeout is None else 0.0
+        end = await self._run(argv, meter, time, length=derived)
+        self.tally.reached(meter.position)
         if end.timed_out:
             raise time.failure
         if failure := judge_exit(end, said_end=meter.said_end, lenient=planned.lenient):
             if failure.reason not in {Reason.RESOURCE, Reason.RESOURCE_MEMORY}:
                 await in_thread(self.place.check_input)  # a lost input explains it better
             raise AttemptFailed(failure)
+
+    async def _run(
+        self, argv: Sequence[str], meter: Meter, time: TimeLeft, length: float = 0.0
+    ) -> Exit:
+        end = await run_watched(
+            argv,
+            meter,
+            timeout=time.seconds(),
+            patience=self.patience,
+            log=Tail(hear=self.hear),
+            confines=self.tools.confines,
+            length=length,
+        )
+        self.tally.ran(end)
+        return end
 
     def _at_end(self, planned: Plan) -> Progress:
         length = timedelta(seconds=planned.duration)
@@ -78,7 +122,7 @@ class Encode:
     async def _verify(self, planned: Plan) -> list[MediaInfo]:
         names = [f"output {target}" for target in self.spec.paths]
         try:
-            found = await probe(self.place.staged, names)
+            found = await self.tools.probe(self.place.staged, names)
         except ProbeRefused as error:
             raise await self._unverified(str(error)) from error
         for output, media, name in zip(planned.outputs, found, names, strict=True):
@@ -100,14 +144,24 @@ class Encode:
             if problem := judge_decoding(end.stderr, name=f"output {target}", code=end.code):
                 raise await self._unverified(str(problem))
 
-    async def _run(self, argv: Sequence[str], meter: Meter, time: TimeLeft) -> Exit:
-        return await run_watched(
-            argv,
-            meter,
-            timeout=time.seconds(),
+    async def _compare(self, planned: Plan, found: Sequence[MediaInfo], time: TimeLeft) -> None:
+        """V6, on request."""
+        comparing = Comparing(
+            key=self.key,
+            plan=planned,
+            tools=self.tools,
+            source=str(self.place.source) if self.place.source else None,
+            report=self.report,
+            time=time,
             patience=self.patience,
-            log=Tail(hear=self.hear),
+            ran=self.tally.ran,
         )
+        for number in asked(self.spec.outputs):
+            output, path = self.spec.outputs[number], str(self.place.staged[number])
+            compared = await comparing.score(number, output, found[number], path)
+            self.tally.scores[number] = compared.score
+            if failed := judge(compared, output):
+                raise failed
 
     def _still_verifying(self, progress: Progress) -> None:
         self.report(replace(progress, phase=Phase.VERIFY))

@@ -1,6 +1,8 @@
 """The guard: a tiny process between the worker and one child, so that no child outlives the worker.
 
-Run by path, with `python -I -S guard.py ARGV...`: the standard library only, and little of it. Its
+Run by path, with `python -I -S guard.py [LIMIT...] ARGV...`: the standard library only, and little
+of it. Limits are put on the child alone: `limit:cgroup=FOLDER`, `limit:data=BYTES` (RLIMIT_DATA),
+`limit:cpus=NUMBER,...` (those it may run on). Its
 standard input is a socket to the worker; standard output and error are the child's. On the socket
 the worker sends lines:
 
@@ -24,15 +26,16 @@ CONTROL = 0
 PR_SET_PDEATHSIG = 1
 LONGEST_WAIT = 1.0  # the poll's clock stands still in suspend, the deadline's does not
 START_FAILED = 127
+LIMIT = "limit:"
 
 
-def spawn(argv: Sequence[str]) -> int:
+def spawn(argv: Sequence[str], limits: Sequence[str] = ()) -> int:
     """Starts the child in a session of its own. Raises OSError when it cannot be executed."""
     told, tell = os.pipe2(os.O_CLOEXEC)
     guard = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(argv, guard, tell)
+        _become(argv, limits, guard, tell)
     os.close(tell)
     answer = os.read(told, 16)
     os.close(told)
@@ -42,7 +45,7 @@ def spawn(argv: Sequence[str]) -> int:
     return pid
 
 
-def _become(argv: Sequence[str], guard: int, tell: int) -> None:
+def _become(argv: Sequence[str], limits: Sequence[str], guard: int, tell: int) -> None:
     """In the child: never returns."""
     try:
         os.setsid()
@@ -51,6 +54,8 @@ def _become(argv: Sequence[str], guard: int, tell: int) -> None:
             os._exit(START_FAILED)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `&` ignores it
+        for limit in limits:
+            confine(*limit.removeprefix(LIMIT).split("=", 1))
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.execvp(argv[0], list(argv))  # noqa: S606
@@ -58,6 +63,20 @@ def _become(argv: Sequence[str], guard: int, tell: int) -> None:
         os.write(tell, str(error.errno).encode())
     finally:
         os._exit(START_FAILED)
+
+
+def confine(kind: str, value: str) -> None:
+    """This process. Raises OSError."""
+    if kind == "cgroup":
+        descriptor = os.open(value + "/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+    elif kind == "data":
+        import resource  # noqa: PLC0415  in the child only: the guard stays small
+
+        resource.setrlimit(resource.RLIMIT_DATA, (int(value), int(value)))
+    else:
+        os.sched_setaffinity(0, [int(number) for number in value.split(",")])
 
 
 def _die_with_parent() -> None:
@@ -141,8 +160,9 @@ def main(argv: Sequence[str]) -> None:
     wakeup, alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+    first = next(number for number, word in enumerate(argv) if not word.startswith(LIMIT))
     try:
-        pid = spawn(argv)
+        pid = spawn(argv[first:], argv[:first])
     except OSError as error:
         answer(f"failed {error.errno}")
         return

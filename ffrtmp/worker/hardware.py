@@ -14,14 +14,19 @@ import msgspec
 import psutil
 
 from ffrtmp.domain.live import SCHEMES
+from ffrtmp.domain.spec import Metric
 from ffrtmp.domain.worker import Load
 from ffrtmp.ffmpeg.capabilities import (
     all_candidates,
     choose_encoders,
+    parse_filters,
     parse_protocols,
     parse_version,
     test_encode_argv,
 )
+from ffrtmp.ffmpeg.quality import FILTERS
+from ffrtmp.worker.limits import UNLIMITED, Confines
+from ffrtmp.worker.probe import ProbeFn, probe
 from ffrtmp.worker.process import CannotStart, run_guarded
 
 CACHE_FILE = "ffmpeg.json"
@@ -42,12 +47,17 @@ class FfmpegMissing(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """A proved FFmpeg: its path, which encoder it has for each codec, and where it can push to."""
+    """A proved FFmpeg: its path, which encoder it has for each codec, where it can push to, and
+    what it can compare pictures by. `probe` reads files: FFmpeg's word is not taken. `confines`:
+    what it may use."""
 
     ffmpeg: str
     version: str
     encoders: Mapping[str, str]
     protocols: frozenset[str] = frozenset(SCHEMES)
+    metrics: frozenset[Metric] = frozenset(Metric)
+    probe: ProbeFn = probe
+    confines: Confines = UNLIMITED
 
 
 class _Cache(msgspec.Struct):
@@ -80,6 +90,7 @@ async def probe_tools(ffmpeg: str, state_dir: Path) -> Tools:
         version=version,
         encoders=choose_encoders(proved),
         protocols=await _protocols(path),
+        metrics=await _metrics(path),
     )
 
 
@@ -108,6 +119,11 @@ async def _version(path: str) -> str:
 
 async def _protocols(path: str) -> frozenset[str]:
     return parse_protocols(await _said(path, "-hide_banner", "-protocols")) & frozenset(SCHEMES)
+
+
+async def _metrics(path: str) -> frozenset[Metric]:
+    filters = parse_filters(await _said(path, "-hide_banner", "-filters"))
+    return frozenset(metric for metric, name in FILTERS.items() if name in filters)
 
 
 async def _said(path: str, *question: str) -> str:
@@ -169,19 +185,11 @@ def _save_cache(folder: Path, cache: _Cache) -> None:
         return
 
 
-def load(folders: Mapping[str, Path]) -> Load:
-    """The machine right now; busy cores since the last call. Blocks on the folders' file systems:
-    call it in a thread."""
+def load(disk_free: Mapping[str, int]) -> Load:
+    """The machine right now; busy cores since the last call."""
     cores = psutil.cpu_count() or 1
     return Load(
         cpu_load=psutil.cpu_percent() / 100 * cores,
         memory_free=psutil.virtual_memory().available,
-        disk_free={name: free for name, path in folders.items() if (free := _free(path)) >= 0},
+        disk_free=disk_free,
     )
-
-
-def _free(path: Path) -> int:
-    try:
-        return psutil.disk_usage(str(path)).free
-    except OSError:
-        return -1

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Failure, Manifest
 from ffrtmp.domain.messages import Failed, Published, Result, Staged
 from ffrtmp.domain.session import AttemptKey
@@ -37,6 +38,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest | None = None
     published: bool = False
     failure: Failure | None = None
+    figures: Figures | None = None
 
     @property
     def has_result(self) -> bool:
@@ -46,11 +48,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def result(self) -> Result:
         """What is to be said of the attempt."""
         if self.failure is not None:
-            return Failed(self.key, self.failure)
+            return Failed(self.key, self.failure, self.figures)
         if self.published:
-            return Published(self.key)
+            return Published(self.key, self.figures)
         assert self.manifest is not None
-        return Staged(self.key, self.manifest)
+        return Staged(self.key, self.manifest, self.figures)
 
 
 class Journal:

@@ -9,6 +9,7 @@ import math
 import resource
 import sys
 from array import array
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from av.video.stream import VideoStream
 
 from ffrtmp.domain.spec import FrameRate
 from ffrtmp.ffmpeg.formats import allowed
-from ffrtmp.ffmpeg.media import SQUARE, Kind, MediaInfo, StreamInfo
+from ffrtmp.ffmpeg.media import SQUARE, Colours, Kind, MediaInfo, StreamInfo
 
 CPU_SECONDS = 600
 MEMORY_BYTES = 4 << 30
@@ -159,6 +160,11 @@ def _picture(stream: VideoStream) -> dict[str, Any]:
         "width": context.width,
         "height": context.height,
         "pixel_format": context.pix_fmt or "",
+        "colours": Colours(
+            primaries=int(context.color_primaries),
+            transfer=int(context.color_trc),
+            matrix=int(context.colorspace),
+        ),
         "frame_rate": FrameRate(rate.numerator, rate.denominator) if rate else None,
         "sample_aspect": FrameRate(aspect.numerator, aspect.denominator) if aspect else SQUARE,
         "attached_picture": Disposition.attached_pic in stream.disposition,
@@ -174,23 +180,29 @@ def _codec_name(stream: Stream) -> str:
     return name
 
 
-def _limit() -> None:
+def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main() -> None:
-    _limit()
+def answers(paths: Iterable[str]) -> Iterator[bytes]:
+    """A line for each, as it is read."""
     av.logging.set_level(None)
-    for path in sys.argv[1:]:
+    for path in paths:
         try:
             answer: dict[str, object] = {"media": probe(path)}
         except av.ArgumentError:
             answer = {"error": NOT_READ}
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             answer = {"error": getattr(error, "strerror", None) or str(error) or repr(error)}
-        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+        yield msgspec.json.encode(answer) + b"\n"
+
+
+def main() -> None:
+    limit()
+    for line in answers(sys.argv[1:]):
+        sys.stdout.buffer.write(line)
         sys.stdout.flush()
 
 

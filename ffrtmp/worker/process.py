@@ -172,13 +172,15 @@ async def run_guarded(
     on_cancel: StopSequence = ON_CANCEL,
     log: Tail | None = None,
     started: Callable[[int], None] | None = None,
+    limits: Sequence[str] = (),
 ) -> Exit:
     """Runs a program to its end; `feed` gets its standard output in pieces.
 
     After `timeout` seconds, and on CancelledError, which is raised again, its group is stopped:
     when this returns or raises, it is gone. On the `deadline`, which may move meanwhile, the guard
     kills the group by itself. `log` collects its standard error, for who wants it after an
-    exception too. `started` gets the guard's process number. Raises CannotStart.
+    exception too. `started` gets the guard's process number. `limits` are the guard's words for
+    what the program may use. Raises CannotStart.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -188,6 +190,7 @@ async def run_guarded(
                 "-I",
                 "-S",
                 GUARD,
+                *limits,
                 *argv,
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.PIPE,

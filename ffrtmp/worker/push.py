@@ -29,6 +29,7 @@ from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.process import ON_LIVE_END, Deadline, Exit, Tail, run_guarded
 from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 
 START_SECONDS = 20.0  # until the first packet is sent: connecting, opening, a first picture
@@ -48,6 +49,7 @@ class Push:
     hear: HearFn
     deadline: float | None
     lease: Deadline
+    tally: Tally
 
     async def run(self) -> None:
         """Returns when the whole source was sent. Raises AttemptFailed, which holds no secret."""
@@ -60,9 +62,13 @@ class Push:
     async def _push(self) -> None:
         time = TimeLeft(self.spec, self.deadline)
         async with time.limit():
-            self.report(Progress(key=self.key, phase=Phase.PROBE))
-            planned = await plan_attempt(self.spec, self.place, self.tools)
-        end, meter = await self._send(planned, time)
+            with self.tally.phase(Phase.PROBE):
+                self.report(Progress(key=self.key, phase=Phase.PROBE))
+                planned = await plan_attempt(self.spec, self.place, self.tools, self.tally)
+        with self.tally.phase(Phase.ENCODE):
+            end, meter = await self._send(planned, time)
+        self.tally.ran(end)
+        self.tally.reached(meter.position)
         if end.fenced and end.code != 0:
             raise AttemptFailed.because(
                 Reason.STOPPED,
@@ -86,15 +92,17 @@ class Push:
         meter = Meter(self.key, planned, self.report)
         log = Tail(lambda line: mask(line, self._url), self.hear)
         try:
-            async with asyncio.timeout(START_SECONDS) as patience:
-                end = await run_guarded(
-                    argv,
-                    feed=_watched(meter, patience),
-                    timeout=time.seconds(),
-                    deadline=self.lease,
-                    on_cancel=ON_LIVE_END,
-                    log=log,
-                )
+            with self.tools.confines.one() as limits:
+                async with asyncio.timeout(START_SECONDS) as patience:
+                    end = await run_guarded(
+                        argv,
+                        feed=_watched(meter, patience),
+                        timeout=time.seconds(),
+                        deadline=self.lease,
+                        on_cancel=ON_LIVE_END,
+                        log=log,
+                        limits=limits,
+                    )
         except TimeoutError:
             raise AttemptFailed(self._stalled(meter, log)) from None
         return end, meter

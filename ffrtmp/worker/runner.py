@@ -4,19 +4,23 @@ Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.ffmpeg.estimate import output_bytes
+from ffrtmp.ffmpeg.plan import NothingToEncode, plan
 from ffrtmp.storage import publishing
 from ffrtmp.storage.errors import StagedLost, TargetConflict
 from ffrtmp.storage.handles import Proof, remove_folders
 from ffrtmp.storage.roots import Roots
+from ffrtmp.storage.space import Space
 from ffrtmp.worker.encode import Encode
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
@@ -24,10 +28,15 @@ from ffrtmp.worker.place import Place, prepare, remove_staged
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
 from ffrtmp.worker.steps import HearFn, ReportFn
+from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import USUAL, Patience
 
 __all__ = ["AttemptFailed", "ReportFn", "Runner"]
+
+
+UNKNOWN_BYTES = 64 << 20
+"""Kept free for an output of a source that was not read yet."""
 
 
 def _to_nobody(_line: str) -> None: ...
@@ -56,10 +65,34 @@ class Runner:
     ) -> None:
         self._patience = patience
         self._roots = roots
+        self._space = Space(roots.folders)
         self._tools = tools
         self._links = links
         self._raw_arguments = raw_arguments
         self._known: dict[AttemptKey, _Known] = {}
+        self._tallies: dict[AttemptKey, Tally] = {}
+
+    def measured(self, key: AttemptKey) -> Figures | None:
+        """What the attempt was and cost, once it has ended. Can be asked once."""
+        tally = self._tallies.pop(key, None)
+        return tally.figures() if tally is not None else None
+
+    def look(self) -> dict[str, int]:
+        """Free bytes by root. Blocks on the disks: call it in a thread, now and then."""
+        return self._space.look()
+
+    def admit(self, key: AttemptKey, spec: JobSpec) -> str:
+        """Keeps the disk free that the spec alone asks for; or says why it cannot now."""
+        return self._space.book(key, early_needs(spec, self._tools.encoders))
+
+    def forget(self, key: AttemptKey) -> None:
+        """The attempt is over, whatever came of it."""
+        self._space.release(key)
+        self._tallies.pop(key, None)
+
+    def _tally(self, key: AttemptKey, spec: JobSpec) -> Tally:
+        clock = asyncio.get_running_loop().time
+        return self._tallies.setdefault(key, Tally(spec, self._tools.version, clock))
 
     def objection(self, spec: JobSpec) -> str:
         """Why this machine cannot do it at all; empty: it can. What the master's report does not
@@ -69,6 +102,9 @@ class Runner:
         for scheme in (scheme_of(output.url) for output in spec.outputs if output.url):
             if scheme not in self._tools.protocols:
                 return f"the FFmpeg of this worker was built without {scheme}"
+        for metric in (output.quality.metric for output in spec.outputs if output.quality):
+            if metric not in self._tools.metrics:
+                return f"the FFmpeg of this worker cannot measure {metric.upper()}"
         return ""
 
     async def encode(
@@ -93,11 +129,15 @@ class Runner:
                     hear=hear,
                     deadline=deadline,
                     patience=self._patience,
+                    tally=self._tally(key, spec),
+                    space=self._space,
                 ).run()
                 self._known[key] = _Known(place.made, place.proofs)
         except BaseException:
             await self.discard(key, spec)
             raise
+        finally:
+            self._space.release(key)
         return manifest
 
     async def push(
@@ -125,6 +165,7 @@ class Runner:
                 hear=hear,
                 deadline=deadline,
                 lease=lease,
+                tally=self._tally(key, spec),
             ).run()
 
     async def _prepared(self, held: ExitStack, key: AttemptKey, spec: JobSpec) -> Place:
@@ -189,6 +230,23 @@ class Runner:
                 targets.append(folder.path / Path(media.path).name)
             proofs = self._known.get(key, _Known()).proofs
             yield publishing.deliveries(manifest, targets, key.job_id, proofs)
+
+
+def early_needs(spec: JobSpec, encoders: Mapping[str, str]) -> dict[str, int]:
+    """Bytes by root, before a source is touched: of one that is a file nothing is known yet."""
+    if not spec.paths:
+        return {}
+    needs = dict.fromkeys((path.root for path in spec.paths), 0)
+    if spec.input.test_source is None:
+        planned = [UNKNOWN_BYTES] * len(spec.paths)
+    else:
+        try:
+            planned = [output_bytes(each, None) for each in plan(spec, None, encoders).outputs]
+        except (KeyError, NothingToEncode):  # the attempt will say it
+            return {}
+    for path, size in zip(spec.paths, planned, strict=True):
+        needs[path.root] += size
+    return needs
 
 
 def _deadline(spec: JobSpec) -> float | None:

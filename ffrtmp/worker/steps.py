@@ -17,8 +17,8 @@ from ffrtmp.ffmpeg.verify import judge_reading, judge_run, judge_source
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
-from ffrtmp.worker.probe import probe
 from ffrtmp.worker.process import Exit
+from ffrtmp.worker.tally import Tally
 
 ReportFn = Callable[[Progress], None]
 HearFn = Callable[[str], None]
@@ -26,22 +26,23 @@ HearFn = Callable[[str], None]
 REPORT_SECONDS = 1.0
 
 
-async def plan_attempt(spec: JobSpec, place: Place, tools: Tools) -> Plan:
+async def plan_attempt(spec: JobSpec, place: Place, tools: Tools, tally: Tally) -> Plan:
     """Raises AttemptFailed, and what `failures.named` knows."""
-    source = await _probe_source(spec, place)
+    tally.source = source = await _probe_source(spec, place, tools)
     try:
-        return plan(spec, source, tools.encoders)
+        tally.plan = planned = plan(spec, source, tools.encoders)
     except KeyError as error:
         raise AttemptFailed.because(
             Reason.CAPABILITY_MISMATCH, f"this worker has no encoder for {error.args[0]}"
         ) from error
+    return planned
 
 
-async def _probe_source(spec: JobSpec, place: Place) -> MediaInfo | None:
+async def _probe_source(spec: JobSpec, place: Place, tools: Tools) -> MediaInfo | None:
     if place.source is None:
         return None
     name = f"input {spec.input.path}"
-    [found] = await probe([place.source], [name])
+    [found] = await tools.probe([place.source], [name])
     problem = judge_source(found)
     if problem is not None and not (spec.accept_truncated and found.duration):
         raise AttemptFailed.because(Reason.INPUT_BAD, f"{name} is not whole: {problem}")

@@ -5,6 +5,10 @@ rewrite for `+faststart`, which reports nothing for minutes, reads and writes. P
 is used sets back the short one only: a slow encoder may think for minutes about a frame, an endless
 loop should not for ever. The other phases have limits of their own: a probe by the file's size, a
 live push by its server.
+
+An encode whose job has no time-out gets one, once its speed is known: ten times what it would take
+at that speed, and an hour. That ends what goes on and on, at a disk that answers a read a minute,
+and no encode that was slow from the beginning.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ import psutil
 
 from ffrtmp.domain.retry import Reason
 from ffrtmp.worker.failures import AttemptFailed
+from ffrtmp.worker.limits import UNLIMITED, Confines
 from ffrtmp.worker.process import Exit, Tail, run_guarded
 from ffrtmp.worker.steps import Meter
 
@@ -28,10 +33,17 @@ ASLEEP = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """In seconds: without any sign of life; and with processor time used, but no media moved."""
+    """In seconds: without any sign of life; and with processor time used, but no media moved.
+
+    Time-out of an encode: `factor` times what its speed after `settled` seconds promises, and
+    `slack`.
+    """
 
     silent: float = 60.0
     busy: float = 1800.0
+    settled: float = 60.0
+    factor: float = 10.0
+    slack: float = 3600.0
 
 
 USUAL = Patience()
@@ -53,7 +65,11 @@ class Watchdog:
     Looks at /proc only: a file system that hangs must not hang the watchdog.
     """
 
-    def __init__(self, limit: asyncio.Timeout, meter: Meter, patience: Patience) -> None:
+    def __init__(
+        self, limit: asyncio.Timeout, meter: Meter, patience: Patience, length: float = 0.0
+    ) -> None:
+        """`length`: of what is encoded, in seconds; 0: not known."""
+        self._length = length
         self._limit = limit
         self._meter = meter
         self._patience = patience
@@ -61,9 +77,11 @@ class Watchdog:
         self._every = patience.silent / LOOKS
         self._guard: psutil.Process | None = None
         self._seen = Signs(0.0, 0, 0, 0.0)
-        self._looked = self._alive = self._moved = self._loop.time()
+        self._looked = self._alive = self._moved = self._began = self._loop.time()
+        self._promised: float | None = None
         self._timer = self._loop.call_later(self._every, self._look)
         self.why = ""
+        self.reason = Reason.STALLED
 
     def follow(self, guard: int) -> None:
         """A guard that has ended by now, its FFmpeg being quick, needs no watching."""
@@ -79,6 +97,8 @@ class Watchdog:
         before, self._seen = self._seen, signs
         asleep = passed > ASLEEP * self._every  # it was us who stood still: no evidence
         media = (signs.position, signs.frames) != (before.position, before.frames)
+        if asleep:
+            self._began += passed
         if asleep or media or abs(signs.moved - before.moved) > REPORT_BYTES * passed:
             self._moved = self._alive = now
         elif signs.cpu - before.cpu > BUSY_SHARE * passed:
@@ -90,10 +110,21 @@ class Watchdog:
             self.why = f"no sign of life for {now - self._alive:.0f} s"
         elif now - self._moved >= self._patience.busy:
             self.why = f"busy, but no media moved for {now - self._moved:.0f} s"
+        elif self._takes_too_long(now - self._began):
+            self.reason = Reason.TIMED_OUT
+            self.why = f"{now - self._began:.0f} s, its speed promised {self._promised:.0f} s"
         else:
             self._timer = self._loop.call_later(self._every, self._look)
             return
         self._limit.reschedule(now)
+
+    def _takes_too_long(self, passed: float) -> bool:
+        position = self._meter.position
+        if self._promised is None and passed >= self._patience.settled and position:
+            self._promised = self._length * passed / position
+        if not self._promised:
+            return False
+        return passed >= self._patience.factor * self._promised + self._patience.slack
 
     def _signs(self) -> Signs:
         moved, cpu = 0, 0.0
@@ -114,24 +145,34 @@ async def run_watched(
     timeout: float | None,  # noqa: ASYNC109  its end is a stop sequence, not an exception
     patience: Patience,
     log: Tail | None = None,
+    confines: Confines = UNLIMITED,
+    length: float = 0.0,
 ) -> Exit:
-    """`process.run_guarded`, but for a program that stands still: then it is stopped.
+    """`process.run_guarded`, but for a program that stands still, or takes ten times as long as it
+    should for `length` seconds of media: then it is stopped.
 
-    Raises AttemptFailed (STALLED), CannotStart.
+    Raises AttemptFailed (STALLED, TIMED_OUT), CannotStart.
     """
     limit = asyncio.timeout(None)
-    dog = Watchdog(limit, meter, patience)
+    dog = Watchdog(limit, meter, patience, length)
     try:
-        async with limit:
-            return await run_guarded(
-                argv, feed=meter.feed, timeout=timeout, log=log, started=dog.follow
-            )
+        with confines.one() as limits:
+            async with limit:
+                return await run_guarded(
+                    argv,
+                    feed=meter.feed,
+                    timeout=timeout,
+                    log=log,
+                    started=dog.follow,
+                    limits=limits,
+                )
     except TimeoutError:
         if not dog.why:
             raise
         where = f"{meter.position:.1f} s of the media, {meter.frames} frames"
+        what = "stood still" if dog.reason is Reason.STALLED else "took far too long"
         raise AttemptFailed.because(
-            Reason.STALLED, f"FFmpeg stood still and was ended: {dog.why}, at {where}"
+            dog.reason, f"FFmpeg {what} and was ended: {dog.why}, at {where}"
         ) from None
     finally:
         dog.end()

@@ -8,7 +8,9 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -22,11 +24,14 @@ from ffrtmp.domain.worker import Capabilities, Load, RootReport
 from ffrtmp.pki.identity import Identity
 from ffrtmp.pki.live import LOOK_SECONDS, LiveIdentity
 from ffrtmp.storage.roots import Roots
+from ffrtmp.storage.staging import sweep_orphans
 from ffrtmp.worker import hardware
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
 from ffrtmp.worker.journal import Journal
+from ffrtmp.worker.limits import NOTHING, Confines, find_delegation
 from ffrtmp.worker.link import Link
+from ffrtmp.worker.probe import Prober
 from ffrtmp.worker.registration import keep_proving
 from ffrtmp.worker.runner import Runner
 from ffrtmp.worker.session import Presentation, Session
@@ -51,7 +56,10 @@ async def run_worker(settings: WorkerSettings) -> int:
     state = settings.state_path(identity.name)
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(state / "journal"))
+        prober = await stack.enter_async_context(Prober.running())
         tools = await probe_tools(settings.ffmpeg, cache_dir())
+        confines = await in_thread(_confines, settings)
+        tools = replace(tools, probe=prober.probe, confines=confines)
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
@@ -69,7 +77,7 @@ async def run_worker(settings: WorkerSettings) -> int:
             Presentation(
                 incarnation=incarnation,
                 capabilities=_capabilities(tools, reports),
-                load=lambda: _load(roots),
+                load=lambda: _load(runner),
                 previous=await in_thread(last.read),
             ),
             attempts,
@@ -85,15 +93,38 @@ async def run_worker(settings: WorkerSettings) -> int:
             await session.first_welcome()
             await in_thread(last.write, incarnation)
             await in_thread(roots.remove_older_proofs)
-            await keep_proving(
+            proving = keep_proving(
                 roots,
                 worker=identity.name,
                 nonce=incarnation,
                 tell=lambda found: session.report(_capabilities(tools, found)),
             )
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(proving)
+                tasks.create_task(_sweep(roots, attempts))
 
         renewing = _Renewing(live, link)
         return await _serve(session, attempts, chores, settings, renewing)
+
+
+async def _sweep(roots: Roots, attempts: Attempts) -> None:
+    """Removes what crashed runs staged, in roots that are this worker's alone: what another one has
+    staged may wait for its master. Own attempts are cleaned up after by the journal; this is for
+    those whose entry a power cut took. Whoever stops the worker waits for no walk."""
+    wanted = True
+    loop = asyncio.get_running_loop()
+    walk = partial(
+        sweep_orphans,
+        roots.unshared,
+        keep=attempts.keys,
+        now=utc_now().timestamp(),
+        goes_on=lambda: wanted,
+    )
+    try:
+        for path in await asyncio.shield(loop.run_in_executor(None, walk)):
+            _log.info("removed %s, which an earlier run had left", path)
+    finally:
+        wanted = False
 
 
 def _emptied(folder: Path) -> Path:
@@ -149,11 +180,19 @@ def _capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
         roots=roots,
         cpu_count=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
+        limits=tools.confines.limits,
     )
 
 
-async def _load(roots: Roots) -> Load:
-    return await in_thread(hardware.load, roots.folders)
+def _confines(settings: WorkerSettings) -> Confines:
+    """Blocks on the kernel's files. Where no limit is asked for nothing is moved."""
+    wanted = settings.memory_limit or settings.cpu_limit
+    delegation = find_delegation() if wanted else NOTHING
+    return Confines(memory=settings.memory_limit, cores=settings.cpu_limit, delegation=delegation)
+
+
+async def _load(runner: Runner) -> Load:
+    return await in_thread(lambda: hardware.load(runner.look()))
 
 
 async def _serve(

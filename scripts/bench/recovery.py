@@ -42,7 +42,7 @@ from tests.faults.kit.waiting import until  # noqa: E402
 JOBS = 2
 LONG = 60.0
 SILENT_WORKERS = 3
-UNSCALED = ("--heartbeat-interval", "5s", "--offer-ttl", "5s")
+UNSCALED = ("--heartbeat-interval", "5s")
 LOAD_SECONDS = 15
 DOWN_SECONDS = 3.0
 
@@ -112,7 +112,9 @@ async def come_back(rounds: int) -> None:
 async def silence(_rounds: int) -> None:
     print(f"method: the cables of {SILENT_WORKERS} workers are cut, both connections stay open")
     async with cluster(*UNSCALED) as site:
-        workers = [await site.worker(f"w{n + 1}", proxied=True) for n in range(SILENT_WORKERS)]
+        workers = [site.another(f"w{n + 1}", proxied=True) for n in range(SILENT_WORKERS)]
+        for worker in workers:
+            await until(worker.is_connected, LONG, worker.name)
         cut_at = time.monotonic()
         for worker in workers:
             assert worker.proxy is not None

@@ -1,5 +1,6 @@
 """Commands as people and programs use them, against one running `ffrtmp up`."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -14,6 +16,7 @@ import pytest
 
 from ffrtmp.cli.sources import read_file
 from ffrtmp.config import WorkerSettings
+from ffrtmp.v1.job_pb2 import AttemptResult
 from tests.cluster.conftest import Cluster, environment, up, wait_for
 
 pytestmark = pytest.mark.slow
@@ -25,6 +28,7 @@ esac
 exec "{ffmpeg}" "$@"
 """
 RECENT = ("jobs", "list", "--since", "1h", "--json")
+ORPHAN = ".a.mkv.01KB0Z6V5Q3M8S7T9W2X4Y6Z8A.1.part.mkv"
 LONG = "test:320x240@25:1h"
 SHORT = "test:64x48@25:1s"
 
@@ -35,6 +39,9 @@ def cluster(tmp_path_factory):
     top = tmp_path_factory.mktemp("cli")
     for name in ("state", "media"):
         (top / name).mkdir()
+    orphan = top / "media" / ORPHAN
+    orphan.write_text("of a run that a power cut ended")
+    os.utime(orphan, (1000, 1000))
     wrapper = top / "ffmpeg"
     wrapper.write_text(LOGGING.format(log=top / "log", ffmpeg=imageio_ffmpeg.get_ffmpeg_exe()))
     wrapper.chmod(0o755)
@@ -94,12 +101,65 @@ def test_a_plan_is_what_a_worker_runs_but_for_the_staged_name(cluster, shell, na
 
 def test_a_plan_runs_nothing_and_says_what_it_would_make(cluster, shell):
     before = sorted(cluster.media.iterdir())
-    ran = shell(cluster, "plan", "media:in.mkv", "media:other.mp4", "--worker", "w1")
+    bar = ["--quality", "vmaf>=90", "--quality-sample", "5s"]
+    ran = shell(cluster, "plan", "media:in.mkv", "media:other.mp4", "--worker", "w1", *bar)
     assert (ran.code, ran.out.count("\n")) == (0, 1)
     assert "libx264" in ran.out
     assert re.search(r"source  media:in.mkv: .*, 2.0\d s, h264 160x120, aac", ran.err)
     assert "output  media:other.mp4: libx264 160x120, aac, 50 frames" in ran.err
+    assert "quality media:other.mp4: VMAF at least 90, on up to 5 s of the picture" in ran.err
     assert sorted(cluster.media.iterdir()) == before
+
+
+def test_a_worker_removes_at_its_start_what_crashed_runs_have_left(cluster):
+    wait_for(lambda: not (cluster.media / ORPHAN).exists())
+
+
+def filled(message: dict, descriptor, path: str) -> Iterator[str]:
+    """The fields that are not there, at any depth."""
+    for field in descriptor.fields:
+        value = message.get(field.name)
+        if not value:
+            yield f"{path}.{field.name}"
+        elif field.message_type is not None and field.message_type.file == descriptor.file:
+            for part in value if field.is_repeated else [value]:
+                yield from filled(part, field.message_type, f"{path}.{field.name}")
+
+
+def test_a_jobs_result_has_all_that_a_user_asks_next(cluster, shell):
+    argv = ["in.mkv", "asked.mp4", "--size", "80x60", "--quality", "psnr=20"]
+    ran = shell(cluster, "transcode", *argv)
+    assert ran.code == 0
+    assert re.search(
+        r"^media:asked.mp4  PSNR \d+.* on 50 frames, at least 20", ran.out, re.MULTILINE
+    )
+    [job] = objects(shell(cluster, *RECENT, "--limit", "1").out)
+    assert "result" not in job  # a page of a thousand would not fit into a message
+    told = json.loads(shell(cluster, "jobs", "get", job["job_id"], "--json").out)
+    result = told["job"]["result"]
+    assert list(filled(result, AttemptResult.DESCRIPTOR, "result")) == []
+    assert told["results"] == [result]
+    [output] = result["outputs"]
+    made = cluster.media / "asked.mp4"
+    assert int(output["media"]["size"]) == made.stat().st_size
+    assert output["sha256"] == hashlib.sha256(made.read_bytes()).hexdigest()
+    assert (output["media"]["video"]["width"], output["video_encoder"]) == (80, "libx264")
+    assert "file:media:in.mkv" in result["argv"]
+    assert str(cluster.media) not in json.dumps(result)
+    text = shell(cluster, "jobs", "get", job["job_id"]).out
+    assert re.search(r"quality media:asked.mp4: PSNR \d+.* on 50 frames, at least 20", text)
+
+
+def test_a_failed_job_tells_what_it_cost_and_its_score(cluster, shell):
+    argv = ["in.mkv", "ugly.mp4", "--crf", "51", "--quality", "ssim>=0.999"]
+    ran = shell(cluster, "transcode", *argv)
+    assert ran.code == 1
+    assert re.search(r"SSIM 0\.\d+ on 50 frames: at least 0.999 was asked for", ran.err)
+    [job] = objects(shell(cluster, *RECENT, "--limit", "1").out)
+    result = json.loads(shell(cluster, "jobs", "get", job["job_id"], "--json").out)["job"]["result"]
+    assert job["failure"]["reason"] == "FAILURE_REASON_QUALITY_FAILED"
+    assert result["outputs"][0]["quality"]["score"] < 0.999
+    assert not (cluster.media / "ugly.mp4").exists()
 
 
 def test_a_watch_is_detached_by_ctrl_c_and_resumed_without_a_gap(cluster, shell, tmp_path):
@@ -236,6 +296,15 @@ def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell, tmp_path):
     rest = shell(cluster, *on[1].split())
     whole = shell(cluster, "jobs", "logs", job_id)
     assert "".join(seen) + rest.out == whole.out
+    script = '"$0" -m ffrtmp jobs logs "$1" | head -n 1; exit ${PIPESTATUS[0]}'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, job_id],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(cluster.state),
+    )
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (0, seen[0], False)
 
 
 def test_a_worker_that_is_there_is_not_removed(cluster, shell):

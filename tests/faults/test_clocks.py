@@ -9,56 +9,81 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from ffrtmp.domain.messages import Welcome
 from ffrtmp.domain.timers import Timers
 from ffrtmp.worker.session import Lease
 from tests.faults.kit import sleepy_guard
+from tests.faults.kit.clocks import clock_of, set_clock
 from tests.faults.kit.cluster import LEASE
 from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
-DAY, HOUR = 86400, 3600
 TIMES = 10
+EVERYTHING = ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
 SUSPENDED = 600.0
-NOT_SHOWN = (
-    "the clock is put off where ffrtmp reads it (ffrtmp/clock.py); what TLS, SQLite and the kernel "
-    "make of the wall clock is not shown"
-)
 
 
 @one_store
-async def test_c1_a_workers_wall_clock_does_not_matter(cluster, row):
+async def test_c1_a_workers_wall_clock_does_not_matter(cluster_of, row):
     """Worker wall clock a day ahead, and a day behind: no effect on leases. Ten jobs that run for
     more than three leases: none lost, none charged."""
-    row.substitutes(NOT_SHOWN)
-    for name, off in (("w1", DAY), ("w2", -DAY)):
-        await cluster.worker(name, "--clock", str(off), slots=TIMES // 2)
-    jobs = await cluster.submit_many(TIMES, seconds=3.2 * LEASE)
-    for job_id in jobs:
-        history = await cluster.succeeds(job_id)
-        assert history.causes == ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
+    async with cluster_of("--heartbeat-interval", "1s") as cluster:
+        for name, off in (("w1", timedelta(days=1)), ("w2", timedelta(days=-1))):
+            worker = cluster.another(name, slots=TIMES // 2, wall_clock=off)
+            await worker.connected()
+        jobs = await cluster.submit_many(TIMES, seconds=6.4 * LEASE)
+        for job_id in jobs:
+            history = await cluster.succeeds(job_id, 40)
+            assert history.causes == EVERYTHING
 
 
-async def test_c2_a_masters_wall_clock_may_jump(cluster_of, row):
-    """Master wall clock jumps an hour ahead, and is two hours behind after a restart: no effect on
+async def test_c2_a_masters_wall_clock_may_jump(cluster_of, row, tmp_path):
+    """Master wall clock jumps an hour ahead, and is an hour behind after a restart: no effect on
     leases; ten jobs run on uncharged, and what waited is done after them."""
-    row.substitutes(NOT_SHOWN)
-    async with cluster_of(fault=["--clock", str(HOUR)]) as cluster:
+    clock = tmp_path / "clock"
+    set_clock(clock, timedelta(0))
+    async with cluster_of(wall_clock=clock) as cluster:
         w1 = await cluster.worker("w1", slots=TIMES)
         jobs = await cluster.submit_many(TIMES, seconds=16)
         for job_id in jobs:
             await cluster.encodes(job_id)
         waits = await cluster.submit("waits.mkv", seconds=0.2)
-        cluster.master.send(signal.SIGUSR2)
+        set_clock(clock, timedelta(hours=1))
         await renewed(w1, 4)
-        await cluster.restart_master("--clock", str(-HOUR))
+        set_clock(clock, timedelta(hours=-1))
+        await cluster.restart_master()
         await w1.connected()
         await renewed(w1, 4)
         for job_id in jobs:
             history = await cluster.succeeds(job_id, 30)
-            assert history.causes == ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
-        with row.within(2.0):
+            assert history.causes == EVERYTHING
+        with row.within(5.0):
             await cluster.succeeds(waits)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("store_address", ["stepped"])
+async def test_c5_the_databases_clock_may_step(databases, cluster_on, row):
+    """Database clock steps forward and back 30 s: no effect on leases. Ten jobs run through both
+    steps, and through the start of a second master after each."""
+    clock = databases.folder / "clock"
+    set_clock(clock, timedelta(0))
+    database = await asyncio.to_thread(databases.make, clock_of(clock))
+    async with cluster_on(database.dsn) as cluster:
+        w1 = await cluster.worker("w1", slots=TIMES)
+        jobs = await cluster.submit_many(TIMES, seconds=12)
+        for job_id in jobs:
+            await cluster.encodes(job_id)
+        for step in (30, -30):
+            set_clock(clock, timedelta(seconds=step))
+            await renewed(w1, 4)
+            await cluster.another_master()
+        for job_id in jobs:
+            history = await cluster.succeeds(job_id, 40)
+            assert history.causes == EVERYTHING
+    database.close()
 
 
 async def renewed(worker, times: int) -> None:

@@ -92,6 +92,9 @@ async def test_w5_a_worker_that_is_back_at_once_does_not_shorten_its_own_lease(
         history = await taken_off(live, server, job_id)
         lost, again = history.events_of("LOST")[0], history.events_of("GRANTED")[1]
         assert "new incarnation" in lost.detail
+        assert [e.cause for e in history.events if lost.number < e.number < again.number] == [
+            "UNBLOCKED"
+        ], "a slow grant looks like a blocked one; only this tells them apart"
         assert lost.at < again.at - BEAT
         assert again.at >= killed + lease - BEAT
         assert history.job.charged == 1

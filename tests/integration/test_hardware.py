@@ -6,6 +6,7 @@ import imageio_ffmpeg
 import pytest
 
 from ffrtmp.ffmpeg.capabilities import CANDIDATES
+from ffrtmp.storage.space import Space
 from ffrtmp.worker.hardware import CACHE_FILE, FfmpegMissing, load, probe_tools
 
 COUNTING = """#!/bin/sh
@@ -98,7 +99,7 @@ async def test_a_missing_ffmpeg_is_one_clear_sentence(tmp_path: Path) -> None:
 
 
 def test_the_load_names_the_roots_it_can_see(tmp_path: Path) -> None:
-    now = load({"media": tmp_path, "gone": tmp_path / "gone"})
+    now = load(Space({"media": tmp_path, "gone": tmp_path / "gone"}).look())
     assert set(now.disk_free) == {"media"}
     assert now.memory_free > 0
     assert now.cpu_load >= 0

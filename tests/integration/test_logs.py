@@ -20,8 +20,9 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.master.logs import Logs
+from ffrtmp.master.logs import ATTEMPTS, LogKeeper, Logs
 from ffrtmp.master.master import Master
+from ffrtmp.store.postgres import PostgresStore
 from tests.integration.test_master_core import cluster, manifest, running, submitted, until
 from tests.integration.test_standing import Quick, real_worker
 
@@ -85,6 +86,19 @@ async def test_a_reader_goes_on_where_it_was_without_a_gap(open_store):
             await read(master, "nope")
 
 
+async def test_the_logs_of_many_attempts_are_read_a_few_at_a_time(open_store):
+    async with one_running(open_store) as (master, _, w1, key):
+        many = [
+            AttemptLog(AttemptKey(key.job_id, fence), "w1", Lines(1, (f"{fence}",) * (fence != 9)))
+            for fence in range(2, 3 * ATTEMPTS)
+        ]
+        await master._parts.store.keep_logs(many)
+        w1.say(wrote(key, "1"), Failed(key, BROKE))
+        await w1.hear(ResultAck)
+        numbers = [fence for fence in range(1, 3 * ATTEMPTS) if fence != 9]
+        assert await texts(master, key.job_id) == [f"{fence}" for fence in numbers]
+
+
 async def test_a_follower_sees_every_attempt_to_the_end_of_the_job(open_store):
     async with one_running(open_store) as (master, _, w1, key):
         seen: list[tuple[int, str]] = []
@@ -123,13 +137,30 @@ async def test_what_is_stored_at_staged_is_not_written_again_at_published(open_s
         w1.say(wrote(key, "a"), Staged(key, manifest(1)))
         await w1.hear(ResultAck)
         assert master._parts.logs.unsaved(key.job_id) is None
-        assert await master._parts.store.logs(key.job_id) == [
+        assert await master._parts.store.logs(key.job_id, fence=0, limit=9) == [
             AttemptLog(key, "w1", Lines(1, ("a",)))
         ]
         w1.say(wrote(key, "a", "b"))
         w1.beat(running(key))
         await w1.hear(HeartbeatAck)
         assert master._parts.logs.unsaved(key.job_id) is not None
+
+
+@pytest.mark.postgres
+async def test_a_log_is_followed_through_another_master(postgres):
+    def open_it(**options):
+        return PostgresStore.open(postgres, **options)
+
+    async with one_running(open_it) as (here, _, w1, key), cluster(open_it) as (there, _):
+        w1.say(wrote(key, "a"))
+        w1.beat(running(key))
+        await w1.hear(HeartbeatAck)
+        await LogKeeper(here._parts.logs, here._parts.store).keep()
+        following = there.log(key.job_id, LogPlace(), follow=True)
+        assert (await anext(following)).lines == Lines(1, ("a",))
+        w1.say(wrote(key, "b", first=2), Failed(key, BROKE))
+        await w1.hear(ResultAck)
+        assert [log.lines async for log in following] == [Lines(2, ("b",))]
 
 
 def part(number: int, size: int, first: int = 1) -> AttemptLog:

@@ -1,15 +1,20 @@
 """The probe child, seen from the worker: answers, refusals, and children that die or hang."""
 
+import asyncio
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import imageio_ffmpeg
+import psutil
 import pytest
 
 from ffrtmp.ffmpeg.media import Kind
 from ffrtmp.worker import probe as subject
-from ffrtmp.worker.probe import ProbeDied, ProbeRefused, probe
+from ffrtmp.worker.probe import ProbeDied, Prober, ProbeRefused, probe
 
 
 def make_clip(path: Path) -> Path:
@@ -71,3 +76,81 @@ async def test_a_child_that_dies_hangs_or_raves_is_no_verdict_on_the_file(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ProbeDied, match=f"the probe of one {says}"):
         await probe([tmp_path / "strange_child.py"], ["one"])
+
+
+# -- the process that forks -----------------------------------------------------------------
+
+
+@pytest.fixture
+async def prober() -> AsyncIterator[Prober]:
+    async with Prober.running() as running:
+        yield running
+    assert psutil.Process().children(recursive=True) == []
+
+
+def forks() -> list[psutil.Process]:
+    [server] = psutil.Process().children()
+    return server.children()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_forks_answer_as_a_child_does_many_at_once(prober: Prober, tmp_path: Path) -> None:
+    clip, bad = make_clip(tmp_path / "a.mkv"), tmp_path / "bad.mkv"
+    bad.write_bytes(b"no media")
+    alone = await probe([clip], ["one"])
+    together = await asyncio.gather(*(prober.probe([clip, clip], ["a", "b"]) for _ in range(8)))
+    assert together == [alone * 2] * 8
+    with pytest.raises(ProbeRefused, match="two cannot be read as media"):
+        await prober.probe([clip, bad], ["one", "two"])
+    assert len(psutil.Process().children()) == 1
+
+
+async def test_a_probe_that_is_given_up_is_killed_and_harms_no_other(
+    prober: Prober, tmp_path: Path
+) -> None:
+    clip, hangs = make_clip(tmp_path / "a.mkv"), tmp_path / "pipe.mkv"
+    os.mkfifo(hangs)  # to open it is to wait for a writer
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(prober.probe([hangs], ["pipe"]))
+        await prober.probe([clip], ["one"])
+        await until(lambda: len(forks()) == 1)
+        waiting.cancel()
+        await until(lambda: not forks())
+    await prober.probe([clip], ["one"])
+
+
+async def test_a_fork_that_dies_is_no_verdict_on_the_file(prober: Prober, tmp_path: Path) -> None:
+    hangs = tmp_path / "pipe.mkv"
+    os.mkfifo(hangs)
+    async with asyncio.TaskGroup() as tasks:
+        dying = tasks.create_task(_death_of(prober, hangs))
+        await until(lambda: psutil.Process().children() and forks())
+        forks()[0].send_signal(signal.SIGSEGV)
+    assert "the probe of pipe was ended by SIGSEGV" in dying.result()
+
+
+async def test_a_server_that_dies_is_started_again_and_takes_its_forks_with_it(
+    prober: Prober, tmp_path: Path
+) -> None:
+    clip, hangs = make_clip(tmp_path / "a.mkv"), tmp_path / "pipe.mkv"
+    os.mkfifo(hangs)
+    async with asyncio.TaskGroup() as tasks:
+        dying = tasks.create_task(_death_of(prober, hangs))
+        await until(lambda: psutil.Process().children() and forks())
+        [server] = psutil.Process().children()
+        [fork] = forks()
+        server.kill()
+    assert "the probe of pipe ended without an answer" in dying.result()
+    await until(lambda: not fork.is_running() or fork.status() == psutil.STATUS_ZOMBIE)
+    assert await prober.probe([clip], ["one"])
+
+
+async def _death_of(prober: Prober, path: Path) -> str:
+    with pytest.raises(ProbeDied) as caught:
+        await prober.probe([path], ["pipe"])
+    return str(caught.value)

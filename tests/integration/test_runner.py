@@ -20,13 +20,21 @@ from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import AudioCodec, Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.domain.spec import (
+    AudioCodec,
+    Input,
+    JobSpec,
+    MediaPath,
+    Output,
+    TestSource,
+)
 from ffrtmp.ffmpeg.capabilities import all_candidates, choose_encoders
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.hardware import Tools
+from ffrtmp.worker.limits import Confines
 from ffrtmp.worker.probe import probe
-from ffrtmp.worker.runner import AttemptFailed, Runner
+from ffrtmp.worker.runner import AttemptFailed, Runner, early_needs
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 JOB = "01KB0Z6V5Q3M8S7T9W2X4Y6Z8A"
@@ -118,6 +126,51 @@ async def encoding(site: Site, spec: JobSpec) -> AsyncIterator[asyncio.Task[Mani
         task = group.create_task(site.encode(spec))
         await site.encoding.wait()
         yield task
+
+
+async def test_an_ffmpeg_is_held_to_its_limits_and_nothing_else_is(tmp_path: Path) -> None:
+    site = Site(tmp_path / "root")
+    confined = replace(tools(), confines=Confines(memory=1 << 30, cores=1))
+    site.runner = Runner(roots=site.roots, tools=confined)
+    async with encoding(site, job(ENDLESS, "a.mkv")) as task:
+        [ffmpeg] = running()
+        assert ffmpeg.rlimit(psutil.RLIMIT_DATA) == (1 << 30, 1 << 30)
+        assert len(ffmpeg.cpu_affinity()) == 1
+        guard = ffmpeg.parent()
+        assert guard.rlimit(psutil.RLIMIT_DATA)[0] != 1 << 30
+        assert len(guard.cpu_affinity()) == len(os.sched_getaffinity(0))
+        task.cancel()
+
+
+async def test_memory_beyond_the_limit_is_not_the_jobs_fault(tmp_path: Path) -> None:
+    site = Site(tmp_path / "root")
+    confined = replace(tools(), confines=Confines(memory=512 << 20, cores=0))
+    site.runner = Runner(roots=site.roots, tools=confined)
+    large = TestSource(width=8192, height=8192, duration=timedelta(seconds=5))
+    spec = job(Input(test_source=large), "a.mkv")
+    await site.fails(spec, Reason.RESOURCE_MEMORY, "(?i)alloc|memory")
+
+
+async def test_a_job_that_asks_for_more_than_the_disk_has_fails_before_it_is_encoded(
+    site: Site,
+) -> None:
+    long = Input(test_source=TestSource(width=8192, height=8192, duration=timedelta(hours=24)))
+    spec = job(long, "a.mkv")
+    site.runner.look()
+    assert site.runner.admit(KEY, spec) == ""  # it would be no better later
+    failed = await site.fails(spec, Reason.RESOURCE, r"no room for media:a\.mkv \(about .* needed")
+    assert not site.encoding.is_set()
+    assert failed.failure.exit_code is None
+
+
+async def test_what_one_attempt_may_still_write_is_not_given_to_another(site: Site) -> None:
+    spec = job(ENDLESS, "a.mkv")
+    need = early_needs(spec, tools().encoders)["media"]
+    other = AttemptKey("01KB0Z6V5Q3M8S7T9W2X4Y6Z8B", 1)
+    site.runner._space.book(other, {"media": site.runner.look()["media"] - need // 2})
+    assert "are promised to other attempts" in site.runner.admit(KEY, spec)
+    site.runner.forget(other)
+    assert site.runner.admit(KEY, spec) == ""
 
 
 async def test_a_generated_source_is_encoded_verified_staged_and_published(site: Site) -> None:
@@ -323,17 +376,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
     mount = shutil.which("mount") or "/bin/false"
-    tmpfs = ["-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    tmpfs = ["-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)]
     if subprocess.run([mount, *tmpfs], check=False, capture_output=True).returncode:
         pytest.skip("only root may mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def shrink(disk: Path) -> None:
+    """Full in a moment: somebody else took the room that was free for a job when it began."""
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+
+
 async def test_a_really_full_disk_is_too(small_disk: Path) -> None:
     site = Site(small_disk)
+    site.on_encoding = lambda: shrink(small_disk)
     await site.fails(job(ENDLESS, "new/a.mkv"), Reason.RESOURCE, "No space left on device")
-    (small_disk / "ballast").write_bytes(b"x" * 1_900_000)
+    (small_disk / "ballast").write_bytes(b"x" * 4_100_000)
     await site.fails(job(SMALL, "new/a.mkv"), Reason.RESOURCE, r"no room for media:new/a\.mkv")
 
 

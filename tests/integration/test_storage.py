@@ -217,6 +217,27 @@ def test_old_staged_files_are_swept_unless_somebody_wants_them(tmp_path: Path) -
     assert (tmp_path / "a.part").exists()
 
 
+def test_a_walk_through_a_large_root_ends_when_the_worker_does(tmp_path: Path) -> None:
+    orphan = tmp_path / "sub" / f".a.{JOB}.3.part.mkv"
+    orphan.parent.mkdir()
+    orphan.write_text("")
+    os.utime(orphan, (1000, 1000))
+    asked = iter([True, False])
+    assert sweep_orphans([tmp_path], keep=(), now=1e9, goes_on=lambda: next(asked)) == []
+    assert sweep_orphans([tmp_path], keep=(), now=1e9) == [orphan]
+
+
+def test_only_a_root_without_other_workers_is_ours_to_sweep(tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    alone.mkdir()
+    shared.mkdir()
+    first, second = Roots({"a": alone, "s": shared}), Roots({"s": shared})
+    second.report("w2", "n2")
+    first.report("w1", "n0")
+    first.report("w1", "n1")  # its own older proof counts for nobody else
+    assert first.unshared == [alone]
+
+
 # --- publishing ----------------------------------------------------------------------------------
 
 

@@ -280,6 +280,27 @@ async def test_a_passing_reject_excludes_nobody_and_a_real_one_only_until_the_re
         assert (await w1.hear(Offer)).key.fence == 3
 
 
+async def test_a_worker_without_room_is_asked_again_when_something_has_ended_there(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        first = await submitted(master, "1.mp4")
+        w1 = worker()
+        w1.hello(slots=2)
+        key = await w1.accept()
+        assert key.job_id == first
+        second = await submitted(master, "2.mp4")
+        offer = await w1.hear(Offer)
+        w1.say(OfferReply(offer.key, "no room", passing=True, crowded=True))
+        await until(master, second, JobState.QUEUED)
+        w2 = worker("w2")
+        w2.hello()  # it has fewer free slots, and is preferred all the same
+        elsewhere = await w2.hear(Offer)
+        assert elsewhere.key.job_id == second
+        w2.say(OfferReply(elsewhere.key, "no encoder after all"))
+        await until(master, second, JobState.QUEUED)
+        w1.say(Failed(key, Failure(reason=Reason.FFMPEG_FAILED, message="no")))
+        assert (await w1.hear(Offer)).key.job_id == second
+
+
 async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(open_store):
     facts = []
     timers = Timers(

@@ -76,3 +76,22 @@ async def test_reports_of_standing_still_are_no_sign_of_life() -> None:
     with pytest.raises(AttemptFailed, match="no sign of life") as caught:
         await run_watched(argv, meter(), timeout=None, patience=SHORT)
     assert "at 0.0 s of the media, 1 frames" in caught.value.failure.message
+
+
+HASTY = Patience(silent=1.0, settled=0.5, factor=0.001, slack=0.5)
+"""A thousandth of what the speed after half a second promises."""
+
+
+async def test_an_encode_that_takes_far_longer_than_its_speed_promised_is_ended(site: Site) -> None:
+    site.runner = Runner(roots=site.runner._roots, tools=site.runner._tools, patience=HASTY)
+    failure = await site.fails(site.job(ENDLESS, "out.mp4"))
+    assert failure.reason is Reason.TIMED_OUT
+    assert "took far too long and was ended" in failure.message
+
+
+async def test_a_time_out_of_the_jobs_own_takes_the_place_of_that(site: Site) -> None:
+    site.runner = Runner(roots=site.runner._roots, tools=site.runner._tools, patience=HASTY)
+    spec = site.job(ENDLESS, "out.mp4", timeout=timedelta(seconds=3))
+    failure = await site.fails(spec)
+    assert failure.reason is Reason.TIMED_OUT
+    assert "the job's time-out of 0:00:03 is over" in failure.message

@@ -173,17 +173,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
     mount = shutil.which("mount") or "/bin/false"
-    tmpfs = ["-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    tmpfs = ["-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)]
     if subprocess.run([mount, *tmpfs], check=False, capture_output=True).returncode:
         pytest.skip("only root may mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def shrink(disk: Path) -> None:
+    """Full in a moment: somebody else took the room that was free for a job when it began."""
+    subprocess.run(["mount", "-o", "remount,size=3m", str(disk)], check=True)
+
+
 @pytest.mark.parametrize("container", CONTAINERS)
 async def test_m8_a_full_disk(small_disk: Path, container: str) -> None:
     site = Site(small_disk)
     (site.root / f"out.{container}").write_bytes(PRECIOUS)
+    on_encoding(site, lambda: shrink(small_disk))
     failure = await site.fails(site.job(ENDLESS, f"out.{container}", overwrite=True))
     assert failure.reason is Reason.RESOURCE
     assert "No space left on device" in failure.message
@@ -200,8 +206,10 @@ async def test_m9_two_outputs_and_one_full_disk(
     outputs = tuple(Output(path=MediaPath(root, "out.mkv")) for root in order)
     (site.root / "out.mkv").write_bytes(PRECIOUS)
     spec = site.job(ENDLESS, *outputs, overwrite=True)
+    on_encoding(site, lambda: shrink(small_disk))
     failure = await site.fails(spec)
     assert failure.reason is Reason.RESOURCE
+    assert "No space left on device" in failure.message
     assert Site(small_disk).names() == []
 
 

@@ -24,6 +24,7 @@ verify_failed       | never     |         |                     |
 target_exists       | never     |         |                     |
 invalid_spec        | never     |         |                     |
 capability_mismatch | never     |         |                     |
+quality_failed      | never     |         |                     |
 """
 """As architecture.md section 4 has it. `< N`: while fewer than N charges, this one included."""
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import MISSING, fields
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,12 @@ from ffrtmp.config import (
     config_file,
     options_of,
     options_table,
+    parse_bytes,
     parse_duration,
     parse_retention,
     parse_roots,
     show_duration,
+    show_size,
     state_dir,
 )
 from ffrtmp.domain.retention import Retention
@@ -64,6 +67,8 @@ SAMPLES = {
     "ledger": ("lines", Path("lines")),
     "listen": ("0.0.0.0:82", "0.0.0.0:82"),
     "log_format": ("json", "json"),
+    "memory_limit": ("1.5GiB", 3 << 29),
+    "cpu_limit": ("1.5", 1.5),
     "missed_heartbeats": ("7", 7),
     "offer_ttl": ("1.5s", timedelta(seconds=1.5)),
     "pace": ("0.5", 0.5),
@@ -363,6 +368,12 @@ def test_relative_roots_are_made_absolute(monkeypatch, tmp_path: Path):
 def test_wrong_settings_are_refused_at_birth():
     with pytest.raises(SettingError, match=r"master: 'x' is not valid: write HOST:PORT"):
         ClientSettings(master="x")
+    worker = partial(WorkerSettings, certs=Path(), master=("m:1",), root=("m=/m",))
+    with pytest.raises(SettingError, match=r"memory-limit: '64MiB' .*at least 256MiB"):
+        worker(memory_limit=64 << 20)
+    for cores in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(SettingError, match=r"cpu-limit: .*a number of processors"):
+            worker(cpu_limit=cores)
     with pytest.raises(SettingError, match="heartbeat_interval"):
         MasterSettings(certs=Path(), heartbeat_interval=timedelta(milliseconds=1))
 
@@ -380,6 +391,20 @@ def test_wrong_settings_are_refused_at_birth():
 )
 def test_a_time_is_read_with_its_unit(text: str, span: timedelta):
     assert parse_duration(text) == span
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1500MiB", 1500 << 20), ("1.5GiB", 3 << 29), ("2TiB", 2 << 40)]
+)
+def test_a_size_is_read_with_its_unit(text: str, size: int):
+    assert parse_bytes(text) == size
+    assert parse_bytes(show_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "5", "5GB", "-1GiB", "1 GiB", "GiB", "1e3MiB"])
+def test_what_is_no_size_is_refused(text: str):
+    with pytest.raises(ValueError, match="write it with its unit, as 1500MiB or 4GiB"):
+        parse_bytes(text)
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "5S", "1h30m", "5sec", "1e3s", "nan"])

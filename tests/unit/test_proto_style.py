@@ -117,7 +117,7 @@ def test_times_spans_and_ids_are_typed_and_named_as_such(field):
         assert field.name.endswith("_time")
     elif field.name.endswith("_time"):
         assert field.type == "google.protobuf.Timestamp"
-    spans_of_media = {"position", "total", "duration", "timeout"}
+    spans_of_media = {"position", "total", "duration", "timeout", "sample"}
     if field.type == "google.protobuf.Duration":
         assert field.name.endswith(("_duration", "_timeout")) or field.name in spans_of_media
     assert not re.search(r"_(ms|us|ns|millis|secs?|seconds|percent|pct)$", field.name)

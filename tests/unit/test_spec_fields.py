@@ -8,7 +8,7 @@ clock only: for these the test that shows it is named, and must exist.
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import ParseDict
 
 from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.figures import QualityScore
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.worker import requirements
+from ffrtmp.ffmpeg import quality
 from ffrtmp.ffmpeg.capabilities import CANDIDATES
 from ffrtmp.ffmpeg.command import build_argv
 from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
@@ -26,6 +28,7 @@ from ffrtmp.ffmpeg.plan import plan
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.rpc.convert_spec import spec_from_pb
 from ffrtmp.v1 import job_pb2 as pb
+from ffrtmp.worker.compare import judge
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,6 +53,20 @@ def argv(message: pb.JobSpec) -> str:
 
 def needs(message: pb.JobSpec) -> str:
     return str(sorted(requirements(expand(spec_from_pb(message))).roots))
+
+
+def comparison(message: pb.JobSpec) -> str:
+    """How the output's picture, of 100 frames in 10 s, is compared, and what is said of the bar."""
+    spec = expand(spec_from_pb(message))
+    planned, [asked] = plan(spec, SOURCE, ENCODERS), spec.outputs
+    if asked.quality is None:
+        return ""
+    picture = replace(PICTURE, packets=100, end=10.0)
+    made = replace(SOURCE, streams=(picture, SOUND))
+    wanted = quality.comparison(asked.quality, planned.outputs[0].video, made)
+    line = quality.compare_argv(planned, wanted, made, ffmpeg="f", source="s", output="o")
+    score = QualityScore(metric=asked.quality.metric, score=0, frames=1, least=asked.quality.least)
+    return f"{line} {judge(quality.Compared(score), asked)}"
 
 
 def head_start(message: pb.JobSpec) -> str:
@@ -188,6 +205,27 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
     "Output.preset": Effect(output(preset="360p25-h265"), argv, "-c:v libx265", PLAIN),
     "Output.video": Effect(video(codec="VIDEO_CODEC_NONE"), argv, "-map 0:1 -c:a", PLAIN),
     "Output.audio": Effect(audio(codec="AUDIO_CODEC_COPY"), argv, "-c:a copy", PLAIN),
+    "Output.quality": Effect(
+        output(quality={"metric": "QUALITY_METRIC_PSNR"}), comparison, "psnr@score", PLAIN
+    ),
+    "Quality.metric": Effect(
+        output(quality={"metric": "QUALITY_METRIC_VMAF"}),
+        comparison,
+        "libvmaf@score",
+        output(quality={"metric": "QUALITY_METRIC_SSIM"}),
+    ),
+    "Quality.min": Effect(
+        output(quality={"metric": "QUALITY_METRIC_SSIM", "min": 0.9}),
+        comparison,
+        "at least 0.9",
+        output(quality={"metric": "QUALITY_METRIC_SSIM"}),
+    ),
+    "Quality.sample": Effect(
+        output(quality={"metric": "QUALITY_METRIC_SSIM", "sample": "2s"}),
+        comparison,
+        "select='between(n,40,59)'",
+        output(quality={"metric": "QUALITY_METRIC_SSIM"}),
+    ),
     "Output.raw_arguments": Effect(
         output(rawArguments=[{"name": "bf", "value": "0"}]), argv, "-bf 0 ", PLAIN
     ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 MINUTE = 60.0
+PROOF_SECONDS = 30.0
 CLIENTS = ("c1", "c2", "c3")
 FLEETS = ("f1", "f2", "f3", "f4")
 FLEET_WORKERS = 5
@@ -64,8 +65,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`seconds`: for how long it is carried out; then all drains."""
+
     injections: tuple[Injection, ...]
     submissions: tuple[Submission, ...]
+    seconds: float
 
 
 def make_plan(seed: int, minutes: int) -> Plan:
@@ -74,7 +78,40 @@ def make_plan(seed: int, minutes: int) -> Plan:
     injections = [each for minute in range(minutes) for each in _injections(chance, minute)]
     chance = Random(f"submissions {seed}")  # noqa: S311
     submissions = [each for minute in range(minutes) for each in _submissions(chance, minute)]
-    return Plan(tuple(sorted(injections, key=_at)), tuple(sorted(submissions, key=_at)))
+    return Plan(
+        tuple(sorted(injections, key=_at)),
+        tuple(sorted(submissions, key=_at)),
+        MINUTE * minutes,
+    )
+
+
+def make_proof(seed: int) -> Plan:
+    """A short and rough one, for a build with a fault in it: little is asked, and what the seeded
+    faults need comes again and again. Streams are cut where results are on their way, under
+    latency, and fleets are away for longer than a lease."""
+    chance = Random(f"proof {seed}")  # noqa: S311
+    submissions = [
+        _submission(chance, 0, kind, f"{kind}-{number}", within=PROOF_SECONDS - 5.0, longest=1.5)
+        for kind, count in ((SIMULATED, 150), (LIVE, 6))
+        for number in range(count)
+    ]
+    return Plan(
+        tuple(sorted(_rough(chance), key=_at)),
+        tuple(sorted(submissions, key=_at)),
+        PROOF_SECONDS,
+    )
+
+
+def _rough(chance: Random) -> Iterator[Injection]:
+    for target in FLEETS:
+        yield Injection(at=0.5, what=LATENCY, target=target, seconds=PROOF_SECONDS, amount=0.2)
+    for number in range(int(PROOF_SECONDS / 2) - 1):
+        yield Injection(at=2.0 * number + chance.uniform(1.0, 3.0), what=CUT, target=EVERYBODY)
+    for number, target in enumerate(FLEETS):
+        at = 2.0 + 3.0 * number + chance.uniform(0.0, 2.0)
+        yield Injection(at=at, what=BLACKHOLE, target=target, seconds=chance.uniform(6.0, 8.0))
+    at = chance.uniform(8.0, 14.0)
+    yield Injection(at=at, what=KILL, target=MASTER, seconds=0.0)
 
 
 def _at(each: Injection | Submission) -> float:
@@ -146,20 +183,28 @@ def _submissions(chance: Random, minute: int) -> Iterator[Submission]:
             yield _submission(chance, minute, kind, f"{kind}-{minute}-{number}")
 
 
-def _submission(chance: Random, minute: int, kind: str, key: str) -> Submission:
-    target, shortest, longest = {
+def _submission(
+    chance: Random,
+    minute: int,
+    kind: str,
+    key: str,
+    *,
+    within: float = MINUTE - 2.0,
+    longest: float = 8.0,
+) -> Submission:
+    target, shortest, usual = {
         SIMULATED: (f"sim:{key}.mkv", 0.05, 5.0),
         LIVE: (chance.choice(STREAMS), 1.0, 8.0),
         REAL: (f"{chance.choice(('media', 'small'))}:{key}.mkv", 0.5, 2.5),
         BROKEN: (f"media:{key}.mkv", 1.0, 1.0),
     }[kind]
     return Submission(
-        at=minute * MINUTE + chance.uniform(0.0, MINUTE - 2.0),
+        at=minute * MINUTE + chance.uniform(0.0, within),
         client=chance.choice(CLIENTS),
         key=key,
         kind=kind,
         target=target,
-        seconds=round(chance.uniform(shortest, longest), 2),
+        seconds=round(chance.uniform(shortest, min(longest, usual)), 2),
         cancel_after=chance.uniform(0.0, 6.0) if chance.random() < 0.2 else None,  # noqa: PLR2004
         again=chance.random() < 0.1,  # noqa: PLR2004
         watched=chance.random() < 0.05,  # noqa: PLR2004

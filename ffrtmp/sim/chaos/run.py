@@ -21,7 +21,14 @@ from ffrtmp.sim.chaos.clients import Asker
 from ffrtmp.sim.chaos.disks import Disks
 from ffrtmp.sim.chaos.evidence import Line, Notes
 from ffrtmp.sim.chaos.injector import Injector
-from ffrtmp.sim.chaos.plan import CLIENTS, MINUTE, Injection, Plan, Submission, make_plan
+from ffrtmp.sim.chaos.plan import (
+    CLIENTS,
+    Injection,
+    Plan,
+    Submission,
+    make_plan,
+    make_proof,
+)
 from ffrtmp.sim.chaos.site import LEASE, NotReady, Site, Where, running
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
@@ -43,18 +50,20 @@ ENDED = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """`folder`: where the evidence goes. `code`: the folder of another build of ffrtmp."""
+    """`folder`: where the evidence goes. `code`: the folder of another build of ffrtmp. `proof`: a
+    short and rough plan, for a build with a fault in it."""
 
     seed: int
     minutes: int
     store: str
     folder: Path
     code: Path | None = None
+    proof: bool = False
 
 
 async def run(asked: Asked) -> None:
     """Leaves the evidence in the folder. Raises NotReady."""
-    plan = make_plan(asked.seed, asked.minutes)
+    plan = make_proof(asked.seed) if asked.proof else make_plan(asked.seed, asked.minutes)
     async with AsyncExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ffrtmp-chaos-")))
         asked.folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +129,7 @@ class Run:
                 async with asyncio.TaskGroup() as injecting:
                     for injection in self._plan.injections:
                         injecting.create_task(self._inject(injection))
-                await self._until(MINUTE * self._asked.minutes)
+                await self._until(self._plan.seconds)
                 self._site.calm()
                 drained = await self._drain(operator)
                 self._stop.set()

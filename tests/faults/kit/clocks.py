@@ -15,13 +15,14 @@ def _library() -> Path:
 
 def clock_off(span: timedelta) -> dict[str, str]:
     """What in its environment puts a process's wall clock off."""
+    if not span:
+        return {}
     return {"FAKETIME": f"{span.total_seconds():+.0f}", **_COMMON}
 
 
-def clock_file(path: Path, span: timedelta) -> dict[str, str]:
-    """The same, and `set_clock` changes it while the process runs."""
-    set_clock(path, span)
-    return {"FAKETIME_TIMESTAMP_FILE": str(path), "FAKETIME_NO_CACHE": "1", **_COMMON}
+def clock_of(path: Path) -> dict[str, str]:
+    """The same, as `set_clock` says, also while the process runs: it looks every second."""
+    return {"FAKETIME_TIMESTAMP_FILE": str(path), "FAKETIME_CACHE_DURATION": "1", **_COMMON}
 
 
 def set_clock(path: Path, span: timedelta) -> None:

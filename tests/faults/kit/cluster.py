@@ -24,7 +24,7 @@ from google.protobuf.duration_pb2 import Duration
 from ffrtmp.client import Client
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
-from tests.faults.kit.clocks import clock_off
+from tests.faults.kit.clocks import clock_of, clock_off
 from tests.faults.kit.h2proxy import H2Proxy
 from tests.faults.kit.history import History
 from tests.faults.kit.processes import Process, ffmpegs
@@ -91,6 +91,8 @@ class Worker:
         """Other addresses than those of all masters."""
         self.hosts: Path | None = None
         """What the worker takes for /etc/hosts."""
+        self.wall_clock = timedelta(0)
+        """By how much its wall clock is off."""
         self._slots = slots
         self.process: Process
 
@@ -111,7 +113,7 @@ class Worker:
             ],
             cluster.folder / f"{self.name}{name}.log",
             fault=fault,
-            environment={"XDG_CACHE_HOME": str(cluster.site.cache)},
+            environment={"XDG_CACHE_HOME": str(cluster.site.cache), **clock_off(self.wall_clock)},
             hosts=self.hosts,
         )
         cluster.processes.append(self.process)
@@ -160,7 +162,8 @@ class Master:
             [
                 *("master", "--certs", str(cluster.certs / "master-m1")),
                 *("--listen", self.address, "--http", "127.0.0.1:0", *cluster.store.options),
-                *("--offer-ttl", "500ms", *cluster.beat, *cluster.options),
+                *cluster.timers,
+                *cluster.options,
             ],
             cluster.folder / f"{self.name}.log",
             fault=fault,
@@ -227,9 +230,10 @@ class Cluster:
         return ",".join(master.address for master in self.masters)
 
     @property
-    def beat(self) -> tuple[str, ...]:
-        named = "--heartbeat-interval" in self.options
-        return () if named else ("--heartbeat-interval", f"{BEAT * 1000:.0f}ms")
+    def timers(self) -> list[str]:
+        """As short as can be, where the options do not name them."""
+        shortest = ("--heartbeat-interval", "--offer-ttl")
+        return [f"{name}={BEAT * 1000:.0f}ms" for name in shortest if name not in self.options]
 
     def launch_master(self, *fault: str) -> Process:
         """At the address of the one before."""
@@ -243,8 +247,8 @@ class Cluster:
 
     async def another_master(self, *, wall_clock: timedelta = timedelta(0)) -> Master:
         """Over the same store: PostgreSQL. Its wall clock may be off."""
-        environment = clock_off(wall_clock) if wall_clock else {}
-        self.masters.append(Master(self, f"master{len(self.masters) + 1}", environment))
+        name = f"master{len(self.masters) + 1}"
+        self.masters.append(Master(self, name, clock_off(wall_clock)))
         return await self.masters[-1].start()
 
     def client_of(self, master: Master) -> Client:
@@ -265,6 +269,7 @@ class Cluster:
         proxied: bool = False,
         dials: str = "",
         hosts: Path | None = None,
+        wall_clock: timedelta = timedelta(0),
     ) -> Worker:
         """Starts one. `dials`: other addresses than those of all masters."""
         proxy = Proxy(self.address) if proxied else None
@@ -273,6 +278,7 @@ class Cluster:
         worker = Worker(self, name, slots, proxy)
         worker.dials = proxy.address if proxy else dials
         worker.hosts = hosts
+        worker.wall_clock = wall_clock
         worker.start(*fault)
         return worker
 
@@ -417,10 +423,16 @@ async def running(
     *options: str,
     fault: Sequence[str] = (),
     masters: int = 1,
+    wall_clock: Path | None = None,
 ) -> AsyncIterator[Cluster]:
-    """Masters with these options, and a client of all; workers are started by the test."""
+    """Masters with these options, and a client of all; workers are started by the test.
+
+    `wall_clock`: a file by which that of the first master may be set.
+    """
     cluster = Cluster(folder, site, store)
     cluster.options = options
+    if wall_clock is not None:
+        cluster.masters = [Master(cluster, "master", clock_of(wall_clock))]
     try:
         await cluster.start_master(*fault)
         for _ in range(1, masters):

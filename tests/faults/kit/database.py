@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 OWNER = "pgserver"
@@ -29,8 +30,9 @@ START_SECONDS = 60
 class Database:
     """One server: its data, and a port that it keeps."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, environment: Mapping[str, str] | None = None) -> None:
         self.data = data
+        self._environment = environment or {}
         self.port = _free_port()
 
     @property
@@ -47,7 +49,8 @@ class Database:
         text = "\n".join(settings) + "\n"
         (self.data / "ours.conf").write_text(text)
         log = self.data.parent / f"{self.data.name}.log"
-        self._control("start", "-w", "-t", str(START_SECONDS), "-l", str(log))
+        start = ("start", "-w", "-t", str(START_SECONDS), "-l", str(log))
+        _run("pg_ctl", "-D", str(self.data), "-s", *start, environment=self._environment)
 
     def stop(self) -> None:
         """Properly, with a checkpoint."""
@@ -123,20 +126,20 @@ class Databases:
     """Made from one template: `initdb` is slow."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="ffdb"))
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(self._folder))  # the wheel wants one
-        _own(self._folder)
+        self.folder = Path(tempfile.mkdtemp(prefix="ffdb"))
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(self.folder))  # the wheel wants one
+        _own(self.folder)
         self._made: list[Database] = []
-        template = self._folder / "template"
+        template = self.folder / "template"
         options = ("--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8")
         _run("initdb", "-D", str(template), *options)
         with (template / "postgresql.conf").open("a") as file:
             file.write("include 'ours.conf'\n")
 
-    def make(self) -> Database:
+    def make(self, environment: Mapping[str, str] | None = None) -> Database:
         """A running server with an empty database."""
-        database = Database(self._folder / f"data{len(self._made)}")
-        _run("cp", "-a", str(self._folder / "template"), str(database.data), tool=False)
+        database = Database(self.folder / f"data{len(self._made)}", environment)
+        _run("cp", "-a", str(self.folder / "template"), str(database.data), tool=False)
         self._made.append(database)
         (database.data / "ours.conf").touch()
         database.start()
@@ -149,17 +152,24 @@ class Databases:
     def close(self) -> None:
         for database in self._made:
             database.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _run(program: str, *arguments: str, tool: bool = True) -> str:
+def _run(
+    program: str,
+    *arguments: str,
+    tool: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """As the server's owner: it refuses to be root's."""
     path = str(_tools() / program) if tool else program
     # Not by `user=`: Python would fork for it, which gRPC's threads do not survive.
     become = ["setpriv", f"--reuid={OWNER}", "--clear-groups"] if os.geteuid() == 0 else []
+    # After it has become the owner: libfaketime makes a semaphore, which is its maker's.
+    variables = [f"{name}={value}" for name, value in (environment or {}).items()]
     with tempfile.TemporaryFile("w+") as said:  # a server would keep a pipe open
         done = subprocess.run(
-            [*become, path, *arguments],
+            [*become, "env", *variables, path, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,

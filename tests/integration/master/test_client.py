@@ -311,6 +311,17 @@ async def test_a_log_is_read_attempt_by_attempt_and_followed_to_the_end(run, str
         await channel.close()
 
 
+async def test_a_number_beyond_all_is_beyond_all_and_breaks_nothing(run):
+    async with run() as master, a_client(master) as client:
+        job = await client.submit(spec("a.mp4"))
+        highest = 2**64 - 1
+        assert [
+            each async for each in client.log(job.job_id, after=LogPlace(highest, highest))
+        ] == []
+        await client.cancel(job.job_id)
+        assert [each async for each in client.watch(job.job_id, after=highest)] == []
+
+
 async def test_a_worker_is_removed_when_it_is_gone(run, stream):
     async with run() as master, a_client(master, "admin-a") as client:
         channel = master.dial("worker-w1")

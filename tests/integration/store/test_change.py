@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -16,6 +17,7 @@ from ffrtmp.domain.errors import (
     StoreBusy,
     Unavailable,
 )
+from ffrtmp.domain.figures import Figures, MediaFacts, OutputFigures
 from ffrtmp.domain.job import Failure, JobState
 from ffrtmp.domain.retry import Reason
 from ffrtmp.store.base import Change, JobFilter, Moved, PageKey, SessionKey
@@ -28,6 +30,8 @@ from tests.integration.store.conftest import (
     new_job,
     open_worker,
 )
+
+MEDIA = MediaFacts(format_name="mov", size=2**40, duration=timedelta(hours=1), bitrate=10)
 
 
 async def test_a_life_from_grant_to_published_is_kept_in_full(store):
@@ -56,6 +60,26 @@ async def test_a_failure_comes_back_with_all_its_parts(store):
     )
     await w1.do(rules.fail, 1, fence=1, failure=failure, chance=0.0)
     assert (await store.get(job_id(1))).job.failure == failure
+
+
+async def test_what_was_measured_is_kept_with_the_move_it_came_with(store):
+    await store.submit([new_job(1)])
+    w1 = await open_worker(store)
+    await w1.grant(1)
+    await w1.accept(1)
+    figures = Figures(
+        ffmpeg_version="9.0",
+        argv=("ffmpeg", "é \0"),
+        cpu=timedelta(seconds=1.5),
+        outputs=(OutputFigures(path="m:a", media=MEDIA, ratio=0.5),),
+    )
+    rule = partial(rules.stage, holder=w1.holder, fence=1, manifest=manifest(1), now=at(1000))
+    change = Change(job_id(1), rule, w1.session, figures=figures)
+    first, again = await store.change([change, change])
+    assert isinstance(again, Moved)
+    assert again.before is again.after == first.after
+    kept = [event.figures for event in await store.events(job_id(1))]
+    assert kept == [None, None, None, figures]
 
 
 async def test_a_peer_that_sends_nul_harms_nobody(store):

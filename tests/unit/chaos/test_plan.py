@@ -17,12 +17,21 @@ from ffrtmp.sim.chaos.plan import (
     MASTER,
     SLOW,
     make_plan,
+    make_proof,
 )
 
 
 def test_the_same_seed_makes_the_same_plan_and_another_another():
     assert make_plan(7, 3) == make_plan(7, 3)
     assert make_plan(7, 3) != make_plan(8, 3)
+
+
+def test_a_proof_is_short_and_rough_and_fixed_by_its_seed():
+    proof = make_proof(7)
+    assert proof == make_proof(7) != make_proof(8)
+    assert proof.seconds < make_plan(7, 1).seconds
+    assert all(each.at < proof.seconds for each in (*proof.injections, *proof.submissions))
+    assert sum(each.what == CUT for each in proof.injections) > 2 * LEAST["cuts"]
 
 
 def test_a_longer_run_begins_as_the_shorter():

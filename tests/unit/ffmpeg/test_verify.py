@@ -12,7 +12,7 @@ from ffrtmp.domain.spec import (
     VideoCodec,
     VideoSettings,
 )
-from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
+from ffrtmp.ffmpeg.media import Colours, Kind, MediaInfo, StreamInfo
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, VideoPlan
 from ffrtmp.ffmpeg.verify import CODEC_NAMES, Problem, judge_run, judge_source, verify
 
@@ -223,3 +223,22 @@ def test_a_source_without_packets_is_no_source():
     assert str(judge_source(file())) == (
         "source streams: expected picture or sound with packets, found none"
     )
+
+
+HDR = Colours(primaries=9, transfer=16, matrix=9)
+
+
+@pytest.mark.parametrize(
+    ("source", "found", "problems"),
+    [
+        (HDR, HDR, []),
+        (HDR, Colours(), ["primaries", "transfer", "matrix"]),
+        (HDR, replace(HDR, transfer=1), ["transfer"]),
+        (Colours(), HDR, []),
+        (Colours(primaries=1, transfer=13, matrix=0), Colours(primaries=1, transfer=13), []),
+    ],
+)
+def test_what_the_source_says_of_its_colours_is_said_of_the_outputs(source, found, problems):
+    video = replace(PLAN.video, source=replace(SOURCE_PICTURE, colours=source))
+    verdict = verify(replace(PLAN, video=video), bad_picture(colours=found))
+    assert [each.rule for each in verdict] == [f"V2 colour {name}" for name in problems]

@@ -1,0 +1,76 @@
+"""What came of a job in figures, for people."""
+
+import shlex
+from collections.abc import Iterator
+
+from google.protobuf.duration_pb2 import Duration
+
+from ffrtmp.cli.shown import show_size
+from ffrtmp.rpc.enums import METRICS
+from ffrtmp.rpc.times import from_duration
+from ffrtmp.v1 import job_pb2 as pb
+
+
+def result_lines(job: pb.Job) -> Iterator[str]:
+    """None where no attempt has told yet."""
+    if not job.HasField("result"):
+        return
+    result = job.result
+    if result.HasField("source"):
+        yield f"source  {media_line(result.source)}"
+    for output in result.outputs:
+        yield f"output  {output.path}: {media_line(output.media)}{_made(output)}"
+        if output.HasField("quality"):
+            yield f"quality {output.path}: {score_line(output.quality)}"
+    yield f"took    {_took(result)}"
+    yield f"used    {_used(result)}"
+    if result.argv:
+        yield f"ran     {shlex.join(result.argv)}"
+
+
+def media_line(media: pb.MediaFacts) -> str:
+    parts = [
+        show_size(media.size),
+        f"{_seconds(media.duration):.2f} s",
+        f"{media.bitrate // 1000} kbit/s",
+    ]
+    if media.HasField("video"):
+        video = media.video
+        parts.append(f"{video.codec} {video.width}x{video.height}, {video.frames} frames")
+    if media.HasField("audio"):
+        parts.append(f"{media.audio.codec} {media.audio.channels} ch")
+    return ", ".join(parts)
+
+
+def score_line(score: pb.QualityScore) -> str:
+    metric = METRICS.from_wire(score.metric)
+    bar = f", at least {score.min:g} was asked for" if score.HasField("min") else ""
+    name = metric.upper() if metric else "score"
+    return f"{name} {score.score:.4g} on {score.frames} frames{bar}"
+
+
+def _made(output: pb.OutputResult) -> str:
+    encoders = [each for each in (output.video_encoder, output.audio_encoder) if each]
+    ratio = f", {100 * output.ratio:.3g} % of the source" if output.ratio else ""
+    return f"; by {' and '.join(encoders)}{ratio}"
+
+
+def _took(result: pb.AttemptResult) -> str:
+    phases = {
+        "probe": result.probe_duration,
+        "encode": result.encode_duration,
+        "verify": result.verify_duration,
+        "quality": result.quality_duration,
+    }
+    spent = [f"{name} {_seconds(each):.2f} s" for name, each in phases.items() if _seconds(each)]
+    return ", ".join([*spent, f"{result.speed:.3g}x real time"])
+
+
+def _used(result: pb.AttemptResult) -> str:
+    cpu = f"{_seconds(result.cpu_duration):.2f} s CPU"
+    where = f"FFmpeg {result.ffmpeg_version} on {result.worker}, attempt {result.fence}"
+    return f"{cpu}, {show_size(result.peak_memory)} at most, {where}"
+
+
+def _seconds(span: Duration) -> float:
+    return from_duration(span, "duration").total_seconds()
