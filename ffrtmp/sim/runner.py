@@ -28,10 +28,18 @@ class SimRunner:
     A source that is a file lasts as long as its name says (`sim:take-2.5s.mkv`), or a second.
     """
 
-    def __init__(self, worker: str, ledger: Ledger, *, pace: float) -> None:
+    def __init__(
+        self,
+        worker: str,
+        ledger: Ledger,
+        *,
+        pace: float,
+        boot: Callable[[], float] = boot_seconds,
+    ) -> None:
         self._worker = worker
         self._ledger = ledger
         self._pace = pace
+        self._boot = boot
 
     def objection(self, spec: JobSpec) -> str:
         """None ever."""
@@ -95,7 +103,7 @@ class SimRunner:
 
             def move(at: float) -> None:
                 if not limit.expired():
-                    limit.reschedule(clock() + at - boot_seconds())
+                    limit.reschedule(clock() + at - self._boot())
 
             with lease.followed(move):
                 await self._spend(key, spec, report)

@@ -9,19 +9,18 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import random
-
-import aiosqlite
+from typing import Protocol
 
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
 from ffrtmp.store.base import PoolUse, SessionKey
-from ffrtmp.store.connection import Connection
+from ffrtmp.store.connection import Connection, Renewals
 from ffrtmp.store.sql import Lane, SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
 from ffrtmp.store.sqlite_lock import locked
@@ -30,6 +29,18 @@ from ffrtmp.store.writer import Writer
 READERS = 2
 PATIENCE_SECONDS = 2.0
 RETRY_SECONDS = 0.02
+
+
+class Statements(Protocol):
+    """What is used of an aiosqlite connection."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    async def execute(self, sql: str, /) -> object: ...
+    async def executemany(self, sql: str, parameters: Iterable[Sequence[object]], /) -> object: ...
+    async def execute_fetchall(
+        self, sql: str, parameters: Sequence[object], /
+    ) -> Iterable[sqlite3.Row]: ...
 
 
 class SqliteStore(SqlStore):
@@ -47,11 +58,27 @@ class SqliteStore(SqlStore):
             stack.enter_context(locked(path))
             connection = await stack.enter_async_context(open_database(path))
             readers = [await stack.enter_async_context(open_reader(path)) for _ in range(READERS)]
-            database = _Database(connection, readers)
-            writer = Writer(database.begin, patience=patience, chance=random)
-            await stack.enter_async_context(writer.running())
+            over = cls.over(connection, readers, patience=patience, chance=random)
+            yield await stack.enter_async_context(over)
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls,
+        connection: Statements,
+        readers: Sequence[Statements],
+        *,
+        patience: float,
+        chance: Callable[[], float],
+        renewals: Renewals | None = None,
+    ) -> "AsyncIterator[SqliteStore]":
+        """On connections to a database that is ready. `renewals`: where they are kept instead, by
+        those who share one database."""
+        database = _Database(connection, readers)
+        writer = Writer(database.begin, patience=patience, chance=chance)
+        async with writer.running():
             lane = Lane(writer, database.fetch, lambda: database.use(writer))
-            yield cls(lane, lane, _Renewals(database))
+            yield cls(lane, lane, renewals or _Renewals(database))
 
     async def news(self) -> None:
         await asyncio.Event().wait()
@@ -62,14 +89,12 @@ class SqliteStore(SqlStore):
 
 
 class _Database:
-    def __init__(
-        self, connection: aiosqlite.Connection, readers: Sequence[aiosqlite.Connection]
-    ) -> None:
+    def __init__(self, connection: Statements, readers: Sequence[Statements]) -> None:
         self._connection = connection
         self._readers = readers
         self._turn = 0
 
-    async def fetch(self, query: str, *values: object) -> list[aiosqlite.Row]:
+    async def fetch(self, query: str, *values: object) -> list[sqlite3.Row]:
         self._turn = (self._turn + 1) % len(self._readers)
         try:
             return await _fetch(self._readers[self._turn], query, values)
@@ -111,10 +136,10 @@ class _Database:
 
 
 class _Connection:
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: Statements) -> None:
         self._connection = connection
 
-    async def fetch(self, query: str, *values: object) -> list[aiosqlite.Row]:
+    async def fetch(self, query: str, *values: object) -> list[sqlite3.Row]:
         return await _fetch(self._connection, query, values)
 
     async def insert(
@@ -154,9 +179,7 @@ class _Renewals:
         return self._numbers[session]
 
 
-async def _fetch(
-    connection: aiosqlite.Connection, query: str, values: Sequence[object]
-) -> list[aiosqlite.Row]:
+async def _fetch(connection: Statements, query: str, values: Sequence[object]) -> list[sqlite3.Row]:
     bound = [_bound(value) for value in values]
     return list(await connection.execute_fetchall(_in_sqlite(query), bound))
 

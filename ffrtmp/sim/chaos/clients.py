@@ -35,11 +35,19 @@ CANCELS = 4
 class Asker:
     """One client. All it does may be tried again: it is, until `stop` is set."""
 
-    def __init__(self, name: str, client: Client, notes: Notes, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        notes: Notes,
+        stop: asyncio.Event,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
         self._name = name
         self._client = client
         self._notes = notes
         self._stop = stop
+        self._clock = clock
         self._watchers = asyncio.Semaphore(WATCHERS)
 
     async def carry_out(self, submission: Submission) -> None:
@@ -151,7 +159,7 @@ class Asker:
         )
 
     def _note(self, did: str, **more: object) -> None:
-        self._notes.note(boot_seconds(), did, client=self._name, **more)
+        self._notes.note(self._clock(), did, client=self._name, **more)
 
 
 def source_of(submission: Submission) -> str:
