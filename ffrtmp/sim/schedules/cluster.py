@@ -20,9 +20,11 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from ffrtmp.domain.errors import DomainError
+from ffrtmp.client import Unreachable
+from ffrtmp.domain.errors import DomainError, Unavailable
 from ffrtmp.domain.facts import Fact
 from ffrtmp.master.packing import pack_view
+from ffrtmp.master.views import JobView
 from ffrtmp.rpc.interceptors import opened
 from ffrtmp.sim.chaos import checker
 from ffrtmp.sim.chaos.clients import Asker
@@ -324,6 +326,7 @@ class World:
         self._network.calm()
         for host in self._hosts.values():
             host.deaths.clear()
+            host.away.clear()
             if host.process is not None:
                 host.process.die_at = None
 
@@ -393,11 +396,20 @@ class World:
         ids = [row[0] for row in self._database.connection.execute("SELECT job_id FROM jobs")]
         found = {}
         for job_id in sorted(ids):
-            view = await host.ask(lambda master, job_id=job_id: master.get(job_id))
+            view = await self._insist(host, job_id)
             line: Line = MessageToDict(pack_view(view), preserving_proto_field_name=True)
             line.pop("progress", None)
             found[job_id] = line
         return found
+
+    async def _insist(self, host: MasterHost, job_id: str) -> JobView:
+        """It may just be starting."""
+        for _ in range(100):
+            try:
+                return await host.ask(lambda master: master.get(job_id))
+            except (Unreachable, Unavailable):
+                await asyncio.sleep(0.1)
+        raise Unreachable(f"{host.name} does not come back")
 
     def _check_leftovers(self) -> None:
         """A cluster at rest holds nothing any more."""
@@ -408,7 +420,8 @@ class World:
                 self.violations.append(f"rest {name} still has a journal: {host.journalled}")
         for master_name, master in self._masters.items():
             for presence in master.master.roster if master.master else ():
-                if presence.held or presence.listed or presence.blocks:
+                held = presence.held or presence.listed or presence.blocks
+                if presence.outbox is not None and held:
                     what = f"{presence.held.keys()} {presence.listed.keys()} {presence.blocks}"
                     self.violations.append(
                         f"rest {master_name} thinks {presence.holder.worker} holds {what}"

@@ -77,11 +77,9 @@ def require_alive() -> None:
 
 
 class _Task(asyncio.Task[T]):
-    _numbers = count()
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._number = next(_Task._numbers)
-        super().__init__(*arguments, **named)
+    def __init__(self, work: Coroutine[Any, Any, T], *, number: int, **named: Any) -> None:
+        self._number = number
+        super().__init__(work, **named)
 
     def __hash__(self) -> int:
         """Sets of tasks are gone through in one order, wherever the tasks lie in memory."""
@@ -101,7 +99,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now = 1000.0
         self._thread_seconds = thread_seconds
-        self.set_task_factory(lambda loop, work, **named: _Task(work, loop=loop, **named))
+        numbers = count()
+        self.set_task_factory(
+            lambda loop, work, **named: _Task(work, number=next(numbers), loop=loop, **named)
+        )
 
     def time(self) -> float:
         return self._now
