@@ -1,6 +1,6 @@
 """The life of a job against an independent model.
 
-The model shares no code with `domain/job.py` and `domain/retry.py`: states, reasons and the retry
+The model shares no code with `domain/job` and `domain/retry.py`: states, reasons and the retry
 table are written out here, as strings and numbers. It says of every message whether it moves the
 job, was applied before, must be asked again or is refused; then both are compared.
 

@@ -38,7 +38,7 @@ FAULTS = (
         "the master takes words of an attempt that is over",
         (
             Edit(
-                "domain/job.py",
+                "domain/job/claims.py",
                 "    return job.fence == fence and job.holder == holder\n",
                 "    return job.fence >= fence and job.holder is not None\n",
             ),
@@ -54,18 +54,23 @@ FAULTS = (
         "a result that comes twice is applied twice",
         (
             Edit(
-                "domain/job.py",
-                "        if job.manifest == manifest:\n            return job\n",
-                "        if job.manifest == manifest:\n"
-                "            return _changed(job, Cause.STAGED, actor=_actor(holder), now=now)\n",
+                "domain/job/results.py",
+                "import actor_of, give_up, move, told_given_up",
+                "import actor_of, changed, give_up, move, told_given_up",
             ),
             Edit(
-                "domain/job.py",
+                "domain/job/results.py",
+                "        if job.manifest == manifest:\n            return job\n",
+                "        if job.manifest == manifest:\n"
+                "            return changed(job, Cause.STAGED, actor=actor_of(holder), now=now)\n",
+            ),
+            Edit(
+                "domain/job/results.py",
                 "    if job.state is JobState.SUCCEEDED and job.fence == fence"
                 " and job.last_holder == holder:\n        return job\n",
                 "    if job.state is JobState.SUCCEEDED and job.fence == fence"
                 " and job.last_holder == holder:\n"
-                "        return _changed(job, Cause.PUBLISHED, actor=_actor(holder), now=now)\n",
+                "        return changed(job, Cause.PUBLISHED, actor=actor_of(holder), now=now)\n",
             ),
         ),
     ),

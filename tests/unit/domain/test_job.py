@@ -18,6 +18,7 @@ from ffrtmp.domain.job import (
     JobState,
     Manifest,
 )
+from ffrtmp.domain.job.moves import move
 from ffrtmp.domain.retry import BACKOFF_LONGEST, Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ def test_no_rule_could_move_an_ended_job_even_by_mistake(state):
     ended = replace(queued(), state=state)
     for following in JobState:
         with pytest.raises(IllegalTransition):
-            jobs._move(ended, following, Cause.GRANTED, actor="master", now=NOW)
+            move(ended, following, Cause.GRANTED, actor="master", now=NOW)
 
 
 def test_terminal_states_are_those_that_nothing_follows():

@@ -1,0 +1,117 @@
+"""How a rule changes a row: every move, a release, an attempt given up. For rules only."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ffrtmp.domain.attempt import Failure, Holder
+from ffrtmp.domain.errors import IllegalTransition
+from ffrtmp.domain.job.row import Job
+from ffrtmp.domain.retry import HEALTHY, decide
+from ffrtmp.domain.states import TRANSITIONS, Cause, JobState
+
+
+def move(
+    job: Job, state: JobState, cause: Cause, *, actor: str, now: datetime, **changes: Any
+) -> Job:
+    """Every change of state passes here, and is checked against the table."""
+    if state not in TRANSITIONS[job.state]:
+        raise IllegalTransition(job.job_id, f"make {state}", job.state)
+    return changed(job, cause, actor=actor, now=now, state=state, **changes)
+
+
+def changed(job: Job, cause: Cause, *, actor: str, now: datetime, **changes: Any) -> Job:
+    return replace(
+        job,
+        **{"detail": "", **changes},
+        cause=cause,
+        actor=actor,
+        changed_at=now,
+        version=job.version + 1,
+    )
+
+
+def release(
+    job: Job,
+    cause: Cause,
+    *,
+    actor: str,
+    now: datetime,
+    delay: timedelta = timedelta(0),
+    detail: str = "",
+    blocked_by: Holder | None = None,
+) -> Job:
+    return move(
+        job,
+        JobState.QUEUED,
+        cause,
+        actor=actor,
+        now=now,
+        holder=None,
+        blocked_by=blocked_by,
+        eligible_at=now + delay,
+        refundable=False,
+        detail=detail,
+    )
+
+
+def give_up(
+    job: Job,
+    cause: Cause,
+    failure: Failure,
+    *,
+    actor: str,
+    chance: float,
+    now: datetime,
+    blocked_by: Holder | None = None,
+) -> Job:
+    job = _forgiven(job, now)
+    decision = decide(
+        failure.reason,
+        charged=job.charged,
+        resource_failures=job.resource_failures,
+        chance=chance,
+        restarts=job.restarts,
+    )
+    worker = job.last_holder.worker if job.last_holder else ""
+    charged_now = decision.charged > job.charged
+    charged_on = (*job.charged_on, worker) if charged_now else job.charged_on
+    if decision.exhausted:
+        failure = replace(failure, message=failure.message + told_given_up(charged_on))
+    return move(
+        job,
+        JobState.QUEUED if decision.retried else JobState.FAILED,
+        cause,
+        actor=actor,
+        now=now,
+        holder=None,
+        blocked_by=blocked_by,
+        failure=failure,
+        charged=decision.charged,
+        charged_on=charged_on,
+        resource_failures=decision.resource_failures,
+        refundable=charged_now and decision.retried,
+        avoid=worker if decision.avoids_worker else "",
+        eligible_at=now + decision.delay,
+        end_at=None if decision.retried else now,
+        detail=failure.message,
+    )
+
+
+def told_given_up(workers: tuple[str, ...]) -> str:
+    return f"; given up after {len(workers)} charged attempts, on {', '.join(workers)}"
+
+
+def _forgiven(job: Job, now: datetime) -> Job:
+    """A live job that ran well for a while starts with a clean slate."""
+    ran_well = job.state is JobState.RUNNING and job.start_at and now - job.start_at >= HEALTHY
+    return replace(job, charged=0, charged_on=()) if job.restarts and ran_well else job
+
+
+def blocker_of(job: Job) -> Holder | None:
+    """Whose FFmpeg may still write once the job is taken away."""
+    return (job.holder or job.blocked_by) if job.exclusive else None
+
+
+def actor_of(holder: Holder) -> str:
+    return f"worker/{holder.worker}"

@@ -1,0 +1,95 @@
+"""The hot row of a job, how it begins, and when it may be granted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ffrtmp.domain.attempt import Failure, Holder, Manifest
+from ffrtmp.domain.retry import BACKOFF_LONGEST
+from ffrtmp.domain.states import TERMINAL_STATES, Cause, JobState
+
+REJECTS = 20
+"""So many rejects in ten minutes, and a job counts as one that no worker takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The hot row. The spec lies apart (`NewJob.spec`): no rule here needs it.
+
+    `charged_on`: the worker of each charge. `restarts`: how many charged failures of FFmpeg a live
+    job is started again after. `blocked_by`: whose FFmpeg may still write an exclusive target.
+    """
+
+    job_id: str
+    state: JobState
+    job_class: str
+    rank: int
+    submit_at: datetime
+    eligible_at: datetime
+    version: int = 1
+    cause: Cause = Cause.SUBMITTED
+    actor: str = ""
+    changed_at: datetime
+    fence: int = 0
+    attempts: int = 0
+    charged: int = 0
+    charged_on: tuple[str, ...] = ()
+    resource_failures: int = 0
+    refundable: bool = False
+    holder: Holder | None = None
+    last_holder: Holder | None = None
+    avoid: str = ""
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    manifest: Manifest | None = None
+    failure: Failure | None = None
+    detail: str = ""
+    exclusive: bool = False
+    restarts: int = 0
+    blocked_by: Holder | None = None
+    rejects: int = 0
+    rejected_since: datetime | None = None
+
+    @property
+    def is_unschedulable(self) -> bool:
+        """No worker takes it; `detail` has the last one's reason."""
+        return self.state is JobState.QUEUED and self.rejects >= REJECTS
+
+    @property
+    def frees_targets(self) -> bool:
+        """It has ended, and nobody writes its targets any more."""
+        return self.state in TERMINAL_STATES and self.blocked_by is None
+
+
+Rule = Callable[[Job], Job]
+"""Returns the job after the move, the same object if it was made before, or raises."""
+
+
+def new_job(
+    *,
+    job_id: str,
+    job_class: str,
+    rank: int,
+    now: datetime,
+    actor: str,
+    exclusive: bool = False,
+    restarts: int = 0,
+) -> Job:
+    return Job(
+        job_id=job_id,
+        state=JobState.QUEUED,
+        job_class=job_class,
+        rank=rank,
+        submit_at=now,
+        eligible_at=now,
+        changed_at=now,
+        actor=actor,
+        exclusive=exclusive,
+        restarts=restarts,
+    )
+
+
+def is_eligible(job: Job, now: datetime) -> bool:
+    """Nothing waits longer than the longest back-off: what seems to, was queued before the clock
+    was put back, and has waited."""
+    return not timedelta(0) < job.eligible_at - now <= BACKOFF_LONGEST
