@@ -25,6 +25,7 @@ DomainError
     WorkerDoesNotRead           its stream is closed; it may dial again
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
+    Overtaken                   a later hello of the same run of the worker; it may dial again
     Unavailable                 cannot be done now; to try again is safe
         StoreBusy               no connection or lock was free in time
         StoreFailing            the disk is full or broken, the database is away
@@ -173,6 +174,14 @@ class WorkerFloods(DomainError):
 class SessionExpired(DomainError):
     def __init__(self, worker: str) -> None:
         super().__init__(f"the lease of worker {worker!r} ran out; dial again")
+
+
+class Overtaken(DomainError):
+    def __init__(self, worker: str) -> None:
+        super().__init__(
+            f"a hello of worker {worker!r} from a stream it had left arrived late and overtook "
+            "this stream; dial again"
+        )
 
 
 class Unavailable(DomainError):

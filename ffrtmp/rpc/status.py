@@ -41,6 +41,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.WorkerDoesNotRead: StatusCode.RESOURCE_EXHAUSTED,
         errors.WorkerFloods: StatusCode.RESOURCE_EXHAUSTED,
         errors.SessionExpired: StatusCode.UNAVAILABLE,
+        errors.Overtaken: StatusCode.UNAVAILABLE,
         errors.StoreBusy: StatusCode.UNAVAILABLE,
         errors.StoreFailing: StatusCode.UNAVAILABLE,
         errors.OutcomeUnknown: StatusCode.UNAVAILABLE,

@@ -141,12 +141,14 @@ def failures_of_ffmpeg_are_the_end(history: History) -> Iterator[str]:
 
 
 def each_word_counts_once(history: History) -> Iterator[str]:
-    counts = Counter(
-        (event.fence, event.cause) for event in history.events if event.cause in ONCE_AN_ATTEMPT
-    )
-    for (fence, cause), count in counts.items():
-        if count > 1:
-            yield f"{cause} {count} times in attempt {fence}"
+    said: set[tuple[int, str]] = set()
+    for event in history.events:
+        if (event.fence, event.cause) in said:
+            yield f"{event.cause} twice in attempt {event.fence}"
+        if event.cause in ONCE_AN_ATTEMPT:
+            said.add((event.fence, event.cause))
+        if event.cause == "LOST":  # from then on its staged result is a late one
+            said.discard((event.fence, "STAGED"))
     published = sum(event.cause == "PUBLISHED" for event in history.events)
     if published != (history.state == "SUCCEEDED"):
         yield f"{history.state} and published {published} times"

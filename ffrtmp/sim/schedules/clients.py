@@ -4,14 +4,13 @@ on its way, and a master may be gone."""
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ffrtmp.client import Unreachable
 from ffrtmp.master.master import Master
 from ffrtmp.master.packing import pack_job, pack_view, pack_watched
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import submissions_from_pb
-from ffrtmp.sim.chaos.evidence import Notes
 from ffrtmp.sim.schedules.masters import MasterHost
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -21,16 +20,6 @@ T = TypeVar("T")
 CALL_SECONDS = 10.0
 LOST = 0.05
 """The share of answers that are lost: the caller must ask again."""
-
-
-class MemoryNotes(Notes):
-    """Lines in a list."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
-
-    def note(self, at: float, did: str, **more: Any) -> None:
-        self.lines.append({"at": round(at, 6), "did": did, **more})
 
 
 class Caller:

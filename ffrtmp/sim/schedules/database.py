@@ -6,8 +6,9 @@ callers see the state before or after it, as they would through connections of t
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
+from random import Random
 
 from ffrtmp.sim.schedules.loop import require_alive
 from ffrtmp.store import queries
@@ -16,28 +17,40 @@ from ffrtmp.store.connection import Connection
 from ffrtmp.store.migrate import migrations
 from ffrtmp.store.sqlite import SqliteStore
 
+LEAST_SECONDS = 0.00002
+"""What is decided one after the other bears different times, as with a real disk."""
+UNFINISHED = "SELECT count(*) FROM jobs WHERE end_time IS NULL OR blocked_by IS NOT NULL"
+IDS = "SELECT job_id FROM jobs ORDER BY job_id"
 HEALTHY, LOCKED, FULL = "healthy", "locked", "full"
 
 
 class Database:
-    """What masters share, and what stays when they die. `seconds`: how long a statement takes.
-    `state` makes it refuse: another process has the lock, or the disk is full."""
+    """What masters share, and what stays when they die. `most_seconds`: how long a statement may
+    take. `state` makes it refuse: another process has the lock, or the disk is full."""
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, chance: Random, most_seconds: float) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.deserialize(_empty())
         self.connection.row_factory = sqlite3.Row
         self.connection.execute("PRAGMA foreign_keys = ON")
-        self.seconds = seconds
+        self._chance = chance
+        self.most_seconds = most_seconds
         self.state = HEALTHY
         self.news = asyncio.Event()
 
     def close(self) -> None:
         self.connection.close()
 
-    def count(self, query: str) -> int:
-        [(found,)] = self.connection.execute(query)
+    def seconds(self) -> float:
+        return LEAST_SECONDS + self._chance.random() * self.most_seconds
+
+    def unfinished(self) -> int:
+        """Jobs that have not ended, or that something blocks."""
+        [(found,)] = self.connection.execute(UNFINISHED)
         return int(found)
+
+    def job_ids(self) -> list[str]:
+        return [job_id for (job_id,) in self.connection.execute(IDS)]
 
 
 @cache
@@ -77,7 +90,7 @@ class Statements:
             raise _error("database or disk is full", sqlite3.SQLITE_FULL)
 
     async def executemany(self, sql: str, parameters: Iterable[Sequence[object]], /) -> object:
-        return self._database.connection.executemany(sql, parameters)  # type: ignore[arg-type]
+        return self._database.connection.executemany(sql, parameters)
 
     async def execute_fetchall(
         self, sql: str, parameters: Sequence[object], /
@@ -85,7 +98,7 @@ class Statements:
         if not self.in_transaction:
             await self._spend()
             require_alive()
-        return self._database.connection.execute(sql, parameters).fetchall()  # type: ignore[arg-type]
+        return self._database.connection.execute(sql, parameters).fetchall()
 
     async def _spend(self) -> None:
         await asyncio.sleep(self._database.seconds())
@@ -100,9 +113,9 @@ def _error(words: str, code: int) -> sqlite3.OperationalError:
 class SharedRenewals:
     """In the database, for all masters."""
 
-    def __init__(self, database: Database, numbers: dict[SessionKey, int]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._numbers = numbers
+        self._numbers: dict[SessionKey, int] = {}
 
     async def renew(self, sessions: Collection[SessionKey]) -> None:
         await asyncio.sleep(self._database.seconds())

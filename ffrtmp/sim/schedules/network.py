@@ -205,7 +205,9 @@ class Network:
 
     async def _connect(self, path: Path) -> None:
         loop = asyncio.get_running_loop()
-        while (hole := max(path.up_hole, path.down_hole)) > loop.time():
+        while (  # noqa: ASYNC110  # a hole may grow
+            hole := max(path.up_hole, path.down_hole)
+        ) > loop.time():
             await asyncio.sleep(hole - loop.time())
         await asyncio.sleep(2 * self._delay(path))
 

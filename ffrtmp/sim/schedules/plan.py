@@ -1,11 +1,8 @@
 """What happens in one schedule of a cluster: all of it drawn from its seed. Pure."""
 
-import signal
 from dataclasses import dataclass
 from random import Random
 
-from ffrtmp.client import Unreachable
-from ffrtmp.domain.errors import Unavailable, WorkerNotFound
 from ffrtmp.sim.chaos.plan import LIVE, SIMULATED, Submission
 
 FAULT_SECONDS = 30.0
@@ -13,7 +10,7 @@ FAULT_SECONDS = 30.0
 WORKERS = ("w1", "w2", "w3", "w4")
 MASTERS = ("m1", "m2")
 CLIENTS = ("c1", "c2")
-LENGTHS = (0.0, 0.05, 0.4, 1.0, 2.5, 5.0)
+LENGTHS = (0.0, 0.05, 0.4, 1.0, 2.5, 5.0, 9.0)
 
 FREEZE, CUT, SLOW_PATH, HOLE, HOLE_UP, HOLE_DOWN = (
     "freeze",
@@ -34,13 +31,6 @@ STOP, SLOW_STORE, LOCKED_STORE, FULL_STORE, FULL_JOURNAL, DRAIN = (
 OF_WORKERS = (CUT, CUT, SLOW_PATH, HOLE, HOLE_UP, HOLE_DOWN, FREEZE, STOP, FULL_JOURNAL, DRAIN)
 OF_STORE = (SLOW_STORE, LOCKED_STORE, FULL_STORE)
 OF_MASTERS = (FREEZE, STOP)
-SIGTERM = signal.SIGTERM
-QUIET = 0.004
-SHORT = 0.0
-
-
-def passes(error: Exception) -> bool:
-    return isinstance(error, Unreachable | Unavailable | WorkerNotFound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +78,9 @@ def make_plan(seed: int) -> Plan:
             name: tuple(chance.choice((0.0, 0.05, 0.5, 3.0, 8.0)) for _ in those)
             for name, those in deaths.items()
         },
-        injections=tuple(_injection(chance, masters, workers) for _ in range(chance.randint(0, 7))),
+        injections=tuple(
+            _injection(chance, masters, workers) for _ in range(chance.randint(1, 10))
+        ),
         submissions=tuple(_submission(chance, number) for number in range(chance.randint(4, 12))),
         twice=chance.choice((0.0, 0.1, 0.4)),
         failing=chance.choice((0.0, 0.1, 0.3)),
@@ -104,9 +96,7 @@ def _deaths(chance: Random, is_master: bool) -> tuple[int, ...]:  # noqa: FBT001
     return tuple(int(10 ** chance.uniform(0.8, longest)) for _ in range(times))
 
 
-def _injection(
-    chance: Random, masters: tuple[str, ...], workers: tuple[str, ...]
-) -> Injection:
+def _injection(chance: Random, masters: tuple[str, ...], workers: tuple[str, ...]) -> Injection:
     kind = chance.choices(
         ((OF_WORKERS, workers), (OF_STORE, ("store",)), (OF_MASTERS, masters)), (6, 2, 1)
     )[0]

@@ -14,6 +14,7 @@ from ffrtmp.domain.worker import Load
 from ffrtmp.sim.fleet import CAPABILITIES
 from ffrtmp.sim.schedules.loop import PROCESS, Process
 from ffrtmp.sim.schedules.network import Network
+from ffrtmp.sim.schedules.plan import Plan
 from ffrtmp.sim.schedules.runner import Files, Memory, ScriptedRunner
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.journal import Entry, Journal
@@ -53,8 +54,7 @@ class SmallJournal(Journal):
 
 
 class WorkerHost:
-    """`remembers`: it knows its last incarnation, as a real worker does and a simulated one does
-    not."""
+    """As the plan has it, it knows its last incarnation, as a real worker does, or not."""
 
     def __init__(
         self,
@@ -64,14 +64,11 @@ class WorkerHost:
         files: Files,
         ledger: Memory,
         *,
-        slots: int,
-        remembers: bool,
-        seed: int,
-        failing: float,
+        plan: Plan,
         chance: Random,
     ) -> None:
         self.name = name
-        self.slots = slots
+        self.slots = plan.slots[name]
         self.disk = Disk()
         self.attempts: Attempts | None = None
         self.signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -79,9 +76,7 @@ class WorkerHost:
         self._network = network
         self._files = files
         self._ledger = ledger
-        self._remembers = remembers
-        self._seed = seed
-        self._failing = failing
+        self._plan = plan
         self._chance = chance
         self._last = ""
 
@@ -107,7 +102,7 @@ class WorkerHost:
                     incarnation=incarnation,
                     capabilities=CAPABILITIES,
                     load=_load,
-                    previous=self._last if self._remembers else "",
+                    previous=self._last if self.name in self._plan.remembers else "",
                 ),
                 attempts,
                 self._network.dialler(self.name),
@@ -124,9 +119,8 @@ class WorkerHost:
                 helper.cancel()
 
     def _runner(self) -> ScriptedRunner:
-        return ScriptedRunner(
-            self.name, self._ledger, self._files, seed=self._seed, failing=self._failing
-        )
+        seed, failing = self._plan.seed, self._plan.failing
+        return ScriptedRunner(self.name, self._ledger, self._files, seed=seed, failing=failing)
 
     async def _settle(self, session: Session, incarnation: str) -> None:
         await session.first_welcome()

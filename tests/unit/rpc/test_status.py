@@ -43,6 +43,7 @@ SAMPLES = [
     errors.WorkerFloods("w1"),
     errors.WorkerDoesNotRead("w1"),
     errors.SessionExpired("w1"),
+    errors.Overtaken("w1"),
     errors.StoreBusy(2.0),
     errors.StoreFailing("disk full"),
     errors.OutcomeUnknown("reset by peer"),
