@@ -13,12 +13,15 @@ from contextlib import asynccontextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter, Token
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
+from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.timers import Timers
 
 ENV_PREFIX = "FFRTMP_"
@@ -35,6 +38,7 @@ HIGHEST_PORT = 65535
 LEAST_CONNECTIONS = 3
 """One writes, one renews leases, one reads."""
 LEAST_API_CONNECTIONS = 2
+KEEP_HINT = "write a time, 30d, a number of jobs, 100000, both, 30d,100000, or forever"
 STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/NAME"
 
 
@@ -99,6 +103,25 @@ def variables() -> tuple[str, ...]:
     return tuple(name for name in os.environ if name.startswith(ENV_PREFIX))
 
 
+def parse_retention(text: str) -> Retention:
+    """Reads `30d`, `100000`, `30d,100000`, `forever`. Raises SettingError."""
+    kept: dict[str, Any] = {}
+    for part in text.split(",") if text != "forever" else ():
+        word = part.strip()
+        name, value = ("count", int(word)) if word.isdecimal() else ("age", _age(word))
+        if name in kept:
+            raise SettingError.of("keep_finished", text, KEEP_HINT)
+        kept[name] = value
+    return Retention(**kept)
+
+
+def _age(word: str) -> timedelta:
+    try:
+        return parse_duration(word)
+    except ValueError:
+        raise SettingError.of("keep_finished", word, KEEP_HINT) from None
+
+
 def parse_roots(roots: tuple[str, ...]) -> dict[str, Path]:
     """Reads NAME=DIR, also several with commas between. Raises SettingError."""
     found: dict[str, Path] = {}
@@ -155,6 +178,8 @@ class MasterSettings:
     """Time a worker has to answer an offer, at least 500ms."""
     drain_timeout: Duration = 600 * SECOND
     """Time a draining worker has to finish what it runs."""
+    keep_finished: str = "30d"
+    """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -174,7 +199,8 @@ class MasterSettings:
                 self.store_api_connections,
                 f"at least {LEAST_API_CONNECTIONS}",
             )
-        _ = self.timers, self.store_address  # their constraints are checked at birth
+        # Their constraints are checked at birth.
+        _ = self.timers, self.store_address, self.retention
 
     @property
     def timers(self) -> Timers:
@@ -188,6 +214,11 @@ class MasterSettings:
             )
         except ValueError as error:
             raise SettingError(str(error)) from None
+
+    @property
+    def retention(self) -> Retention:
+        """Raises SettingError."""
+        return parse_retention(self.keep_finished)
 
     @property
     def store_address(self) -> Path | str:
@@ -392,6 +423,67 @@ async def at_end_of_input(call: Callable[[], None]) -> AsyncIterator[None]:
         yield
     finally:
         transport.close()
+
+
+class Origin(StrEnum):
+    """Where the value of an option came from; the first that has one wins."""
+
+    FLAG = "flag"
+    VARIABLE = "variable"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`source`: the variable, or the file."""
+
+    origin: Origin
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option as it is in effect. `value` as it is written in the file, without a password."""
+
+    name: str
+    value: str
+    found: Found
+    help: str
+
+
+def options_of(settings: Settings, found: Mapping[str, Found]) -> list[Option]:
+    """In the order of the documentation. `found`: where each came from that is no default."""
+    helps = _helps(type(settings))
+    return [
+        Option(
+            name=each.name,
+            value=_written(each.name, getattr(settings, each.name)),
+            found=found.get(each.name, Found(Origin.DEFAULT)),
+            help=helps[each.name],
+        )
+        for each in fields(settings)
+    ]
+
+
+def _written(name: str, value: object) -> str:
+    if isinstance(value, timedelta):
+        return show_duration(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    text = "" if value is None else str(value)
+    return shown_store(text) if name == "store" else text
+
+
+def shown_store(store: str) -> str:
+    """Without a password, and without parameters, which may hold one too."""
+    if "://" not in store:
+        return store
+    parts = urlsplit(store)
+    user, at, host = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
 
 
 def options_table() -> str:

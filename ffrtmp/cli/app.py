@@ -37,8 +37,10 @@ app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode 
 app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
 app.command("ffrtmp.cli.plan:plan", name="plan", help="Print the FFmpeg command of a job.")
 app.command("ffrtmp.cli.presets:presets", name="presets", help="Show what each preset means.")
-app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, list, watch, cancel, retry jobs.")
-app.command("ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain them.")
+app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, look at, change jobs.")
+app.command(
+    "ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain, remove."
+)
 app.command("ffrtmp.cli.top:top", name="top", help="Watch workers and jobs.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")

@@ -1,8 +1,9 @@
-"""`ffrtmp certs`: make a certificate authority, issue certificates, look at them."""
+"""`ffrtmp certs`: make a certificate authority, issue and renew certificates, look at them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from difflib import get_close_matches
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from cyclopts import App, Parameter
 
 from ffrtmp.cli.errors import UserError
 from ffrtmp.clock import utc_now
+from ffrtmp.domain.identity import Role
 from ffrtmp.pki import authority, identity
 from ffrtmp.pki.errors import PkiError
 
@@ -73,6 +75,67 @@ def issue(
     print(folder)
 
 
+@certs.command
+def renew(
+    directory: Annotated[Path, Parameter(name="DIR")],
+    names: Annotated[tuple[str, ...], Parameter(name="NAME", negative=())] = (),
+    /,
+    *,
+    days: int = authority.DEFAULT_LIFETIME.days,
+    within: int = 30,
+) -> None:
+    """Renew certificates in DIR, keys included; a master keeps the hosts that it had.
+
+    Without NAME: those that end within 30 days, or have ended. Copy each folder to where it is
+    used: masters and workers that run there take the new files by themselves.
+
+    Parameters
+    ----------
+    names
+        Their folders in DIR, such as worker-w1; or w1, where nobody else is called so.
+    days
+        How long the new certificates are valid.
+    within
+        Without NAME, renew what ends within so many days.
+    """
+    now, lifetime = utc_now(), _days(days)
+    with _mistakes():
+        found = {listed.folder.name: listed for listed in identity.inspect(directory, now=now)}
+        due = [each for each in found.values() if _ends_before(each, now + _days(within))]
+        for listed in [_named(found, name, directory) for name in names] if names else due:
+            if listed.peer is None:
+                raise UserError(f"{listed.folder} cannot be renewed: {listed.problem}")
+            hosts = listed.hosts if listed.peer.role is Role.MASTER else ()
+            folder = authority.issue(
+                directory,
+                listed.peer.role,
+                listed.peer.name,
+                now=now,
+                hosts=hosts,
+                lifetime=lifetime,
+                renew=True,
+            )
+            print(f"{folder}  until {now + lifetime:%Y-%m-%d}")
+    if not names and not due:
+        print(f"nothing to do: no certificate in {directory} ends within {within} days")
+
+
+def _ends_before(listed: identity.Listed, moment: datetime) -> bool:
+    return listed.not_after is not None and listed.not_after < moment
+
+
+def _named(found: Mapping[str, identity.Listed], name: str, directory: Path) -> identity.Listed:
+    """By the folder, or by the member's own name where there is one of it."""
+    if name in found:
+        return found[name]
+    called = [each for each in found.values() if each.peer and each.peer.name == name]
+    if len(called) == 1:
+        return called[0]
+    near = get_close_matches(name, found, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"ffrtmp certs list {directory} shows them"
+    raise UserError(f"there is no certificate {name!r} in {directory}: {hint}")
+
+
 @certs.command(name="list", alias="inspect")
 def list_(
     directory: Annotated[Path, Parameter(name="DIR")],
@@ -92,7 +155,7 @@ def list_(
     if not found and not json:
         print(f"no certificates in {directory}: ffrtmp certs issue {directory} ROLE NAME")
     for listed in found:
-        print(dumps(_facts(listed)) if json else _line(listed))
+        print(dumps(_facts(listed)) if json else _line(listed, utc_now()))
 
 
 def _facts(listed: identity.Listed) -> dict[str, object]:
@@ -101,15 +164,19 @@ def _facts(listed: identity.Listed) -> dict[str, object]:
         "member": listed.peer.actor if listed.peer else None,
         "cluster": listed.peer.cluster if listed.peer else None,
         "not_after": listed.not_after.isoformat() if listed.not_after else None,
+        "days_left": (listed.not_after - utc_now()).days if listed.not_after else None,
         "hosts": list(listed.hosts),
         "problem": listed.problem,
     }
 
 
-def _line(listed: identity.Listed) -> str:
+def _line(listed: identity.Listed, now: datetime) -> str:
     who = listed.peer.actor if listed.peer else listed.folder.name
-    until = f"until {listed.not_after:%Y-%m-%d}" if listed.not_after else ""
-    parts = (f"{who:<24}", until, ",".join(listed.hosts), listed.problem)
+    until, left = "", ""
+    if listed.not_after is not None:
+        until = f"until {listed.not_after:%Y-%m-%d}"
+        left = f"{max(0, (listed.not_after - now).days)} days left"
+    parts = (f"{who:<24}", until, left, ",".join(listed.hosts), listed.problem)
     return "  ".join(part for part in parts if part).rstrip()
 
 

@@ -4,6 +4,7 @@ from cyclopts import App
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.config import options_table
+from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.retry import RESOURCE_LIMIT, RULES, Reason, Rule
 
 docs = App(name="docs", help="Print tables of the documentation.", help_on_error=False)
@@ -21,6 +22,38 @@ def config() -> int:
     """Print every option of every process, with its flag, its variable and its default."""
     print(options_table(), end="")
     return Exit.DONE
+
+
+@docs.command
+def errors() -> int:
+    """Print what a call can fail with: gRPC code, error, when it comes, what to do."""
+    # Only here: gRPC and Prometheus take long to import.
+    from ffrtmp.rpc.status import STATUS_OF  # noqa: PLC0415
+
+    print("| code | error | when | what to do |\n|---|---|---|---|")
+    for error, code in STATUS_OF.items():
+        when, todo = advice_of(error)
+        print(f"| `{code.name}` | `{error.__name__}` | {when} | {todo} |")
+    return Exit.DONE
+
+
+@docs.command
+def metrics() -> int:
+    """Print every metric on a master's /metrics, with its type, its labels and what it means."""
+    from ffrtmp.telemetry.reference import families  # noqa: PLC0415
+
+    print("| metric | type | labels | meaning |\n|---|---|---|---|")
+    for family in families():
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        print(f"| `{family.name}` | {family.kind} | {labels} | {family.meaning} |")
+    return Exit.DONE
+
+
+def advice_of(error: type[DomainError]) -> tuple[str, str]:
+    """When it comes, and what to do: one sentence each, without line breaks."""
+    when, _, todo = (error.__doc__ or "").partition("\n\n")
+    todo = " ".join(todo.split()).removeprefix("Do: ")
+    return " ".join(when.split()), todo[:1].upper() + todo[1:]
 
 
 def retry_table() -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ffrtmp.cli.errors import Exit
-from ffrtmp.cli.shown import show_size, show_time
+from ffrtmp.cli.shown import show_line, show_size, show_time
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.job import JobState
@@ -197,10 +197,16 @@ def _say_end(job: job_pb2.Job) -> None:
         return
     if job.HasField("failure"):
         for line in job.failure.log_tail:
-            print(f"  {line}", file=sys.stderr)
+            print(f"  {show_line(line)}", file=sys.stderr)
         print(f"ffrtmp: job {job.job_id} {state}: {job.failure.message}", file=sys.stderr)
     else:
         print(f"ffrtmp: job {job.job_id} was {state}", file=sys.stderr)
+
+
+def shown_state(job: job_pb2.Job) -> str:
+    """Its state in a word; `retrying` where it waits for its next try."""
+    waits = job.attempts and job.eligible_time.ToDatetime(tzinfo=UTC) > utc_now()
+    return "retrying" if waits and job.state == job_pb2.JOB_STATE_QUEUED else _state(job.state)
 
 
 def _state(number: int) -> str:

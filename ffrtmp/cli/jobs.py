@@ -1,4 +1,4 @@
-"""`ffrtmp jobs`: submit, get, list, watch, cancel, retry."""
+"""`ffrtmp jobs`: submit, get, list, watch, cancel, retry; the rest in modules of its own."""
 
 import json
 import sys
@@ -19,9 +19,12 @@ from ffrtmp.cli.follow import (
     follow,
     percent_of,
     print_json,
+    shown_state,
     speed_of,
     targets_of,
 )
+from ffrtmp.cli.logs import logs
+from ffrtmp.cli.orders import pause, priority, resume
 from ffrtmp.cli.shown import show_size, show_time
 from ffrtmp.cli.table import Table
 from ffrtmp.cli.target import require_target
@@ -29,10 +32,13 @@ from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, Duration
 from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
-from ffrtmp.rpc.enums import JOB_STATES
+from ffrtmp.domain.spec import Priority, Queue
+from ffrtmp.rpc.enums import PRIORITIES, QUEUES
 from ffrtmp.v1 import job_pb2
 
-jobs = App(name="jobs", help="Submit, list, watch, cancel and retry jobs.", help_on_error=False)
+jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
+for command in (pause, resume, priority, logs):
+    jobs.command(command)
 JobId = Annotated[str, Parameter(name="JOB")]
 
 
@@ -146,16 +152,27 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
 
 def _show(job: job_pb2.Job) -> None:
     targets = targets_of(job)
-    print(f"job {job.job_id}: {_state(job)}, {_source(job)} to {targets}")
-    print(f"  {job.attempts} attempts, {job.charged} charged")
+    print(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
+    many = "" if job.attempts == 1 else "s"
+    print(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
     if job.HasField("failure"):
         print(f"  {job.failure.message}")
+    if job.state == job_pb2.JOB_STATE_PAUSED:
+        print(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
     if job.unschedulable_reason:
         print(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
     if job.blocked_by:
         print(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
         print(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
+
+
+def _place(job: job_pb2.Job) -> str:
+    """Where it stands among those that wait, unless that is the usual."""
+    queue, priority = QUEUES.from_wire(job.spec.queue), PRIORITIES.from_wire(job.priority)
+    facts = [f"queue {queue}"] if queue not in {None, Queue.DEFAULT} else []
+    facts += [f"priority {priority}"] if priority not in {None, Priority.NORMAL} else []
+    return "".join(f", {fact}" for fact in facts)
 
 
 @jobs.command(name="list")
@@ -222,7 +239,7 @@ def _row(job: job_pb2.Job) -> tuple[str, ...]:
     submitted = show_time(moment, utc_now()) if sys.stdout.isatty() else exact
     return (
         job.job_id,
-        _state(job),
+        shown_state(job),
         job.worker,
         str(job.charged),
         submitted,
@@ -272,7 +289,7 @@ def cancel(
         if settings.json:
             print_json(job)
         else:
-            print(f"job {job_id} is {_state(job)}", flush=True)
+            print(f"job {job_id} is {shown_state(job)}", flush=True)
 
     return to_each(ids, choice or Choice(), settings, Deed("cancel", "cancelled", CANCELLABLE, act))
 
@@ -294,7 +311,7 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
         job = await client.retry(job_id)
         _say_submitted(job, settings)
         if state_of(job) in TERMINAL_STATES:
-            say = f"it was retried before and is {_state(job)}: see {job.job_id}"
+            say = f"it was retried before and is {shown_state(job)}: see {job.job_id}"
             print(f"job {job_id}: {say}", file=sys.stderr)
 
     deed = Deed("retry", "retried", RETRIABLE, act, oldest_first=True)
@@ -306,11 +323,6 @@ RETRIABLE = TERMINAL_STATES - {JobState.SUCCEEDED}
 CANCELLABLE = frozenset(
     state for state, following in TRANSITIONS.items() if JobState.CANCELLED in following
 )
-
-
-def _state(job: job_pb2.Job) -> str:
-    state = JOB_STATES.from_wire(job.state)
-    return state.value if state else "unknown"
 
 
 def _source(job: job_pb2.Job) -> str:

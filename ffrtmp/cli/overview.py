@@ -21,7 +21,6 @@ from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 
 HELD = tuple(sorted({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING}))
-WAITING = tuple(sorted(frozenset(JobState) - TERMINAL_STATES - frozenset(HELD)))
 MOST_HELD = 100
 MOST_WAITING = 1000
 ENDED_SHOWN = 5
@@ -36,12 +35,14 @@ STYLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """`workers` is None where this identity may not see them. `waiting`: at most MOST_WAITING."""
+    """`workers` is None where this identity may not see them. Of those that wait and those that are
+    paused at most MOST_WAITING."""
 
     workers: Sequence[admin_pb.Worker] | None
     held: Sequence[job_pb2.Job]
     progress: Mapping[str, job_pb2.AttemptProgress] = field(default_factory=dict)
     waiting: Sequence[job_pb2.Job] = ()
+    paused: Sequence[job_pb2.Job] = ()
     ended: Sequence[job_pb2.Job] = ()
 
 
@@ -52,9 +53,14 @@ async def look(client: Client) -> Overview:
         workers=await _workers(client),
         held=sorted(held, key=lambda job: job.job_id),
         progress=await _progress(client, held),
-        waiting=[job async for job in client.list(states=WAITING, limit=MOST_WAITING)],
+        waiting=await _waiting(client, JobState.QUEUED),
+        paused=await _waiting(client, JobState.PAUSED),
         ended=[job async for job in client.list(states=sorted(TERMINAL_STATES), limit=ENDED_SHOWN)],
     )
+
+
+async def _waiting(client: Client, state: JobState) -> list[job_pb2.Job]:
+    return [job async for job in client.list(states=[state], limit=MOST_WAITING)]
 
 
 async def _workers(client: Client) -> list[admin_pb.Worker] | None:
@@ -97,6 +103,7 @@ def as_json(overview: Overview) -> dict[str, object]:
         "held": plain(overview.held),
         "progress": plain(list(overview.progress.values())),
         "waiting": len(overview.waiting),
+        "paused": len(overview.paused),
         "ended": plain(overview.ended),
     }
 
@@ -120,8 +127,9 @@ def draw(
 
 
 def _head(overview: Overview, address: str, now: datetime, width: int) -> Iterator[Text]:
-    more = "+" if len(overview.waiting) >= MOST_WAITING else ""
-    jobs = f"{len(overview.held)} running, {len(overview.waiting)}{more} waiting"
+    jobs = f"{len(overview.held)} running, {_count(overview.waiting)} waiting"
+    if overview.paused:
+        jobs += f", {_count(overview.paused)} paused"
     workers = overview.workers
     if workers is not None:
         slots = sum(worker.slots for worker in workers)
@@ -136,6 +144,10 @@ def _head(overview: Overview, address: str, now: datetime, width: int) -> Iterat
         return
     left = f"ffrtmp {address}  {jobs}"
     yield Text(f"{set_cell_size(left, max(width - 10, 10))}  {moment}", style="bold")
+
+
+def _count(jobs: Sequence[job_pb2.Job]) -> str:
+    return f"{len(jobs)}{'+' if len(jobs) >= MOST_WAITING else ''}"
 
 
 def _wrapped(text: str, width: int) -> Iterator[Text]:

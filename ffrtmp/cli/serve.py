@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ffrtmp.cli.sources import origins
 from ffrtmp.config import MasterSettings, WorkerSettings
 from ffrtmp.telemetry import logs
 
@@ -11,7 +12,7 @@ def master(settings: MasterSettings) -> int:
     from ffrtmp.master.server import run_master  # noqa: PLC0415  # a worker needs none of it
 
     logs.set_up(settings.log_format)
-    return asyncio.run(run_master(settings, ready=_say_ready))
+    return asyncio.run(run_master(settings, ready=_say_ready, found=origins()))
 
 
 def _say_ready(grpc_address: str, http_address: str) -> None:

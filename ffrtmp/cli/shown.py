@@ -6,6 +6,14 @@ SIZES = {"TiB": 1 << 40, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 SPANS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
+_CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160)), "�")
+
+
+def show_line(text: str) -> str:
+    """A line that a stranger's file may have had a part in: it cannot steer the terminal."""
+    return text.translate(_CONTROLS)
+
+
 def show_size(count: int) -> str:
     """Bytes: `17 B`, `1.5 MiB`, `203.0 GiB`."""
     for unit, size in SIZES.items():

@@ -11,7 +11,7 @@ from cyclopts import App, ArgumentCollection, Token
 from cyclopts.config import Env
 
 from ffrtmp.cli.errors import UserError
-from ffrtmp.config import ENV_PREFIX, SECTIONS, config_file, variables
+from ffrtmp.config import ENV_PREFIX, SECTIONS, Found, Origin, config_file, variables
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 NEAR = 0.85
@@ -25,7 +25,36 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
         _Variables(ENV_PREFIX, command=False, show=False),
         _refuse_misspelt_variables,
         _from_file(config_file(), _section(command)),
+        _note_origins,
     )
+
+
+_origins: dict[str, Found] = {}
+
+
+def origins() -> Mapping[str, Found]:
+    """Of the options of the command that runs, by name: where those came from that are no defaults.
+    A process runs one command."""
+    return dict(_origins)
+
+
+def _note_origins(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Last in the chain: whoever has said something has said it."""
+    _origins.clear()
+    for argument in arguments:
+        if argument.tokens:
+            token = argument.tokens[0]
+            _origins[argument.name.lstrip("-").replace("-", "_")] = _found(token)
+
+
+def _found(token: Token) -> Found:
+    match token.source:
+        case "cli":
+            return Found(Origin.FLAG)
+        case "env":
+            return Found(Origin.VARIABLE, str(token.keyword))
+        case file:
+            return Found(Origin.FILE, file)
 
 
 def _section(command: str) -> str:

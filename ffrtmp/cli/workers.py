@@ -1,4 +1,4 @@
-"""`ffrtmp workers`: list, get, drain, resume."""
+"""`ffrtmp workers`: list, get, drain, resume, remove."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
-from ffrtmp.cli.follow import print_json
+from ffrtmp.cli.follow import print_json, print_object
 from ffrtmp.cli.table import Table
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
@@ -108,6 +108,30 @@ def resume(
     async def work(client: Client) -> int:
         worker = await client.resume_worker(name)
         return _tell(worker, f"worker {name} takes work again", as_json=settings.json)
+
+    return with_client(settings, work)
+
+
+@workers.command
+def remove(
+    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
+) -> int:
+    """Forget a worker that is gone. One that is connected, or has a job, stays.
+
+    Parameters
+    ----------
+    name
+        The name in its certificate.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        await client.remove_worker(name)
+        if settings.json:
+            print_object({"name": name, "removed": True})
+        else:
+            print(f"worker {name} is removed")
+        return Exit.DONE
 
     return with_client(settings, work)
 

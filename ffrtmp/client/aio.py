@@ -19,13 +19,15 @@ import grpc.aio
 
 from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
 from ffrtmp.clock import utc_now
+from ffrtmp.domain.errors import CertificateEnded
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.log import LogPlace
+from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.pki.identity import load_identity
 from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.convert_spec import spec_to_pb
-from ffrtmp.rpc.enums import JOB_STATES
+from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES
 from ffrtmp.rpc.status import error_from_rpc
 from ffrtmp.rpc.times import to_timestamp
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -191,10 +193,7 @@ class Client:
                     delays = iter(BACKOFF_SECONDS)
                     yield news
             except grpc.aio.AioRpcError as error:
-                delay = next(delays, None)
-                if not _is_passing(error) or delay is None:
-                    raise self._meaning(error) from None
-                await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
+                await self._pause_after(error, next(delays, None))
             else:
                 return
 
@@ -235,6 +234,59 @@ class Client:
         request = pb.CancelJobRequest(job_id=job_id)
         return (await self._call(lambda: self._jobs.CancelJob(request, timeout=CALL_SECONDS))).job
 
+    async def pause(self, job_id: str) -> job_pb2.Job:
+        """No worker gets it until `resume`. Raises JobNotFound, or IllegalTransition unless it
+        waits."""
+        request = pb.PauseJobRequest(job_id=job_id)
+        return (await self._call(lambda: self._jobs.PauseJob(request, timeout=CALL_SECONDS))).job
+
+    async def resume(self, job_id: str) -> job_pb2.Job:
+        """Raises JobNotFound, or IllegalTransition when it has ended."""
+        request = pb.ResumeJobRequest(job_id=job_id)
+        return (await self._call(lambda: self._jobs.ResumeJob(request, timeout=CALL_SECONDS))).job
+
+    async def reprioritise(self, job_id: str, priority: Priority) -> job_pb2.Job:
+        """Raises JobNotFound, or IllegalTransition unless it waits."""
+        request = pb.ReprioritiseJobRequest(
+            job_id=job_id,
+            priority=PRIORITIES.to_wire(priority),  # type: ignore[arg-type]
+        )
+        response = await self._call(
+            lambda: self._jobs.ReprioritiseJob(request, timeout=CALL_SECONDS)
+        )
+        return response.job
+
+    async def log(
+        self, job_id: str, *, follow: bool = False, after: LogPlace | None = None
+    ) -> AsyncIterator[pb.ReadJobLogResponse]:
+        """What FFmpeg wrote behind `after`, attempt by attempt; with `follow` to the end of the
+        job. A broken stream is resumed where it broke. Raises JobNotFound."""
+        place = after or LogPlace()
+        delays = iter(BACKOFF_SECONDS)
+        while True:
+            request = pb.ReadJobLogRequest(
+                job_id=job_id,
+                follow=follow,
+                after_fence=place.fence,
+                after_line_number=place.line,
+            )
+            try:
+                async for part in self._jobs.ReadJobLog(request):
+                    place = LogPlace(part.fence, part.line_number + len(part.lines) - 1)
+                    delays = iter(BACKOFF_SECONDS)
+                    yield part
+            except grpc.aio.AioRpcError as error:
+                await self._pause_after(error, next(delays, None))
+            else:
+                return
+
+    async def _pause_after(self, error: grpc.aio.AioRpcError, delay: float | None) -> None:
+        """Before a broken stream is opened again. Raises what the error means where that is of no
+        use."""
+        if not _is_passing(error) or delay is None:
+            raise self._meaning(error) from None
+        await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
+
     async def workers(self) -> AsyncIterator[admin_pb.Worker]:
         """By name. Needs an admin's identity, else raises NotAllowed."""
         token = ""
@@ -260,6 +312,11 @@ class Client:
         request = admin_pb.DrainWorkerRequest(name=name)
         response = await self._call(lambda: self._admin.DrainWorker(request, timeout=CALL_SECONDS))
         return response.worker
+
+    async def remove_worker(self, name: str) -> None:
+        """Forgets a worker that is gone. Raises WorkerNotFound, or WorkerInUse."""
+        request = admin_pb.RemoveWorkerRequest(name=name)
+        await self._call(lambda: self._admin.RemoveWorker(request, timeout=CALL_SECONDS))
 
     async def resume_worker(self, name: str) -> admin_pb.Worker:
         """Ends drain and quarantine. Idempotent. Raises WorkerNotFound."""
@@ -287,7 +344,7 @@ class Client:
 
 def _is_passing(error: grpc.aio.AioRpcError) -> bool:
     """Whether the same call may go through later."""
-    if is_distrust(error):
+    if is_distrust(error) or isinstance(error_from_rpc(error), CertificateEnded):
         return False
     return error.code() is grpc.StatusCode.UNAVAILABLE
 

@@ -13,7 +13,8 @@ from typing import Any, Self, TypeVar
 
 from ffrtmp.client.aio import PATIENCE_SECONDS, Client
 from ffrtmp.domain.job import JobState
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.log import LogPlace
+from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -146,6 +147,24 @@ class BlockingClient:
         """As `Client.cancel`."""
         return self._do(self._client.cancel(job_id))
 
+    def pause(self, job_id: str) -> job_pb2.Job:
+        """As `Client.pause`."""
+        return self._do(self._client.pause(job_id))
+
+    def resume(self, job_id: str) -> job_pb2.Job:
+        """As `Client.resume`."""
+        return self._do(self._client.resume(job_id))
+
+    def reprioritise(self, job_id: str, priority: Priority) -> job_pb2.Job:
+        """As `Client.reprioritise`."""
+        return self._do(self._client.reprioritise(job_id, priority))
+
+    def log(
+        self, job_id: str, *, follow: bool = False, after: LogPlace | None = None
+    ) -> Iterator[pb.ReadJobLogResponse]:
+        """As `Client.log`."""
+        return self._each(self._client.log(job_id, follow=follow, after=after))
+
     def workers(self) -> Iterator[admin_pb.Worker]:
         """As `Client.workers`."""
         return self._each(self._client.workers())
@@ -157,6 +176,10 @@ class BlockingClient:
     def drain_worker(self, name: str) -> admin_pb.Worker:
         """As `Client.drain_worker`."""
         return self._do(self._client.drain_worker(name))
+
+    def remove_worker(self, name: str) -> None:
+        """As `Client.remove_worker`."""
+        self._do(self._client.remove_worker(name))
 
     def resume_worker(self, name: str) -> admin_pb.Worker:
         """As `Client.resume_worker`."""

@@ -1,4 +1,5 @@
 """What can go wrong, named once. `rpc/status.py` maps every leaf to a gRPC status code, once.
+A leaf's docstring says when it comes and what to do; `ffrtmp docs errors` prints them.
 
 DomainError
     InvalidArgument             a value the caller must change; names field, value and what is right
@@ -13,6 +14,7 @@ DomainError
         NameTaken               another incarnation of this worker is alive
     Refused                     the state of things forbids it
         IllegalTransition
+        WorkerInUse             it is connected, or a job is bound to it
     Stale                       a write that came too late and changed nothing
         StaleFence
         StaleEpoch
@@ -26,6 +28,7 @@ DomainError
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
     Overtaken                   a later hello of the same run of the worker; it may dial again
+    CertificateEnded            it may dial again, with a newer one
     Unavailable                 cannot be done now; to try again is safe
         StoreBusy               no connection or lock was free in time
         StoreFailing            the disk is full or broken, the database is away
@@ -51,11 +54,17 @@ class InvalidArgument(DomainError):
 
 
 class InvalidSpec(InvalidArgument):
-    pass
+    """A job's spec, or another argument of a call, is wrong; nothing was stored.
+
+    Do: change the field that the message names: it says what would be right.
+    """
 
 
 class InvalidPageToken(InvalidArgument):
-    pass
+    """The page token is not from the answer before, or the filter is another one.
+
+    Do: begin again without a token.
+    """
 
 
 class NotFound(DomainError):
@@ -63,11 +72,21 @@ class NotFound(DomainError):
 
 
 class JobNotFound(NotFound):
+    """No job has this id.
+
+    Do: look at `ffrtmp jobs list`; a finished job may have been deleted by age.
+    """
+
     def __init__(self, job_id: str) -> None:
         super().__init__(f"no job {job_id!r}")
 
 
 class WorkerNotFound(NotFound):
+    """No worker of this name ever connected.
+
+    Do: look at `ffrtmp workers list`; the name is the one in its certificate.
+    """
+
     def __init__(self, name: str) -> None:
         super().__init__(f"no worker {name!r} has connected to this cluster")
 
@@ -77,6 +96,11 @@ class AlreadyExists(DomainError):
 
 
 class IdempotencyMismatch(AlreadyExists):
+    """The idempotency key was used before, for a job with another body.
+
+    Do: use a new key for a new job; the message names the old one.
+    """
+
     def __init__(self, key: str, job_id: str) -> None:
         super().__init__(
             f"idempotency key {key!r} was used for another job ({job_id}) with a different body"
@@ -84,6 +108,11 @@ class IdempotencyMismatch(AlreadyExists):
 
 
 class TargetTaken(AlreadyExists):
+    """A job that has not ended, or whose FFmpeg may still write, has this target.
+
+    Do: wait for that job, cancel it, or choose another target.
+    """
+
     def __init__(self, target: str, job_id: str, *, stopping: bool = False) -> None:
         """`stopping`: the job has ended, its last attempt is not known to have."""
         if "://" in target:  # a live target: the hash of its key is nobody's business
@@ -97,6 +126,11 @@ class TargetTaken(AlreadyExists):
 
 
 class NameTaken(AlreadyExists):
+    """A worker says hello while another one of its name is alive.
+
+    Do: give each worker a certificate of its own.
+    """
+
     def __init__(self, worker: str, address: str) -> None:
         super().__init__(
             f"worker {worker!r} is already connected from {address}; "
@@ -109,8 +143,18 @@ class Refused(DomainError):
 
 
 class IllegalTransition(Refused):
+    """The job is in a state that does not allow this: a cancel after its end, say.
+
+    Do: look at the job; when it has ended, `ffrtmp jobs retry` makes a new one.
+    """
+
     def __init__(self, job_id: str, verb: str, state: str) -> None:
         super().__init__(f"job {job_id} is {state}: cannot {verb} it")
+
+
+class WorkerInUse(Refused):
+    def __init__(self, worker: str, why: str) -> None:
+        super().__init__(f"worker {worker!r} cannot be removed: {why}")
 
 
 class Stale(DomainError):
@@ -118,22 +162,42 @@ class Stale(DomainError):
 
 
 class StaleFence(Stale):
+    """A worker speaks of an attempt that is over; nothing was changed.
+
+    Do: nothing: the worker stops that attempt.
+    """
+
     def __init__(self, job_id: str, fence: int, current: int) -> None:
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
         self.is_from_the_future = fence > current
 
 
 class StaleEpoch(Stale):
+    """A newer stream of the same worker has taken over; nothing was changed.
+
+    Do: nothing, unless it comes again and again: then two processes share one certificate.
+    """
+
     def __init__(self, worker: str, epoch: int, current: int) -> None:
         super().__init__(f"stream {epoch} of worker {worker!r} was superseded by {current}")
 
 
 class NotHolder(Stale):
+    """A worker speaks of a job that it does not hold; nothing was changed.
+
+    Do: nothing: the worker stops that attempt.
+    """
+
     def __init__(self, job_id: str, worker: str) -> None:
         super().__init__(f"job {job_id} is not held by this incarnation of worker {worker!r}")
 
 
 class NewerGrant(Stale):
+    """A late result, while the job is on offer to another worker.
+
+    Do: nothing: the worker keeps its result and asks again.
+    """
+
     def __init__(self, job_id: str) -> None:
         super().__init__(
             f"job {job_id} is on offer to another worker; keep the result and ask again"
@@ -141,24 +205,45 @@ class NewerGrant(Stale):
 
 
 class NotAllowed(DomainError):
-    pass
+    """The certificate is of another cluster, names no member, or its role may not call this.
+
+    Do: use a certificate of the role that the message names.
+    """
 
 
 class ProtocolViolation(DomainError):
-    pass
+    """A peer broke the rules of the stream, which is closed.
+
+    Do: run the same version of ffrtmp on both sides; if it comes again, report it.
+    """
 
 
 class WorkerDoesNotRead(DomainError):
+    """A worker does not read what the master sends; its stream is closed.
+
+    Do: nothing: it dials again. If it comes again: is its machine overloaded?
+    """
+
     def __init__(self, worker: str) -> None:
         super().__init__(f"worker {worker!r} does not read its stream: too many commands wait")
 
 
 class HelloLate(DomainError):
+    """A worker opened a stream and said nothing on it.
+
+    Do: nothing: it dials again. If it comes again: is its machine overloaded?
+    """
+
     def __init__(self, worker: str, seconds: float) -> None:
         super().__init__(f"worker {worker!r} said no hello in {seconds:g} s; dial again")
 
 
 class NameUnsettled(DomainError):
+    """This master has just started, and the last run of that worker may still come back.
+
+    Do: nothing: the worker dials again, and is taken when the time is over.
+    """
+
     def __init__(self, worker: str, seconds: float) -> None:
         super().__init__(
             f"another run of worker {worker!r} was connected when this master started; "
@@ -167,20 +252,48 @@ class NameUnsettled(DomainError):
 
 
 class WorkerFloods(DomainError):
+    """A worker sends more messages than any good one; its stream is closed.
+
+    Do: update that worker; its jobs go to others.
+    """
+
     def __init__(self, worker: str) -> None:
         super().__init__(f"worker {worker!r} sends more messages than this master takes")
 
 
 class SessionExpired(DomainError):
+    """A worker was not heard for a whole lease; its jobs go to others.
+
+    Do: look at its machine and network; it dials again by itself.
+    """
+
     def __init__(self, worker: str) -> None:
         super().__init__(f"the lease of worker {worker!r} ran out; dial again")
 
 
 class Overtaken(DomainError):
+    """A hello of this very run of the worker, sent on a stream that it had left, came late: after
+    that of this stream.
+
+    Do: nothing; the worker dials again by itself.
+    """
+
     def __init__(self, worker: str) -> None:
         super().__init__(
             f"a hello of worker {worker!r} from a stream it had left arrived late and overtook "
             "this stream; dial again"
+        )
+
+
+class CertificateEnded(DomainError):
+    """The connection was opened with a certificate that has ended meanwhile.
+
+    Do: renew it: `ffrtmp certs renew DIR`; a worker takes the new files by itself.
+    """
+
+    def __init__(self, member: str) -> None:
+        super().__init__(
+            f"the certificate of {member} has ended: renew it with `ffrtmp certs renew DIR`"
         )
 
 
@@ -189,6 +302,11 @@ class Unavailable(DomainError):
 
 
 class StoreBusy(Unavailable):
+    """No connection or lock was free in time; nothing was changed.
+
+    Do: try again. Often? Look at `ffrtmp_store_waiting` and `--store-api-connections`.
+    """
+
     def __init__(self, waited_seconds: float) -> None:
         super().__init__(
             f"the store is busy: nothing was free for {waited_seconds:g} s; "
@@ -197,11 +315,21 @@ class StoreBusy(Unavailable):
 
 
 class StoreFailing(Unavailable):
+    """The disk is full or broken, or the database is away; nothing was changed.
+
+    Do: mend the disk or the database, then try again; running jobs go on meanwhile.
+    """
+
     def __init__(self, why: str) -> None:
         super().__init__(f"the store cannot write: {why}; nothing was changed, try again")
 
 
 class OutcomeUnknown(Unavailable):
+    """The connection to the database broke during a commit: it may have been done.
+
+    Do: try again: what was done is not done twice.
+    """
+
     def __init__(self, why: str) -> None:
         super().__init__(
             f"the connection to the store broke during a commit: {why}; it may have been done, "

@@ -35,6 +35,14 @@ class StreamRefused:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateRanOut:
+    """A worker's stream was ended with the certificate that it was opened with."""
+
+    worker: str
+    ended_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainChanged:
     """An operator asked for it."""
@@ -45,12 +53,35 @@ class DrainChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRemoved:
+    """An operator forgot it."""
+
+    worker: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobsForgotten:
+    """Retention deleted jobs that had ended long ago."""
+
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerQuarantined:
     """It lost too much: no offers until then. `jobs`: what it lost lately."""
 
     worker: str
     until: datetime
     jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReleased:
+    """An operator ended its quarantine."""
+
+    worker: str
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +132,12 @@ Fact = (
     | SessionOpened
     | SessionClosed
     | StreamRefused
+    | CertificateRanOut
     | DrainChanged
+    | WorkerRemoved
+    | JobsForgotten
     | WorkerQuarantined
+    | WorkerReleased
     | MassLossBegan
     | AttemptDisowned
     | ClaimTook

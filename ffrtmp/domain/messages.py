@@ -9,6 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from ffrtmp.domain.job import Failure, Manifest
+from ffrtmp.domain.log import Lines
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.timers import Timers
@@ -18,6 +19,8 @@ MOST_EVENTS = 1024
 """In one message. A worker's outbox holds fewer."""
 MOST_ATTEMPTS = 1024
 """That one worker may list, and slots it may have."""
+MOST_LOG = 256 * 1024
+"""Characters of log lines in one report, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,21 @@ class ProgressReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LogPart:
+    """Lines that FFmpeg wrote. May be lost, or come twice: they are numbered."""
+
+    key: AttemptKey
+    lines: Lines
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """What is new of every running attempt's log."""
+
+    parts: tuple[LogPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """The outputs are verified and lie next to their targets."""
 
@@ -111,7 +129,16 @@ class Goodbye:
     """The worker leaves and holds nothing any more; its session may be closed at once."""
 
 
-Event = Hello | Heartbeat | CapabilitiesChanged | OfferReply | ProgressReport | Result | Goodbye
+Event = (
+    Hello
+    | Heartbeat
+    | CapabilitiesChanged
+    | OfferReply
+    | ProgressReport
+    | LogReport
+    | Result
+    | Goodbye
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

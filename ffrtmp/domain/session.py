@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from ffrtmp.domain.job import HELD_STATES, Cause, Holder, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, WAITING_STATES, Cause, Holder, Job, JobState
 
 
 class Phase(StrEnum):
@@ -115,7 +115,7 @@ def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> Ve
         return _superseded(report, job)
     if job.state in HELD_STATES:
         return VerdictKind.KEEP
-    if job.state is JobState.QUEUED:
+    if job.state in WAITING_STATES:
         return _judge_late(report, job)
     if job.state is JobState.SUCCEEDED:
         return VerdictKind.RESULT_KNOWN
@@ -126,7 +126,7 @@ def _judge_late(report: AttemptReport, job: Job) -> VerdictKind:
     """A result may still come. What runs on an offer that was taken back is being stopped."""
     if report.journalled:
         return VerdictKind.KEEP
-    return VerdictKind.STOP if job.cause is Cause.UNANSWERED else VerdictKind.ADOPT
+    return VerdictKind.STOP if job.moved_by is Cause.UNANSWERED else VerdictKind.ADOPT
 
 
 def _superseded(report: AttemptReport, job: Job | None) -> VerdictKind:

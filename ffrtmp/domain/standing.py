@@ -57,6 +57,11 @@ def resume(standing: Standing) -> Standing:
     return standing if standing == Standing() else Standing()
 
 
+def release(standing: Standing) -> Standing:
+    """An operator's word: what it did wrong is forgotten; a wish that it drains is not."""
+    return replace(Standing(), draining=standing.draining)
+
+
 def note_losses(standing: Standing, losses: Iterable[Loss], *, now: datetime) -> Standing:
     """Three deaths in ten minutes: quarantined for 1, 2, 4 ... 30 minutes."""
     recent = _recent((*standing.losses, *losses), now)

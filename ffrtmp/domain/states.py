@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 class JobState(StrEnum):
     QUEUED = "queued"
+    PAUSED = "paused"
     LEASED = "leased"
     RUNNING = "running"
     PUBLISHING = "publishing"
@@ -32,6 +33,9 @@ class Cause(StrEnum):
     INHERITED = "inherited"
     CANCELLED = "cancelled"
     UNBLOCKED = "unblocked"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    REPRIORITISED = "reprioritised"
 
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
@@ -39,11 +43,23 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
         JobState.QUEUED: frozenset(
             {
                 JobState.QUEUED,  # its last attempt inherited by a new incarnation
+                JobState.PAUSED,
                 JobState.LEASED,
                 JobState.RUNNING,  # adopted: a worker thought lost still runs it
                 JobState.PUBLISHING,  # a late STAGED
                 JobState.SUCCEEDED,  # a late PUBLISHED
                 JobState.FAILED,  # a late failure
+                JobState.CANCELLED,
+            }
+        ),
+        JobState.PAUSED: frozenset(
+            {
+                JobState.QUEUED,
+                JobState.PAUSED,  # inherited, or a late failure that is to be tried again
+                JobState.RUNNING,  # from here on as above: late news of the last attempt
+                JobState.PUBLISHING,
+                JobState.SUCCEEDED,
+                JobState.FAILED,
                 JobState.CANCELLED,
             }
         ),
@@ -69,3 +85,6 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
 TERMINAL_STATES = frozenset(state for state, following in TRANSITIONS.items() if not following)
 HELD_STATES = frozenset({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING})
 ATTEMPT_STATES = frozenset({JobState.RUNNING, JobState.PUBLISHING})
+WAITING_STATES = frozenset({JobState.QUEUED, JobState.PAUSED})
+ORDERS = frozenset({Cause.PAUSED, Cause.RESUMED, Cause.REPRIORITISED})
+"""What a person may do to a job that waits. How its last attempt ended is not changed by it."""

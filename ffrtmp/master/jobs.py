@@ -4,10 +4,12 @@ Listeners are told after the commit, in order of the outcomes, and must not bloc
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.master.logs import Logs
 from ffrtmp.store.base import Change, JobStore, Moved, NewJob, Outcome
 
 Listener = Callable[[Job | None, Job], None]
@@ -15,8 +17,9 @@ Listener = Callable[[Job | None, Job], None]
 
 
 class Jobs:
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, logs: Logs) -> None:
         self._store = store
+        self._logs = logs
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> None:
@@ -33,11 +36,18 @@ class Jobs:
     async def change(self, changes: Sequence[Change]) -> list[Outcome]:
         if not changes:
             return []
+        changes = [self._with_log(change) for change in changes]
         outcomes = await self._store.change(changes)
-        for outcome in outcomes:
+        for change, outcome in zip(changes, outcomes, strict=True):
             if isinstance(outcome, Moved) and outcome.before is not outcome.after:
+                if change.log is not None:
+                    self._logs.saved(change.log)
                 self._tell(outcome.before, outcome.after)
         return outcomes
+
+    def _with_log(self, change: Change) -> Change:
+        log = self._logs.unsaved(change.job_id)
+        return change if log is None else replace(change, log=log)
 
     async def claim(
         self,

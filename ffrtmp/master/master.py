@@ -7,25 +7,32 @@ from datetime import datetime
 from functools import partial
 
 from ffrtmp.domain import job as rules
-from ffrtmp.domain.errors import DomainError, InvalidArgument
-from ffrtmp.domain.facts import Fact, JobMoved
+from ffrtmp.domain import orders
+from ffrtmp.domain.errors import DomainError, InvalidArgument, WorkerInUse
+from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
 from ffrtmp.domain.job import TERMINAL_STATES
+from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
+from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
+from ffrtmp.domain.spec import Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
+from ffrtmp.master.janitor import Janitor
 from ffrtmp.master.jobs import Jobs
+from ffrtmp.master.logs import LogKeeper, Logs, read_log
 from ffrtmp.master.outbox import Send
 from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, view_of
+from ffrtmp.master.views import JobView, Submission, Watched, WorkerView
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -35,7 +42,6 @@ from ffrtmp.store.base import (
     NewJob,
     PageKey,
     Store,
-    WorkerRecord,
 )
 
 LARGEST_BATCH = 1000
@@ -52,16 +58,22 @@ class Master:
         chance: Callable[[], float],
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
+        retention: Retention | None = None,
+        name: str = "",
+        version: str = "",
     ) -> None:
-        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases."""
+        """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
+        `version` are for people."""
         woken = asyncio.Event()
-        jobs, roster = Jobs(store), Roster()
+        roster, logs = Roster(), Logs()
+        jobs = Jobs(store, logs)
         self._parts = Parts(
             store=store,
             jobs=jobs,
             roster=roster,
             warden=Warden(store, roster, now=clocks[0], observe=observe),
             watchers=Watchers(),
+            logs=logs,
             blocks=BlockObserver(timers.lease_ttl),
             timers=timers,
             now=clocks[0],
@@ -72,10 +84,15 @@ class Master:
             started_at=clocks[1](),
         )
         self._new_id = new_id
+        self._janitor = Janitor(self._parts, retention or Retention())
+        now = clocks[0]()
+        this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
+        self.census = Census(self._parts, this)
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
         jobs.listen(self._parts.warden.note)
         jobs.listen(self._dispatcher.note)
+        jobs.listen(logs.note_move)
         jobs.listen(self._parts.watchers.note)
         jobs.listen(lambda before, after: observe(JobMoved(before, after)))
 
@@ -95,9 +112,14 @@ class Master:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
             tasks.create_task(Follower(self._parts).run())
+            tasks.create_task(self._janitor.run())
+            keeper = LogKeeper(self._parts.logs, self._parts.store)
+            tasks.create_task(keeper.run(self._parts.observe))
+            tasks.create_task(self.census.run())
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
+        self._parts.roster.forget_roots()
         after = ""
         while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
             for record in records:
@@ -196,9 +218,33 @@ class Master:
                     yield Watched(progress=progress)
                 await watcher.wait()
 
+    def log(self, job_id: str, after: LogPlace, *, follow: bool) -> AsyncIterator[AttemptLog]:
+        """What FFmpeg wrote behind `after`. Raises JobNotFound."""
+        parts = self._parts
+        return read_log(
+            parts.logs, parts.store, parts.watchers, job_id=job_id, after=after, follow=follow
+        )
+
     async def cancel(self, job_id: str, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""
-        rule = partial(rules.cancel, actor=actor, now=self._parts.now())
+        return await self._apply(job_id, partial(rules.cancel, actor=actor, now=self._parts.now()))
+
+    async def pause(self, job_id: str, *, actor: str) -> JobRecord:
+        """Raises JobNotFound, or IllegalTransition unless it waits."""
+        return await self._apply(job_id, partial(orders.pause, actor=actor, now=self._parts.now()))
+
+    async def resume_job(self, job_id: str, *, actor: str) -> JobRecord:
+        """Raises JobNotFound, or IllegalTransition when it has ended."""
+        return await self._apply(job_id, partial(orders.resume, actor=actor, now=self._parts.now()))
+
+    async def reprioritise(self, job_id: str, priority: Priority, *, actor: str) -> JobRecord:
+        """Raises JobNotFound, or IllegalTransition unless it waits."""
+        queue = (await self._parts.store.get(job_id)).spec.queue
+        now = self._parts.now()
+        rule = partial(orders.reprioritise, queue=queue, priority=priority, actor=actor, now=now)
+        return await self._apply(job_id, rule)
+
+    async def _apply(self, job_id: str, rule: rules.Rule) -> JobRecord:
         [outcome] = await self._parts.jobs.change([Change(job_id, rule)])
         if isinstance(outcome, DomainError):
             raise outcome
@@ -210,12 +256,12 @@ class Master:
         """One page by name, and the token of the next."""
         size = page_size(size)
         records = await self._parts.store.workers(size=size + 1, after=page_token)
-        views = [self._view_of(record) for record in records[:size]]
+        views = [self.census.view_of(record) for record in records[:size]]
         return views, views[-1].record.name if len(records) > size else ""
 
     async def worker(self, name: str) -> WorkerView:
         """Raises WorkerNotFound."""
-        return self._view_of(await self._parts.store.worker(name))
+        return self.census.view_of(await self._parts.store.worker(name))
 
     async def drain(self, name: str, *, actor: str) -> WorkerView:
         """No new work for it, until `resume`. Idempotent. Raises WorkerNotFound."""
@@ -228,16 +274,39 @@ class Master:
         self._parts.wake()
         return await self.worker(name)
 
-    def _view_of(self, record: WorkerRecord) -> WorkerView:
-        roster = self._parts.roster
-        refused = dict(roster.refused_roots(record.name))
-        return view_of(record, roster.get(record.name), refused, now=self._parts.now())
+    async def remove_worker(self, name: str, *, actor: str) -> None:
+        """Forgets one that is gone. Raises WorkerNotFound, WorkerInUse."""
+        record = await self._parts.store.worker(name)
+        if record.alive:
+            raise WorkerInUse(name, "its session is alive; stop it, and wait until it is gone")
+        if not await self._parts.store.remove_worker(name):
+            raise WorkerInUse(name, "a job is still bound to it, for a moment; try again")
+        await self._learn_roots()
+        self._parts.observe(WorkerRemoved(worker=name, actor=actor))
+
+    async def release(self, name: str, *, actor: str) -> WorkerView:
+        """Ends a quarantine, not a drain. Idempotent. Raises WorkerNotFound."""
+        await self._parts.warden.release(name, actor=actor)
+        self._parts.wake()
+        return await self.worker(name)
 
     # -- streams ----------------------------------------------------------------------------
 
-    async def serve(self, *, worker: str, address: str, events: Events, send: Send) -> None:
-        """Serves one stream of a worker until it ends. `worker` is the certificate's name."""
-        await Session(self._parts, worker=worker, address=address).run(events, send)
+    async def serve(
+        self,
+        *,
+        worker: str,
+        address: str,
+        certificate_end: datetime | None = None,
+        events: Events,
+        send: Send,
+    ) -> None:
+        """Serves one stream of a worker until it ends, at the latest with its certificate (None:
+        not known). `worker` is the certificate's name."""
+        session = Session(
+            self._parts, worker=worker, address=address, certificate_end=certificate_end
+        )
+        await session.run(events, send)
 
     def send_away(self) -> None:
         """Asks every worker to dial again, spread over time: this master goes down."""

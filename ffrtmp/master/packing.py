@@ -1,5 +1,6 @@
 """What the use cases answer, as protobuf."""
 
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView
 from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
 from ffrtmp.rpc.convert_page import attempt_to_pb
@@ -33,6 +34,15 @@ def pack_watched(watched: Watched) -> job_service_pb2.WatchJobResponse:
     )
 
 
+def pack_log(log: AttemptLog) -> job_service_pb2.ReadJobLogResponse:
+    return job_service_pb2.ReadJobLogResponse(
+        fence=log.key.fence,
+        worker=log.worker,
+        line_number=log.lines.first,
+        lines=log.lines.texts,
+    )
+
+
 def pack_worker(view: WorkerView) -> admin_pb.Worker:
     record = view.record
     return admin_pb.Worker(
@@ -52,6 +62,8 @@ def pack_worker(view: WorkerView) -> admin_pb.Worker:
             for name, reason in sorted(view.refused_roots.items())
         ],
         draining=record.standing.draining,
+        master=view.master,
+        certificate_end_time=to_timestamp(view.certificate_end),
         quarantine_end_time=to_timestamp(view.quarantined_until),
         losses=[
             admin_pb.WorkerLoss(

@@ -9,6 +9,7 @@ from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.session import BlockObserver
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.jobs import Jobs
+from ffrtmp.master.logs import Logs
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
@@ -29,6 +30,7 @@ class Parts:
     jobs: Jobs
     roster: Roster
     watchers: Watchers
+    logs: Logs
     blocks: BlockObserver
     warden: Warden
     timers: Timers

@@ -53,6 +53,7 @@ class Presence:
     outbox: Outbox | None
     heartbeat_at: datetime
     beat: float
+    certificate_end: datetime | None = None
     slots: int = 0
     load: Load = field(default_factory=Load)
     standing: Standing = field(default_factory=Standing)
@@ -148,6 +149,11 @@ class Roster:
     def know_roots(self, names: Iterable[str]) -> None:
         """Of workers that are away: a job may wait for them."""
         self._known_roots.update(names)
+
+    def forget_roots(self) -> None:
+        """All but those of workers that are here."""
+        self._known_roots.clear()
+        self.recheck()
 
     @property
     def known_roots(self) -> Collection[str]:

@@ -5,9 +5,10 @@ import gc
 import logging
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 
 import grpc
 import grpc.aio
@@ -15,14 +16,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from ulid import ULID
 
+from ffrtmp import __version__
 from ffrtmp.clock import SteadyClock, boot_seconds, utc_now
-from ffrtmp.config import MasterSettings, at_end_of_input
+from ffrtmp.config import Found, MasterSettings, at_end_of_input, options_of, shown_store
 from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.identity import Role
 from ffrtmp.master.http import serving_http
 from ffrtmp.master.master import Master
-from ffrtmp.master.servicers import AdminServicer, JobServicer, WorkerServicer
-from ffrtmp.pki.identity import Identity, load_identity
+from ffrtmp.master.servicers import About, AdminServicer, JobServicer, WorkerServicer
+from ffrtmp.pki.live import LiveIdentity
 from ffrtmp.rpc.channel import SERVER_OPTIONS
 from ffrtmp.rpc.credentials import server_credentials
 from ffrtmp.rpc.health import Health
@@ -64,14 +66,18 @@ class PortTaken(Exception):
 
 
 async def run_master(
-    settings: MasterSettings, *, ready: Callable[[str, str], None] = lambda _grpc, _http: None
+    settings: MasterSettings,
+    *,
+    ready: Callable[[str, str], None] = lambda _grpc, _http: None,
+    found: Mapping[str, Found] = MappingProxyType({}),
 ) -> int:
-    """Serves until SIGTERM or SIGINT. `ready` gets the gRPC and the HTTP address. Returns 0.
+    """Serves until SIGTERM or SIGINT. `ready` gets the gRPC and the HTTP address; `found` says
+    where the settings came from. Returns 0.
 
     Raises PkiError, StoreUnusable, PortTaken: mistakes of the set-up, one sentence each.
     """
     identity = await asyncio.to_thread(
-        load_identity, settings.certs, now=utc_now(), roles=frozenset({Role.MASTER})
+        LiveIdentity.load, settings.certs, now=utc_now(), role=Role.MASTER
     )
     facts = _Facts()
     async with AsyncExitStack() as stack:
@@ -89,20 +95,26 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
+            retention=settings.retention,
+            name=identity.current.name,
+            version=__version__,
         )
         metrics = Metrics(
             lambda: _fleet(master),
             lambda: StoreUse(store.commits, [_pool_load(use) for use in store.pools()]),
+            lambda: _certificates(identity, master),
         )
         facts.metrics = metrics
 
+        check = partial(problem_of, master, store)
+        about = About(options_of(settings, found), shown_store(str(settings.store_address)), check)
         told = await stack.enter_async_context(_told(settings))
-        grpc_address = await stack.enter_async_context(_serving(settings, identity, master, facts))
-        http_address = await stack.enter_async_context(
-            _answering_http(settings, metrics, partial(problem_of, master, store))
+        grpc_address = await stack.enter_async_context(
+            _serving(settings, identity, master, about, facts)
         )
+        http_address = await stack.enter_async_context(_answering_http(settings, metrics, check))
         # Last in, first out: nothing is granted any more once the master goes down.
-        await stack.enter_async_context(_running(master, metrics))
+        await stack.enter_async_context(_running(master, metrics, identity))
         gc.freeze()  # what lives as long as the process need not be looked at again
         ready(grpc_address, http_address)
         await told.wait()
@@ -153,10 +165,14 @@ class _Facts:
 
 
 @asynccontextmanager
-async def _running(master: Master, metrics: Metrics) -> AsyncIterator[None]:
+async def _running(master: Master, metrics: Metrics, identity: LiveIdentity) -> AsyncIterator[None]:
     """The master's loops live as long as the block; if one fails, the block is left."""
     async with asyncio.TaskGroup() as tasks:
-        loops = [tasks.create_task(master.run()), tasks.create_task(_measure_lag(metrics))]
+        loops = [
+            tasks.create_task(master.run()),
+            tasks.create_task(_measure_lag(metrics)),
+            tasks.create_task(identity.follow(utc_now)),
+        ]
         try:
             yield
         finally:
@@ -174,28 +190,36 @@ async def _measure_lag(metrics: Metrics) -> None:
 
 @asynccontextmanager
 async def _serving(
-    settings: MasterSettings, identity: Identity, master: Master, observe: Callable[[Fact], None]
+    settings: MasterSettings,
+    identity: LiveIdentity,
+    master: Master,
+    about: About,
+    observe: Callable[[Fact], None],
 ) -> AsyncIterator[str]:
     """The gRPC port; yields the address it got. At the end workers are sent away first."""
     server = grpc.aio.server(
-        interceptors=[Gatekeeper(identity.cluster)], options=list(SERVER_OPTIONS)
+        interceptors=[Gatekeeper(identity.current.cluster, now=utc_now)],
+        options=list(SERVER_OPTIONS),
     )
+    credentials = server_credentials(identity.current, identity.news())
     health = Health(utc_now)
     add_JobServiceServicer_to_server(JobServicer(master), server)
-    add_AdminServiceServicer_to_server(AdminServicer(master), server)
+    add_AdminServiceServicer_to_server(AdminServicer(master, about), server)
     add_WorkerServiceServicer_to_server(WorkerServicer(master, observe), server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
     reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_secure_port(settings.listen, server_credentials(identity))
+        port = server.add_secure_port(settings.listen, credentials)
     except RuntimeError:
         raise PortTaken("listen", settings.listen) from None
+    address = f"{settings.listen.rpartition(':')[0]}:{port}"
+    master.census.this.address = address
     await server.start()
     for service in ("", *SERVICES):
         await health.set(service, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield f"{settings.listen.rpartition(':')[0]}:{port}"
+        yield address
     finally:
         await health.enter_graceful_shutdown()
         master.send_away()
@@ -248,6 +272,16 @@ def _fleet(master: Master) -> Fleet:
         slots_free=sum(presence.free for presence in connected),
         oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
     )
+
+
+def _certificates(identity: LiveIdentity, master: Master) -> dict[str, float]:
+    """Seconds that are left of each kind."""
+    now = utc_now()
+    ends = {"master": identity.current.not_after}
+    shown = [each.certificate_end for each in master.roster if each.outbox is not None]
+    if known := [end for end in shown if end is not None]:
+        ends["worker"] = min(known)
+    return {name: (end - now).total_seconds() for name, end in ends.items()}
 
 
 def _pool_load(use: PoolUse) -> PoolLoad:

@@ -1,6 +1,7 @@
 """The gRPC face of the master: unpack, delegate, pack. No decision is made here."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,15 +9,19 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ffrtmp.config import Option
 from ffrtmp.domain.errors import ProtocolViolation, WorkerDoesNotRead
 from ffrtmp.domain.facts import EnvelopeUnknown, Fact
+from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.messages import Event, Numbered
+from ffrtmp.master.census import Check
 from ffrtmp.master.master import Master
-from ffrtmp.master.packing import pack_job, pack_view, pack_watched, pack_worker
+from ffrtmp.master.packing import pack_job, pack_log, pack_view, pack_watched, pack_worker
+from ffrtmp.master.packing_admin import pack_option, pack_overview, pack_queue, pack_store
 from ffrtmp.master.views import Submission
-from ffrtmp.rpc.convert_page import states_from_pb, submissions_from_pb
+from ffrtmp.rpc.convert_page import priority_from_pb, states_from_pb, submissions_from_pb
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
-from ffrtmp.rpc.roles import Context, peer_of
+from ffrtmp.rpc.roles import Context, certificate_end_of, peer_of
 from ffrtmp.rpc.times import from_timestamp
 from ffrtmp.store.base import JobFilter, JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -66,16 +71,78 @@ class JobServicer(JobServiceServicer):
         async for watched in self._master.watch(request.job_id, request.after_event_number):
             yield pack_watched(watched)
 
+    async def ReadJobLog(
+        self, request: pb.ReadJobLogRequest, context: Context
+    ) -> AsyncIterator[pb.ReadJobLogResponse]:
+        after = LogPlace(request.after_fence, request.after_line_number)
+        async for log in self._master.log(request.job_id, after, follow=request.follow):
+            yield pack_log(log)
+
     async def CancelJob(
         self, request: pb.CancelJobRequest, context: Context
     ) -> pb.CancelJobResponse:
         record = await self._master.cancel(request.job_id, actor=peer_of(context).actor)
         return pb.CancelJobResponse(job=pack_job(record))
 
+    async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
+        record = await self._master.pause(request.job_id, actor=peer_of(context).actor)
+        return pb.PauseJobResponse(job=pack_job(record))
+
+    async def ResumeJob(
+        self, request: pb.ResumeJobRequest, context: Context
+    ) -> pb.ResumeJobResponse:
+        record = await self._master.resume_job(request.job_id, actor=peer_of(context).actor)
+        return pb.ResumeJobResponse(job=pack_job(record))
+
+    async def ReprioritiseJob(
+        self, request: pb.ReprioritiseJobRequest, context: Context
+    ) -> pb.ReprioritiseJobResponse:
+        record = await self._master.reprioritise(
+            request.job_id, priority_from_pb(request.priority), actor=peer_of(context).actor
+        )
+        return pb.ReprioritiseJobResponse(job=pack_job(record))
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an operator may know of this process; `check` as the census wants it."""
+
+    options: Sequence[Option]
+    location: str
+    check: Check
+
 
 class AdminServicer(AdminServiceServicer):
-    def __init__(self, master: Master) -> None:
+    def __init__(self, master: Master, about: About) -> None:
         self._master = master
+        self._about = about
+
+    async def GetOverview(
+        self, request: admin_pb.GetOverviewRequest, context: Context
+    ) -> admin_pb.GetOverviewResponse:
+        return pack_overview(await self._master.census.overview())
+
+    async def ListQueues(
+        self, request: admin_pb.ListQueuesRequest, context: Context
+    ) -> admin_pb.ListQueuesResponse:
+        views = await self._master.census.queues()
+        return admin_pb.ListQueuesResponse(backlogs=[pack_queue(view) for view in views])
+
+    async def GetStore(
+        self, request: admin_pb.GetStoreRequest, context: Context
+    ) -> admin_pb.GetStoreResponse:
+        return pack_store(await self._master.census.store(self._about.check), self._about.location)
+
+    async def ListSettings(
+        self, request: admin_pb.ListSettingsRequest, context: Context
+    ) -> admin_pb.ListSettingsResponse:
+        return admin_pb.ListSettingsResponse(settings=map(pack_option, self._about.options))
+
+    async def ReleaseWorker(
+        self, request: admin_pb.ReleaseWorkerRequest, context: Context
+    ) -> admin_pb.ReleaseWorkerResponse:
+        view = await self._master.release(request.name, actor=peer_of(context).actor)
+        return admin_pb.ReleaseWorkerResponse(worker=pack_worker(view))
 
     async def ListWorkers(
         self, request: admin_pb.ListWorkersRequest, context: Context
@@ -106,6 +173,12 @@ class AdminServicer(AdminServiceServicer):
         view = await self._master.resume(request.name, actor=peer_of(context).actor)
         return admin_pb.ResumeWorkerResponse(worker=pack_worker(view))
 
+    async def RemoveWorker(
+        self, request: admin_pb.RemoveWorkerRequest, context: Context
+    ) -> admin_pb.RemoveWorkerResponse:
+        await self._master.remove_worker(request.name, actor=peer_of(context).actor)
+        return admin_pb.RemoveWorkerResponse()
+
 
 class WorkerServicer(WorkerServiceServicer):
     def __init__(self, master: Master, observe: Callable[[Fact], None]) -> None:
@@ -127,7 +200,13 @@ class WorkerServicer(WorkerServiceServicer):
                 raise WorkerDoesNotRead(worker) from None
 
         events = _events(request_iterator, lambda n: self._observe(EnvelopeUnknown(worker, n)))
-        await self._master.serve(worker=worker, address=context.peer(), events=events, send=send)
+        await self._master.serve(
+            worker=worker,
+            address=context.peer(),
+            certificate_end=certificate_end_of(context),
+            events=events,
+            send=send,
+        )
 
 
 async def _events(

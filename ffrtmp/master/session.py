@@ -8,6 +8,7 @@ the store and answer.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from ffrtmp.domain.errors import (
     HelloLate,
@@ -22,6 +23,7 @@ from ffrtmp.domain.errors import (
 )
 from ffrtmp.domain.facts import SessionClosed, SessionOpened, StreamRefused
 from ffrtmp.domain.job import Holder, JobState
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import (
     CapabilitiesChanged,
     Event,
@@ -30,6 +32,7 @@ from ffrtmp.domain.messages import (
     Heartbeat,
     HeartbeatAck,
     Hello,
+    LogReport,
     OfferReply,
     ProgressReport,
     Published,
@@ -62,10 +65,13 @@ _Answer = tuple[int, float, tuple[Verdict, ...]]
 
 
 class Session:
-    def __init__(self, parts: Parts, *, worker: str, address: str) -> None:
+    def __init__(
+        self, parts: Parts, *, worker: str, address: str, certificate_end: datetime | None = None
+    ) -> None:
         self._parts = parts
         self._worker = worker
         self._address = address
+        self._certificate_end = certificate_end
         self._outbox = Outbox(worker)
         self._inbox = asyncio.Queue[_Message | None](INBOX)
         self._answers = asyncio.Queue[_Answer](INBOX)
@@ -191,6 +197,7 @@ class Session:
             session=self._session,
             holder=Holder(self._worker, hello.incarnation),
             address=self._address,
+            certificate_end=self._certificate_end,
             capabilities=hello.capabilities,
             outbox=None,
             heartbeat_at=parts.now(),
@@ -241,6 +248,7 @@ class Session:
 
     async def _take(self, batch: Sequence[Event], arrived: float) -> None:
         beats = [event for event in batch if isinstance(event, Heartbeat)]
+        self._note_logs(batch)
         if said := [event for event in batch if isinstance(event, OfferReply | Result)]:
             await self._results.commit(said)
         for event in batch:
@@ -263,7 +271,7 @@ class Session:
                 self._parts.wake()
             case Goodbye():
                 await self._leave()
-            case Heartbeat() | OfferReply() | Staged() | Published() | Failed():
+            case Heartbeat() | OfferReply() | LogReport() | Staged() | Published() | Failed():
                 pass  # taken as one
 
     def _note_progress(self, report: ProgressReport) -> None:
@@ -271,6 +279,14 @@ class Session:
             if self._presence.holds(progress.key):
                 self._presence.progress[progress.key] = progress
                 self._parts.watchers.note_progress(progress)
+
+    def _note_logs(self, batch: Sequence[Event]) -> None:
+        """Before results: a log is stored with the move that ends its attempt."""
+        reports = (event for event in batch if isinstance(event, LogReport))
+        for part in (part for report in reports for part in report.parts):
+            if self._presence.holds(part.key):
+                self._parts.logs.note(AttemptLog(part.key, self._worker, part.lines))
+                self._parts.watchers.note_log(part.key.job_id)
 
     async def _leave(self) -> None:
         self._said_goodbye = True

@@ -1,4 +1,5 @@
-"""Once a second: expires silent sessions, returns what they held, takes back unanswered offers.
+"""Once a second: expires silent sessions, returns what they held, takes back unanswered offers;
+ends streams whose certificate has ended.
 
 Each step is repeated until it finds nothing: a crash between two of them loses no job. What blocks
 an exclusive job ends with the lease of its old holder, which was seen here to run out in full.
@@ -11,8 +12,8 @@ from datetime import timedelta
 from functools import partial
 
 from ffrtmp.domain import job as rules
-from ffrtmp.domain.errors import SessionExpired, Unavailable
-from ffrtmp.domain.facts import MassLossBegan, SessionClosed, StoreFailed
+from ffrtmp.domain.errors import CertificateEnded, SessionExpired, Unavailable
+from ffrtmp.domain.facts import CertificateRanOut, MassLossBegan, SessionClosed, StoreFailed
 from ffrtmp.domain.job import Holder, Job
 from ffrtmp.domain.massloss import MassLoss
 from ffrtmp.domain.session import AttemptKey, Observer
@@ -56,11 +57,22 @@ class Sweeper:
             await asyncio.sleep(self._interval)
 
     async def sweep(self) -> None:
+        self._end_with_certificates()
         await self._expire_sessions()
         await self._return_orphans()
         await self._end_blocks()
         await self._take_back_offers()
         await self._parts.warden.settle()
+
+    def _end_with_certificates(self) -> None:
+        """Only the stream: the session runs on for its lease, in which the worker may come back
+        with a newer certificate and keep what it holds."""
+        now = self._parts.now()
+        for presence in self._parts.roster:
+            end, worker = presence.certificate_end, presence.session.worker
+            if presence.outbox is not None and end is not None and end <= now:
+                presence.outbox.close(CertificateEnded(f"worker/{worker}"))
+                self._parts.observe(CertificateRanOut(worker, end))
 
     async def _expire_sessions(self) -> None:
         renewals = await self._parts.store.renewals()

@@ -1,18 +1,25 @@
 """What the use cases answer with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import JobSpec
-from ffrtmp.domain.worker import Load
+from ffrtmp.domain.spec import JobSpec, Queue
+from ffrtmp.domain.worker import Load, Requirements
 from ffrtmp.master.roster import Presence
-from ffrtmp.store.base import JobRecord, WorkerRecord
+from ffrtmp.store.base import (
+    JobRecord,
+    MasterRecord,
+    PoolUse,
+    ServedWorker,
+    StoreFacts,
+    WorkerRecord,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,57 @@ class WorkerView:
     load: Load
     refused_roots: Mapping[str, str]
     quarantined_until: datetime | None
+    master: str = ""
+    certificate_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterView:
+    """`is_this`: the one that answers."""
+
+    record: MasterRecord
+    is_serving: bool
+    is_this: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """`oldest_eligible_at` is None when no job waits."""
+
+    masters: Sequence[MasterView]
+    workers: Mapping[WorkerState, int]
+    jobs: Mapping[JobState, int]
+    slots: int
+    free_slots: int
+    oldest_eligible_at: datetime | None
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """Jobs of one queue and class that have not ended. `needs` is None for a class that is gone
+    meanwhile."""
+
+    queue: Queue
+    job_class: str
+    needs: Requirements | None
+    queued: int
+    retrying: int
+    paused: int
+    held: int
+    oldest_eligible_at: datetime | None
+    able_workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreView:
+    """`commit_took` is None when a commit failed; `problems`: why this master is not ready."""
+
+    facts: StoreFacts
+    pools: Sequence[PoolUse]
+    commits: int
+    commit_took: timedelta | None
+    problems: Sequence[str]
 
 
 def view_of(
@@ -76,11 +134,30 @@ def view_of(
     refused_roots: Mapping[str, str],
     *,
     now: datetime,
+    served: tuple[str, ServedWorker] | None = None,
+    this_master: str = "",
 ) -> WorkerView:
+    """`served`: the other master that has its stream, and what that one says of it."""
     quarantined = record.standing.is_quarantined(now)
+    if served is not None:
+        master, seen = served
+        return WorkerView(
+            record=record,
+            state=WorkerState(seen.state),
+            heartbeat_at=None,
+            slots=seen.slots,
+            free_slots=seen.free_slots,
+            attempts=[],
+            load=Load(),
+            refused_roots=refused_roots,
+            quarantined_until=record.standing.quarantined_until if quarantined else None,
+            master=master,
+        )
     return WorkerView(
         record=record,
         state=_state(record, presence, quarantined=quarantined),
+        master=this_master if presence and presence.outbox else "",
+        certificate_end=presence.certificate_end if presence and presence.outbox else None,
         heartbeat_at=presence.heartbeat_at if presence else None,
         slots=presence.slots if presence else 0,
         free_slots=presence.free if presence else 0,
@@ -94,9 +171,13 @@ def view_of(
 def _state(record: WorkerRecord, presence: Presence | None, *, quarantined: bool) -> WorkerState:
     if presence is None:
         return WorkerState.SILENT if record.alive else WorkerState.GONE
+    return state_of(presence, draining=record.standing.draining, quarantined=quarantined)
+
+
+def state_of(presence: Presence, *, draining: bool, quarantined: bool) -> WorkerState:
     if presence.outbox is None:
         return WorkerState.SILENT
-    if record.standing.draining or presence.slots == 0:
+    if draining or presence.slots == 0:
         return WorkerState.DRAINING
     return WorkerState.QUARANTINED if quarantined else WorkerState.CONNECTED
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ffrtmp.domain import standing as rules
 from ffrtmp.domain.errors import Unavailable, WorkerNotFound
-from ffrtmp.domain.facts import DrainChanged, Fact, WorkerQuarantined
+from ffrtmp.domain.facts import DrainChanged, Fact, WorkerQuarantined, WorkerReleased
 from ffrtmp.domain.job import Cause, Job
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.standing import Loss, Standing
@@ -42,6 +42,11 @@ class Warden:
         """Idempotent. Raises WorkerNotFound."""
         await self._change(worker, rules.resume)
         self._observe(DrainChanged(worker=worker, draining=False, actor=actor))
+
+    async def release(self, worker: str, *, actor: str) -> None:
+        """Idempotent. Raises WorkerNotFound."""
+        await self._change(worker, rules.release)
+        self._observe(WorkerReleased(worker=worker, actor=actor))
 
     def note(self, before: Job | None, after: Job) -> None:
         """A job moved: notes a charged loss, and one that turned out to be none."""

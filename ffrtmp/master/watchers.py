@@ -55,6 +55,10 @@ class Watchers:
         for watcher in self._of.get(after.job_id, ()):
             watcher.wake()
 
+    def note_log(self, job_id: str) -> None:
+        for watcher in self._of.get(job_id, ()):
+            watcher.wake()
+
     def note_progress(self, progress: Progress) -> None:
         for watcher in self._of.get(progress.key.job_id, ()):
             watcher.wake(progress)

@@ -9,7 +9,7 @@ from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.rpc.convert_spec import spec_to_pb
-from ffrtmp.rpc.enums import CAUSES, JOB_STATES, PHASES, REASONS
+from ffrtmp.rpc.enums import CAUSES, JOB_STATES, PHASES, PRIORITIES, REASONS
 from ffrtmp.rpc.times import from_duration, to_duration, to_timestamp
 from ffrtmp.v1 import job_pb2 as pb
 
@@ -33,6 +33,7 @@ def job_to_pb(job: Job, spec: JobSpec) -> pb.Job:
         event_number=job.version,
         blocked_by=job.blocked_by.worker if job.blocked_by else "",
         unschedulable_reason=job.detail if job.is_unschedulable else "",
+        priority=PRIORITIES.to_wire(job.priority or spec.priority),  # type: ignore[arg-type]
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.rpc.convert_spec import spec_from_pb
-from ffrtmp.rpc.enums import JOB_STATES, PHASES
+from ffrtmp.rpc.enums import JOB_STATES, PHASES, PRIORITIES
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_service_pb2 as pb
 
@@ -17,6 +17,14 @@ def states_from_pb(numbers: Iterable[int]) -> frozenset[JobState]:
     """Raises InvalidArgument for a state that does not exist."""
     try:
         return frozenset(JOB_STATES.required(number, "states") for number in numbers)
+    except InvalidSpec as error:
+        raise InvalidArgument(error.field, error.value, error.expected) from None
+
+
+def priority_from_pb(number: int) -> Priority:
+    """Raises InvalidArgument: it is required."""
+    try:
+        return PRIORITIES.required(number, "priority")
     except InvalidSpec as error:
         raise InvalidArgument(error.field, error.value, error.expected) from None
 

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from ffrtmp.domain.errors import ProtocolViolation
 from ffrtmp.domain.job import Manifest
+from ffrtmp.domain.log import KEPT_LINES, LINE_BYTES, MOST_LINES, Lines
 from ffrtmp.domain.messages import (
     MOST_ATTEMPTS,
     MOST_EVENTS,
@@ -20,6 +21,8 @@ from ffrtmp.domain.messages import (
     Heartbeat,
     HeartbeatAck,
     Hello,
+    LogPart,
+    LogReport,
     Numbered,
     Offer,
     OfferReply,
@@ -70,6 +73,8 @@ def event_to_pb(event: Event) -> pb.WorkerEvent:
         case ProgressReport(attempts):
             progress = pb.Progress(attempts=[progress_to_pb(attempt) for attempt in attempts])
             return pb.WorkerEvent(progress=progress)
+        case LogReport(parts):
+            return pb.WorkerEvent(log=pb.Log(attempts=map(_log_to_pb, parts)))
         case Staged() | Published() | Failed():
             return pb.WorkerEvent(result=_result_to_pb(event))
         case Goodbye():
@@ -138,6 +143,9 @@ def event_from_pb(event: pb.WorkerEvent) -> Event | None:
         case "progress":
             _at_most(MOST_ATTEMPTS, len(event.progress.attempts), "attempts in a progress report")
             return ProgressReport(tuple(progress_from_pb(each) for each in event.progress.attempts))
+        case "log":
+            _at_most(MOST_ATTEMPTS, len(event.log.attempts), "attempts in a log report")
+            return LogReport(tuple(map(_log_from_pb, event.log.attempts)))
         case "result":
             return _result_from_pb(event.result)
         case "goodbye":
@@ -187,6 +195,19 @@ def _result_from_pb(result: pb.Result) -> Result:
             return Failed(key, failure_from_pb(result.failure))
         case _:
             raise ProtocolViolation("a result says neither staged, published nor failed")
+
+
+def _log_to_pb(part: LogPart) -> pb.AttemptLog:
+    return pb.AttemptLog(
+        key=_key_to_pb(part.key), line_number=part.lines.first, lines=part.lines.texts
+    )
+
+
+def _log_from_pb(log: pb.AttemptLog) -> LogPart:
+    _at_most(KEPT_LINES, len(log.lines), "log lines of an attempt in a message")
+    _at_most(MOST_LINES, log.line_number, "for the number of a log line")
+    texts = tuple(line[:LINE_BYTES] for line in log.lines)
+    return LogPart(_key_from_pb(log.key), Lines(log.line_number, texts))
 
 
 # -- master to worker -----------------------------------------------------------------------

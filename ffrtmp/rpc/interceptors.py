@@ -9,12 +9,13 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 
 from ffrtmp.domain.errors import DomainError
-from ffrtmp.rpc.roles import Context, authorise, peer_of
+from ffrtmp.rpc.roles import Context, authorise, peer_of, refuse_ended
 from ffrtmp.rpc.status import details_of, status_of, trailers_of
 
 _log: Final = logging.getLogger(__name__)
@@ -29,8 +30,9 @@ _Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[_Handl
 class Gatekeeper(grpc.aio.ServerInterceptor):
     """Authorises by `rpc.roles` and answers errors by `rpc.status`."""
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(self, cluster: str, *, now: Callable[[], datetime]) -> None:
         self._cluster = cluster
+        self._now = now
 
     async def intercept_service(
         self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -45,7 +47,9 @@ class Gatekeeper(grpc.aio.ServerInterceptor):
 
         async def guarded(request: Any, context: Context) -> Any:
             try:
-                authorise(peer_of(context), method, cluster=self._cluster)
+                peer = peer_of(context)
+                authorise(peer, method, cluster=self._cluster)
+                refuse_ended(peer, context, now=self._now())
                 return await behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - the last place that can answer the caller
                 await _answer(error, method, context)

@@ -4,12 +4,15 @@ What is not in the table is refused, so a service that somebody adds and forgets
 """
 
 from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 import grpc
+from cryptography import x509
 
-from ffrtmp.domain.errors import NotAllowed
+from ffrtmp.domain.errors import CertificateEnded, NotAllowed
 from ffrtmp.domain.identity import Peer, Role, peer_from_uri
 
 _EVERYBODY: Final = frozenset(Role)
@@ -41,6 +44,24 @@ def peer_of(context: Context) -> Peer:
             "make one with `ffrtmp certs issue`"
         )
     return peers[0]
+
+
+def certificate_end_of(context: Context) -> datetime:
+    """When the certificate ends that the connection was opened with. A connection may outlive it:
+    TLS looks at the time only once."""
+    [pem] = context.auth_context()["x509_pem_cert"]
+    return _end_of(pem)
+
+
+@lru_cache(maxsize=4096)
+def _end_of(pem: bytes) -> datetime:
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc
+
+
+def refuse_ended(peer: Peer, context: Context, *, now: datetime) -> None:
+    """Raises CertificateEnded."""
+    if certificate_end_of(context) <= now:
+        raise CertificateEnded(peer.actor)
 
 
 def authorise(peer: Peer, method: str, *, cluster: str) -> None:

@@ -30,6 +30,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.TargetTaken: StatusCode.ALREADY_EXISTS,
         errors.NameTaken: StatusCode.ALREADY_EXISTS,
         errors.IllegalTransition: StatusCode.FAILED_PRECONDITION,
+        errors.WorkerInUse: StatusCode.FAILED_PRECONDITION,
         errors.StaleFence: StatusCode.ABORTED,
         errors.StaleEpoch: StatusCode.ABORTED,
         errors.NotHolder: StatusCode.ABORTED,
@@ -42,6 +43,8 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.WorkerFloods: StatusCode.RESOURCE_EXHAUSTED,
         errors.SessionExpired: StatusCode.UNAVAILABLE,
         errors.Overtaken: StatusCode.UNAVAILABLE,
+        # Not UNAUTHENTICATED, which would end a worker that may have a newer one.
+        errors.CertificateEnded: StatusCode.UNAVAILABLE,
         errors.StoreBusy: StatusCode.UNAVAILABLE,
         errors.StoreFailing: StatusCode.UNAVAILABLE,
         errors.OutcomeUnknown: StatusCode.UNAVAILABLE,

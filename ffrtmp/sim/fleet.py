@@ -24,7 +24,7 @@ from ffrtmp.sim.ledger import Ledger
 from ffrtmp.sim.runner import SimRunner
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.journal import Journal
-from ffrtmp.worker.link import dialler
+from ffrtmp.worker.link import Link
 from ffrtmp.worker.session import Presentation, Session
 from ffrtmp.worker.stream import Refused
 from ffrtmp.worker.worker import NOT_ALLOWED, drain_when_told
@@ -129,7 +129,7 @@ async def run_member(member: Member, stops: Stops) -> None:
                 load=_no_load,
             ),
             attempts,
-            dialler(member.identity),
+            Link(lambda: member.identity).dial,
             boot=boot_seconds,
             chance=chance,
         )

@@ -46,9 +46,13 @@ class SimRunner:
         return ""
 
     async def encode(
-        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: Callable[[Progress], None],
+        hear: Callable[[str], None],
     ) -> Manifest:
-        """Reports progress as an encode would."""
+        """Reports progress as an encode would; of FFmpeg there is nothing to be heard."""
         with self._run(key):
             await self._spend(key, spec, report)
         files = tuple(
@@ -84,7 +88,12 @@ class SimRunner:
             left -= REPORT_SECONDS
 
     async def push(
-        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None], lease: Deadline
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: Callable[[Progress], None],
+        lease: Deadline,
+        hear: Callable[[str], None],
     ) -> None:
         """Ends with the lease, as its guard would end an FFmpeg."""
         try:

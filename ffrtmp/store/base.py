@@ -13,7 +13,8 @@ from typing import Protocol
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.log import AttemptLog
+from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.worker import Capabilities, Requirements
 
@@ -50,11 +51,13 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A pure rule for one job, on behalf of a worker's stream or of the master itself (None)."""
+    """A pure rule for one job, on behalf of a worker's stream or of the master itself (None). `log`
+    is stored with the move that the rule makes."""
 
     job_id: str
     rule: Rule
     session: SessionKey | None = None
+    log: AttemptLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,28 @@ class JobStore(Protocol):
         ...
 
 
+class HistoryStore(Protocol):
+    """What is kept of jobs besides their rows, and for how long."""
+
+    async def keep_logs(self, logs: Sequence[AttemptLog]) -> None:
+        """Each in the place of what was kept of the same attempt."""
+        ...
+
+    async def logs(self, job_id: str) -> list[AttemptLog]:
+        """By attempt; empty for an unknown job."""
+        ...
+
+    async def ended_before(self, count: int) -> datetime | None:
+        """When the newest job ended behind the `count` that ended last; None: there is none."""
+        ...
+
+    async def forget(self, ended_by: datetime, limit: int) -> int:
+        """Deletes jobs that ended at that time or before, the oldest first, with all that is kept
+        of them, their keys too; returns how many. A job that is blocked stays. What another master
+        deletes is passed over."""
+        ...
+
+
 class LeaseStore(Protocol):
     async def held_by(self, worker: str) -> list[Job]:
         """Every job in a held state whose holder is this worker, whatever its incarnation."""
@@ -209,6 +234,11 @@ class WorkerStore(Protocol):
         """Raises WorkerNotFound."""
         ...
 
+    async def remove_worker(self, name: str) -> bool:
+        """Forgets a worker, but for the number of its last stream. Says whether it did: one whose
+        session is alive, or that holds or blocks a job, stays. Raises WorkerNotFound."""
+        ...
+
     async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
         """Applies the rule to the worker's standing; before and after. Raises WorkerNotFound."""
         ...
@@ -223,6 +253,85 @@ class PoolUse:
     used: int
     waiting: int
     refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Jobs of one queue, class and state. `is_later`: they are not eligible yet. `eligible_at`: the
+    first of them was, or will be."""
+
+    queue: Queue
+    job_class: str
+    state: JobState
+    is_later: bool
+    jobs: int
+    eligible_at: datetime
+
+
+class CensusStore(Protocol):
+    """What operators ask of the whole store."""
+
+    async def count_jobs(self) -> dict[JobState, int]:
+        """Those that there are, ended ones too."""
+        ...
+
+    async def backlog(self, now: datetime) -> list[Backlog]:
+        """What has not ended."""
+        ...
+
+    async def facts(self) -> "StoreFacts": ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFacts:
+    """`schema`: the number of its newest migration. `size`: bytes on the disk."""
+
+    kind: str
+    schema: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedWorker:
+    """A worker as the master says that serves it; `state` is its word for it."""
+
+    state: str
+    slots: int
+    free_slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterReport:
+    """What a master says of itself: the name in its certificate, and where it listens."""
+
+    name: str
+    address: str
+    version: str
+    started_at: datetime
+    workers: Mapping[str, ServedWorker] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterRecord:
+    """`run` tells one run of a master from the next."""
+
+    run: str
+    seen_at: datetime
+    report: MasterReport
+
+
+class MasterStore(Protocol):
+    """How masters of one store know of each other; nothing depends on it but what people see."""
+
+    async def note_master(self, record: MasterRecord) -> None:
+        """Stores it in the place of what this run said before."""
+        ...
+
+    async def forget_master(self, run: str) -> None: ...
+
+    async def masters(self) -> list[MasterRecord]:
+        """Those heard within a day, by run."""
+        ...
 
 
 class Shared(Protocol):
@@ -248,5 +357,15 @@ class Shared(Protocol):
     def pools(self) -> list[PoolUse]: ...
 
 
-class Store(JobStore, LeaseStore, SessionStore, WorkerStore, Shared, Protocol):
+class Store(
+    JobStore,
+    HistoryStore,
+    LeaseStore,
+    SessionStore,
+    WorkerStore,
+    CensusStore,
+    MasterStore,
+    Shared,
+    Protocol,
+):
     """All of them; both adapters are one."""

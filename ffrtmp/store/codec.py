@@ -7,7 +7,9 @@ import msgspec
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.log import AttemptLog, Lines
+from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store.base import WorkerRecord
@@ -57,7 +59,12 @@ JOB_COLUMNS = (
     "charged_on",
     "rejects",
     "rejected_since",
+    "priority",
+    "cause_before",
 )
+
+LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
+LOG_KEY = ("job_id", "fence")
 
 
 def to_micros(moment: datetime) -> int:
@@ -124,6 +131,8 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         ",".join(job.charged_on),
         job.rejects,
         to_micros(job.rejected_since) if job.rejected_since else None,
+        job.priority.value if job.priority else None,
+        job.cause_before.value if job.cause_before else None,
     )
 
 
@@ -158,7 +167,21 @@ def job_from_row(row: Row) -> Job:
         charged_on=tuple(row["charged_on"].split(",")) if row["charged_on"] else (),
         rejects=row["rejects"],
         rejected_since=_maybe_time(row["rejected_since"]),
+        priority=Priority(row["priority"]) if row["priority"] else None,
+        cause_before=Cause(row["cause_before"]) if row["cause_before"] else None,
     )
+
+
+def log_to_row(log: AttemptLog) -> tuple[object, ...]:
+    """In the order of LOG_COLUMNS."""
+    lines = log.lines
+    return (log.key.job_id, log.key.fence, log.worker, lines.first, encode(lines.texts))
+
+
+def log_from_row(row: Row) -> AttemptLog:
+    texts = msgspec.json.decode(row["lines"], type=tuple[str, ...])
+    key = AttemptKey(row["job_id"], row["fence"])
+    return AttemptLog(key, row["worker"], Lines(row["first"], texts))
 
 
 def worker_from_row(row: Row) -> WorkerRecord:

@@ -21,8 +21,15 @@ class Connection(Protocol):
     async def fetch(self, query: str, *values: object) -> Sequence[Row]: ...
 
     async def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-    ) -> None: ...
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        key: Sequence[str] = (),
+    ) -> None:
+        """With a `key`, a row replaces the one that has the same."""
+        ...
 
     async def update(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
@@ -46,3 +53,11 @@ class Renewals(Protocol):
     async def number(self, connection: Connection, session: SessionKey) -> int:
         """Within a transaction that has locked the session's row; 0 if it was never renewed."""
         ...
+
+
+def on_conflict(columns: Sequence[str], key: Sequence[str]) -> str:
+    """What follows an INSERT: nothing, or that the other columns are replaced."""
+    if not key:
+        return ""
+    assigned = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
+    return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assigned}"

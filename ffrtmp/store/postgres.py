@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from ffrtmp.store.base import PoolUse, SessionKey
+from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.connection import Connection, Fetch
 from ffrtmp.store.errors import SchemaTooNew, StoreUnusable
+from ffrtmp.store.lane import Lane
 from ffrtmp.store.migrate import migrations
 from ffrtmp.store.postgres_hints import Hints
 from ffrtmp.store.postgres_pool import FAILURES, Pool, Server, reason
-from ffrtmp.store.sql import Lane, SqlStore
+from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.transaction import Transaction
 from ffrtmp.store.writer import Writer
 
@@ -34,6 +35,10 @@ _RENEW = (
     " JOIN unnest($1::text[], $2::bigint[]) AS named (worker, epoch) USING (worker, epoch)"
     " WHERE alive = 1 ORDER BY worker FOR NO KEY UPDATE OF sessions)"
     " UPDATE sessions SET renewal = renewal + 1 FROM due WHERE sessions.worker = due.worker"
+)
+_FACTS = (
+    "SELECT (SELECT max(version) FROM schema_version) AS schema,"
+    " pg_database_size(current_database()) AS size"
 )
 _RENEWALS = "SELECT worker, epoch, renewal FROM sessions WHERE alive = 1"
 _RENEWAL = "SELECT renewal FROM sessions WHERE worker = $1 AND epoch = $2"
@@ -89,6 +94,10 @@ class PostgresStore(SqlStore):
         [row] = await self._api.fetch("SELECT clock_timestamp() AS now")
         now: datetime = row["now"]
         return now
+
+    async def facts(self) -> StoreFacts:
+        [row] = await self._api.fetch(_FACTS)
+        return StoreFacts(kind="postgresql", schema=row["schema"], size=row["size"])
 
 
 def shown(dsn: str) -> str:

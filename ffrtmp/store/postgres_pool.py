@@ -11,7 +11,7 @@ import asyncpg
 
 from ffrtmp.domain.errors import OutcomeUnknown, StoreBusy, StoreFailing
 from ffrtmp.store.base import PoolUse
-from ffrtmp.store.connection import Connection
+from ffrtmp.store.connection import Connection, on_conflict
 from ffrtmp.store.errors import Conflict
 
 MOST_WAITING = 1024
@@ -202,10 +202,16 @@ class _Connection:
         return list(await self._connection.fetch(query, *map(_bound, values)))
 
     async def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        key: Sequence[str] = (),
     ) -> None:
         names = ", ".join(columns)
         statement = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_of(table)}"
+        statement += on_conflict(columns, key)
         await self._connection.execute(statement, _as_json(columns, rows))
 
     async def update(

@@ -39,9 +39,25 @@ SPECS = "SELECT job_id, spec FROM specs WHERE job_id = ANY($1)"
 RECORD = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id) WHERE job_id = $1"
 FIND = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id)"
 EVENTS = "SELECT event FROM events WHERE job_id = $1 AND number > $2 ORDER BY number"
+LOGS = "SELECT job_id, fence, worker, first, lines FROM logs WHERE job_id = $1 ORDER BY fence"
+# Beside the index `jobs_ended`, whose condition they repeat.
+ENDED_BEFORE = (
+    "SELECT end_time FROM jobs WHERE end_time IS NOT NULL AND blocked_by IS NULL"
+    " ORDER BY end_time DESC LIMIT 1 OFFSET $1"
+)
+FORGETTABLE = (
+    "SELECT job_id FROM jobs WHERE end_time IS NOT NULL AND blocked_by IS NULL AND end_time <= $1"
+    " ORDER BY end_time LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
+)
+FORGET = tuple(
+    f"DELETE FROM {table} WHERE job_id = ANY($1)"
+    for table in ("logs", "events", "targets", "submissions", "specs", "jobs")
+)
 CLASSES = (
     "SELECT job_class, requirements FROM classes WHERE EXISTS (SELECT 1 FROM jobs"
     " WHERE jobs.state = 'queued' AND jobs.job_class = classes.job_class)"
+    " OR EXISTS (SELECT 1 FROM jobs"
+    " WHERE jobs.state = 'paused' AND jobs.job_class = classes.job_class)"
     " OR job_class IN (SELECT job_class FROM jobs WHERE state = ANY($1))"
 )
 
@@ -66,7 +82,8 @@ OPEN_SESSION = (
     "INSERT INTO sessions (worker, incarnation, epoch, address, alive, capabilities)"
     " VALUES ($1, $2, 1, $3, 1, $4) ON CONFLICT (worker) DO UPDATE SET"
     " incarnation = excluded.incarnation, epoch = sessions.epoch + 1,"
-    " address = excluded.address, alive = 1, capabilities = excluded.capabilities"
+    " address = excluded.address, alive = 1, removed = 0,"
+    " capabilities = excluded.capabilities"
     " RETURNING epoch"
 )
 CLOSE_SESSION = (
@@ -74,10 +91,19 @@ CLOSE_SESSION = (
 )
 REPORT = "UPDATE sessions SET capabilities = $1 WHERE worker = $2 AND epoch = $3"
 LIVE_SESSIONS = "SELECT worker, epoch FROM sessions WHERE alive = 1"
-_WORKER = "SELECT worker, incarnation, epoch, address, alive, capabilities, standing FROM sessions"
-WORKERS = f"{_WORKER} WHERE worker > $1 ORDER BY worker LIMIT $2"
-WORKER = f"{_WORKER} WHERE worker = $1"
-STANDING = "SELECT standing FROM sessions WHERE worker = $1"
+_WORKER = (
+    "SELECT worker, incarnation, epoch, address, alive, capabilities, standing FROM sessions"
+    " WHERE removed = 0"
+)
+WORKERS = f"{_WORKER} AND worker > $1 ORDER BY worker LIMIT $2"
+WORKER = f"{_WORKER} AND worker = $1"
+# The row stays: streams of a worker are numbered for as long as the store lives.
+REMOVE_WORKER = (
+    "UPDATE sessions SET removed = 1, standing = '{}' WHERE worker = $1 AND alive = 0"
+    " AND NOT EXISTS (SELECT 1 FROM jobs WHERE holder = $1)"
+    " AND NOT EXISTS (SELECT 1 FROM jobs WHERE blocked_by = $1) RETURNING worker"
+)
+STANDING = "SELECT standing FROM sessions WHERE worker = $1 AND removed = 0"
 SET_STANDING = "UPDATE sessions SET standing = $1 WHERE worker = $2"
 
 CHECK = "UPDATE checks SET count = count + 1"

@@ -5,12 +5,12 @@ clients ask for. An adapter with one writer gives the same lane twice.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from ffrtmp.domain.errors import JobNotFound, WorkerNotFound
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.job import TERMINAL_STATES, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, Job
+from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.worker import Capabilities, Requirements
@@ -27,6 +27,7 @@ from ffrtmp.store.base import (
     SessionKey,
     WorkerRecord,
 )
+from ffrtmp.store.census import Census
 from ffrtmp.store.codec import (
     Row,
     decode_event,
@@ -34,31 +35,23 @@ from ffrtmp.store.codec import (
     decode_spec,
     decode_standing,
     encode,
+    from_micros,
     job_from_row,
+    log_from_row,
     to_micros,
     worker_from_row,
 )
-from ffrtmp.store.connection import Fetch, Renewals
+from ffrtmp.store.connection import Renewals
+from ffrtmp.store.lane import Lane
 from ffrtmp.store.submit import submit
 from ffrtmp.store.transaction import Ahead, Transaction
-from ffrtmp.store.writer import Writer
-
-_WAITING_STATES = sorted(set(JobState) - TERMINAL_STATES - {JobState.QUEUED})
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """Connections to write and to read by, and how many of them are in use."""
-
-    writer: Writer
-    fetch: Fetch
-    use: Callable[[], PoolUse]
-
-
-class SqlStore:
-    """Implements the first three parts of `store.base.Store`; adapters add how it is shared."""
+class SqlStore(Census):
+    """Implements most parts of `store.base.Store`; adapters add how it is shared."""
 
     def __init__(self, hot: Lane, api: Lane, renewals: Renewals) -> None:
+        super().__init__(api)
         self._hot = hot
         self._api = api
         self._renewals = renewals
@@ -136,8 +129,39 @@ class SqlStore:
         return await self._hot.writer.do(apply)
 
     async def classes(self) -> dict[str, Requirements]:
-        rows = await self._hot.fetch(queries.CLASSES, _WAITING_STATES)
+        rows = await self._hot.fetch(queries.CLASSES, sorted(HELD_STATES))
         return {row["job_class"]: decode_requirements(row["requirements"]) for row in rows}
+
+    # -- history ----------------------------------------------------------------------------
+
+    async def keep_logs(self, logs: Sequence[AttemptLog]) -> None:
+        if not logs:
+            return
+
+        async def apply(tx: Transaction) -> None:
+            for log in logs:
+                tx.keep_log(log)
+
+        await self._hot.writer.do(apply)
+
+    async def logs(self, job_id: str) -> list[AttemptLog]:
+        return [log_from_row(row) for row in await self._api.fetch(queries.LOGS, job_id)]
+
+    async def ended_before(self, count: int) -> datetime | None:
+        rows = await self._api.fetch(queries.ENDED_BEFORE, count)
+        return from_micros(rows[0]["end_time"]) if rows else None
+
+    async def forget(self, ended_by: datetime, limit: int) -> int:
+        async def apply(tx: Transaction) -> int:
+            await tx.flush()
+            rows = await tx.fetch(queries.FORGETTABLE, to_micros(ended_by), limit)
+            if rows:
+                job_ids = [row["job_id"] for row in rows]
+                for statement in queries.FORGET:
+                    await tx.fetch(statement, job_ids)
+            return len(rows)
+
+        return await self._api.writer.do(apply)
 
     # -- leases -----------------------------------------------------------------------------
 
@@ -203,6 +227,15 @@ class SqlStore:
         if not rows:
             raise WorkerNotFound(name)
         return worker_from_row(rows[0])
+
+    async def remove_worker(self, name: str) -> bool:
+        async def apply(tx: Transaction) -> bool:
+            await tx.flush()
+            if not await tx.fetch(queries.WORKER, name):
+                raise WorkerNotFound(name)
+            return bool(await tx.fetch(queries.REMOVE_WORKER, name))
+
+        return await self._hot.writer.do(apply, Ahead(workers=frozenset({name})))
 
     async def change_standing(self, name: str, rule: StandingRule) -> tuple[Standing, Standing]:
         async def apply(tx: Transaction) -> tuple[Standing, Standing]:

@@ -19,9 +19,10 @@ from typing import Protocol
 
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
-from ffrtmp.store.base import PoolUse, SessionKey
-from ffrtmp.store.connection import Connection, Renewals
-from ffrtmp.store.sql import Lane, SqlStore
+from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
+from ffrtmp.store.connection import Connection, Renewals, on_conflict
+from ffrtmp.store.lane import Lane
+from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
 from ffrtmp.store.sqlite_lock import locked
 from ffrtmp.store.writer import Writer
@@ -29,6 +30,11 @@ from ffrtmp.store.writer import Writer
 READERS = 2
 PATIENCE_SECONDS = 2.0
 RETRY_SECONDS = 0.02
+
+_FACTS = (
+    "SELECT user_version AS schema, page_count * page_size AS size"
+    " FROM pragma_user_version, pragma_page_count, pragma_page_size"
+)
 
 
 class Statements(Protocol):
@@ -87,6 +93,10 @@ class SqliteStore(SqlStore):
         [row] = await self._api.fetch("SELECT (julianday('now') - 2440587.5) * 86400 AS seconds")
         return datetime.fromtimestamp(row["seconds"], UTC)
 
+    async def facts(self) -> StoreFacts:
+        [row] = await self._api.fetch(_FACTS)
+        return StoreFacts(kind="sqlite", schema=row["schema"], size=row["size"])
+
 
 class _Database:
     def __init__(self, connection: Statements, readers: Sequence[Statements]) -> None:
@@ -143,10 +153,16 @@ class _Connection:
         return await _fetch(self._connection, query, values)
 
     async def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        key: Sequence[str] = (),
     ) -> None:
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+        statement += on_conflict(columns, key)
         await self._connection.executemany(statement, rows)
 
     async def update(
@@ -197,5 +213,7 @@ def _strings(value: object) -> Collection[str]:
 def _in_sqlite(query: str) -> str:
     """It has no arrays and no row locks, for it has one writer; it numbers values by `?`."""
     query = re.sub(r"= ANY\(\$(\d+)\)", r"IN (SELECT value FROM json_each(?\1))", query)
-    query = query.replace(" FOR NO KEY UPDATE", "").replace(" SKIP LOCKED", "")
+    query = (
+        query.replace(" FOR NO KEY UPDATE", "").replace(" SKIP LOCKED", "").replace("::json", "")
+    )
     return re.sub(r"\$(\d+)", r"?\1", query)

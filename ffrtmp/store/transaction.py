@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.job import Job
+from ffrtmp.domain.log import AttemptLog
+from ffrtmp.domain.session import AttemptKey
 from ffrtmp.store import queries
 from ffrtmp.store.base import Change, Moved, NewJob, Outcome, SessionKey
-from ffrtmp.store.codec import JOB_COLUMNS, Row, encode, job_from_row, job_to_row
+from ffrtmp.store.codec import (
+    JOB_COLUMNS,
+    LOG_COLUMNS,
+    LOG_KEY,
+    Row,
+    encode,
+    job_from_row,
+    job_to_row,
+    log_to_row,
+)
 from ffrtmp.store.connection import Connection
 
 
@@ -49,6 +60,7 @@ class Transaction:
         self._epochs: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
         self._moved: list[Job] = []
+        self._logs: dict[AttemptKey, AttemptLog] = {}
         self._added: list[NewJob] = []
 
     async def read_ahead(self, wanted: Collection[Ahead]) -> None:
@@ -83,6 +95,10 @@ class Transaction:
         if known_ids:
             rows = await self.fetch(queries.JOBS_BY_ID, known_ids)
             self.remember(job_from_row(row) for row in rows)
+        # A job that another master has just forgotten: its key is free.
+        self.submissions = {
+            key: known for key, known in self.submissions.items() if known.job_id in self._jobs
+        }
 
     def remember(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
@@ -110,7 +126,13 @@ class Transaction:
         if after is not before:
             self._jobs[after.job_id] = after
             self._moved.append(after)
+            if change.log is not None:
+                self.keep_log(change.log)
         return Moved(before, after)
+
+    def keep_log(self, log: AttemptLog) -> None:
+        """Written at the next flush."""
+        self._logs[log.key] = log
 
     def _require_current(self, session: SessionKey | None) -> None:
         if session is None:
@@ -130,6 +152,7 @@ class Transaction:
         """Writes what was added and applied: before a query that must see it, and at the end."""
         await self._write_added()
         await self._write_moved()
+        await self._write_logs()
 
     async def _write_added(self) -> None:
         added, self._added = self._added, []
@@ -166,6 +189,12 @@ class Transaction:
         freed = [job.job_id for job in newest.values() if job.frees_targets]
         if freed:
             await self.fetch(queries.RELEASE_TARGETS, freed)
+
+    async def _write_logs(self) -> None:
+        logs, self._logs = self._logs, {}
+        if logs:
+            rows = [log_to_row(logs[key]) for key in sorted(logs)]  # no two wait for each other
+            await self.connection.insert("logs", LOG_COLUMNS, rows, key=LOG_KEY)
 
     async def _append_events(self, jobs: Sequence[Job]) -> None:
         rows = [(job.job_id, job.version, encode(event_of(job))) for job in jobs]

@@ -8,17 +8,21 @@ from datetime import UTC, datetime
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerReleased,
+    WorkerRemoved,
 )
 from ffrtmp.domain.job import Cause, Job, JobState
 
@@ -55,7 +59,7 @@ def set_up(log_format: str) -> None:
     root.propagate = False
 
 
-def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
+def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
     match fact:
         case JobMoved(before, after):
             _write_move(before, after)
@@ -65,8 +69,18 @@ def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
             _log.warning("worker %s is gone: %s", worker, why)
         case StreamRefused(worker, address, why):
             _log.error("refused a stream of %s from %s: %s", worker, address, why)
+        case CertificateRanOut(worker, ended_at):
+            _log.error(
+                "worker %s: its certificate ended at %s UTC, and so does its stream: renew it",
+                worker,
+                f"{ended_at:%Y-%m-%d %H:%M:%S}",
+            )
         case DrainChanged(worker=worker, draining=draining, actor=actor):
             _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
+        case WorkerRemoved(worker=worker, actor=actor):
+            _log.info("worker %s was removed, says %s", worker, actor)
+        case JobsForgotten(jobs):
+            _log.info("%d finished jobs were deleted: they are older than is kept", jobs)
         case WorkerQuarantined(worker=worker, until=until, jobs=jobs):
             _log.warning(
                 "worker %s gets no offers until %s: it lost %s",
@@ -75,6 +89,8 @@ def write(fact: Fact) -> None:  # noqa: C901  # one case a fact
                 ", ".join(jobs),
                 extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
             )
+        case WorkerReleased(worker=worker, actor=actor):
+            _log.info("worker %s is released from quarantine, says %s", worker, actor)
         case MassLossBegan(lost, fleet):
             _log.error(
                 "%d of %d workers lost at once: nobody is charged, their jobs return slowly",

@@ -1,25 +1,35 @@
 """Facts as Prometheus metrics. Names of workers and jobs are on none of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
     Fact,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerReleased,
+    WorkerRemoved,
 )
 from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
 
@@ -58,37 +68,59 @@ class StoreUse:
 
 
 class Metrics:
-    def __init__(self, fleet: Callable[[], Fleet], store: Callable[[], StoreUse]) -> None:
+    def __init__(
+        self,
+        fleet: Callable[[], Fleet],
+        store: Callable[[], StoreUse],
+        certificates: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """`certificates`: the seconds until the first of a kind ends."""
+        # When a series began is of no use here, and doubles the number of lines.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         self._registry = registry
         self._moves = Counter(
-            "ffrtmp_job_moves", "Moves of jobs.", ["cause", "state"], registry=registry
+            "ffrtmp_job_moves",
+            "Moves of jobs, by what caused them and the state they led to.",
+            ["cause", "state"],
+            registry=registry,
         )
         self._failures = Counter(
-            "ffrtmp_attempt_failures", "Attempts that failed.", ["reason"], registry=registry
+            "ffrtmp_attempt_failures",
+            "Attempts that failed, by reason, retried or not.",
+            ["reason"],
+            registry=registry,
         )
         self._queue_wait = Histogram(
             "ffrtmp_queue_wait_seconds",
-            "From eligible to accepted.",
+            "How long jobs waited: from eligible to accepted by a worker.",
             registry=registry,
             buckets=LONG_SECONDS,
         )
         self._run_time = Histogram(
             "ffrtmp_run_seconds",
-            "From accepted to the end of the job.",
+            "How long jobs ran: from accepted to the end of the job.",
             registry=registry,
             buckets=LONG_SECONDS,
         )
         self._claims = Histogram(
-            "ffrtmp_claim_seconds", "One claim.", registry=registry, buckets=SECONDS
-        )
-        self.loop_lag = Histogram(
-            "ffrtmp_event_loop_lag_seconds",
-            "How late the event loop is.",
+            "ffrtmp_claim_seconds",
+            "How long one pass of the dispatcher over the queue took.",
             registry=registry,
             buckets=SECONDS,
         )
-        self._streams = Counter("ffrtmp_streams", "Streams.", ["what"], registry=registry)
+        self.loop_lag = Histogram(
+            "ffrtmp_event_loop_lag_seconds",
+            "How late the event loop of the master is.",
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self._streams = Counter(
+            "ffrtmp_streams",
+            "Streams of workers: opened, closed (gone for good), refused, certificate_ended.",
+            ["what"],
+            registry=registry,
+        )
         self._quarantines = Counter(
             "ffrtmp_quarantines", "Workers put into quarantine.", registry=registry
         )
@@ -102,18 +134,34 @@ class Metrics:
             registry=registry,
         )
         self._ignored = Counter(
-            "ffrtmp_unknown_messages", "Members of the envelope not known here.", registry=registry
+            "ffrtmp_unknown_messages",
+            "Things that peers said and this build does not know.",
+            registry=registry,
         )
         self._store_failures = Counter(
-            "ffrtmp_store_failures", "Passes that the store failed.", ["where"], registry=registry
+            "ffrtmp_store_failures",
+            "Passes of a loop of the master that the store failed.",
+            ["where"],
+            registry=registry,
         )
-        registry.register(_Gauges(fleet, store))
+        self._forgotten = Counter(
+            "ffrtmp_forgotten_jobs", "Finished jobs deleted by retention.", registry=registry
+        )
+        registry.register(_Gauges(fleet, store, certificates))
 
     def text(self) -> bytes:
         """In the exposition format."""
         return generate_latest(self._registry)
 
-    def count(self, fact: Fact) -> None:  # noqa: C901  # one case a fact
+    def described(self) -> Iterator[tuple[Metric, tuple[str, ...]]]:
+        """Every family with its labels, also where nothing was counted yet."""
+        for collector in self._registry._collector_to_names:  # noqa: SLF001  # it tells nobody else
+            named = getattr(collector, "_labelnames", ())
+            for family in collector.collect():
+                shown = {label for sample in family.samples for label in sample.labels}
+                yield family, tuple(named) or tuple(sorted(shown - {"le"}))
+
+    def count(self, fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
         match fact:
             case JobMoved(before, after):
                 self._count_move(before, after)
@@ -125,13 +173,17 @@ class Metrics:
                 self._streams.labels("closed").inc()
             case StreamRefused():
                 self._streams.labels("refused").inc()
+            case CertificateRanOut():
+                self._streams.labels("certificate_ended").inc()
             case WorkerQuarantined():
                 self._quarantines.inc()
             case MassLossBegan():
                 self._mass_losses.inc()
             case AttemptDisowned(what=what):
                 self._disowned.labels(what).inc()
-            case DrainChanged():
+            case JobsForgotten(jobs):
+                self._forgotten.inc(jobs)
+            case DrainChanged() | WorkerRemoved() | WorkerReleased():
                 pass
             case EnvelopeUnknown(_, number):
                 self._ignored.inc(number)
@@ -152,21 +204,41 @@ class Metrics:
 class _Gauges(Collector):
     """Read when they are scraped."""
 
-    def __init__(self, fleet: Callable[[], Fleet], store: Callable[[], StoreUse]) -> None:
+    def __init__(
+        self,
+        fleet: Callable[[], Fleet],
+        store: Callable[[], StoreUse],
+        certificates: Callable[[], Mapping[str, float]],
+    ) -> None:
         self._fleet = fleet
         self._store = store
+        self._certificates = certificates
 
     def collect(self) -> Iterator[Metric]:
         yield from self._of_the_fleet()
         yield from self._of_the_store()
+        left = GaugeMetricFamily(
+            "ffrtmp_certificate_expiry_seconds",
+            "Time until a certificate ends: this master's, and the first of its workers'.",
+            labels=["role"],
+        )
+        for role, seconds in self._certificates().items():
+            left.add_metric([role], seconds)
+        yield left
 
     def _of_the_fleet(self) -> Iterator[Metric]:
         fleet = self._fleet()
-        workers = GaugeMetricFamily("ffrtmp_workers", "Workers.", labels=["state"])
+        workers = GaugeMetricFamily(
+            "ffrtmp_workers",
+            "Workers of this master: connected, or silent (the stream is broken).",
+            labels=["state"],
+        )
         workers.add_metric(["connected"], fleet.connected)
         workers.add_metric(["silent"], fleet.silent)
         yield workers
-        slots = GaugeMetricFamily("ffrtmp_slots", "Slots.", labels=["state"])
+        slots = GaugeMetricFamily(
+            "ffrtmp_slots", "Slots of its connected workers: total, used, free.", labels=["state"]
+        )
         slots.add_metric(["total"], fleet.slots)
         slots.add_metric(["used"], fleet.slots - fleet.slots_free)
         slots.add_metric(["free"], fleet.slots_free)
@@ -180,10 +252,12 @@ class _Gauges(Collector):
     def _of_the_store(self) -> Iterator[Metric]:
         store = self._store()
         yield CounterMetricFamily(
-            "ffrtmp_store_commits", "Transactions since the start.", value=store.commits
+            "ffrtmp_store_commits", "Transactions that were committed.", value=store.commits
         )
         connections = GaugeMetricFamily(
-            "ffrtmp_store_connections", "Connections to the store.", labels=["pool", "state"]
+            "ffrtmp_store_connections",
+            "Connections to the store: most, used.",
+            labels=["pool", "state"],
         )
         waiting = GaugeMetricFamily(
             "ffrtmp_store_waiting", "Calls that wait for the store.", labels=["pool"]

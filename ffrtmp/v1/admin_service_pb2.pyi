@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from ffrtmp.v1 import job_pb2 as _job_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -20,6 +21,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SettingOrigin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SettingOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SettingOrigin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SETTING_ORIGIN_UNSPECIFIED: _SettingOrigin.ValueType  # 0
+    """Never sent."""
+    SETTING_ORIGIN_FLAG: _SettingOrigin.ValueType  # 1
+    """The command line."""
+    SETTING_ORIGIN_VARIABLE: _SettingOrigin.ValueType  # 2
+    """The environment."""
+    SETTING_ORIGIN_FILE: _SettingOrigin.ValueType  # 3
+    """The configuration file."""
+    SETTING_ORIGIN_DEFAULT: _SettingOrigin.ValueType  # 4
+    """Nobody said anything."""
+
+class SettingOrigin(_SettingOrigin, metaclass=_SettingOriginEnumTypeWrapper):
+    """Where the value of an option came from. The first that has one wins."""
+
+SETTING_ORIGIN_UNSPECIFIED: SettingOrigin.ValueType  # 0
+"""Never sent."""
+SETTING_ORIGIN_FLAG: SettingOrigin.ValueType  # 1
+"""The command line."""
+SETTING_ORIGIN_VARIABLE: SettingOrigin.ValueType  # 2
+"""The environment."""
+SETTING_ORIGIN_FILE: SettingOrigin.ValueType  # 3
+"""The configuration file."""
+SETTING_ORIGIN_DEFAULT: SettingOrigin.ValueType  # 4
+"""Nobody said anything."""
+Global___SettingOrigin: _TypeAlias = SettingOrigin  # noqa: Y015
 
 class _WorkerState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -226,6 +259,537 @@ class ResumeWorkerResponse(_message.Message):
 Global___ResumeWorkerResponse: _TypeAlias = ResumeWorkerResponse  # noqa: Y015
 
 @_typing.final
+class RemoveWorkerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. The name in its certificate."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveWorkerRequest: _TypeAlias = RemoveWorkerRequest  # noqa: Y015
+
+@_typing.final
+class RemoveWorkerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveWorkerResponse: _TypeAlias = RemoveWorkerResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseWorkerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. The name in its certificate."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseWorkerRequest: _TypeAlias = ReleaseWorkerRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseWorkerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def worker(self) -> Global___Worker: ...
+    def __init__(
+        self,
+        *,
+        worker: Global___Worker | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseWorkerResponse: _TypeAlias = ReleaseWorkerResponse  # noqa: Y015
+
+@_typing.final
+class GetOverviewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewRequest: _TypeAlias = GetOverviewRequest  # noqa: Y015
+
+@_typing.final
+class GetOverviewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MASTERS_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    FREE_SLOTS_FIELD_NUMBER: _builtins.int
+    OLDEST_ELIGIBLE_TIME_FIELD_NUMBER: _builtins.int
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    slots: _builtins.int
+    """Of all connected workers."""
+    free_slots: _builtins.int
+    """Those without an attempt."""
+    @_builtins.property
+    def masters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Master]:
+        """By name: those that serve, and those that vanished within a day without a word."""
+
+    @_builtins.property
+    def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerCount]:
+        """One for each state that a worker is in."""
+
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobCount]:
+        """One for each state that a job is in, ended ones too."""
+
+    @_builtins.property
+    def oldest_eligible_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when the job waits that has waited longest; absent when none waits. A job that is to be
+        tried again later does not wait yet.
+        """
+
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """When this was looked up, by the master's clock."""
+
+    def __init__(
+        self,
+        *,
+        masters: _abc.Iterable[Global___Master] | None = ...,
+        workers: _abc.Iterable[Global___WorkerCount] | None = ...,
+        jobs: _abc.Iterable[Global___JobCount] | None = ...,
+        slots: _builtins.int = ...,
+        free_slots: _builtins.int = ...,
+        oldest_eligible_time: _timestamp_pb2.Timestamp | None = ...,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_eligible_time", b"oldest_eligible_time", "read_time", b"read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_slots", b"free_slots", "jobs", b"jobs", "masters", b"masters", "oldest_eligible_time", b"oldest_eligible_time", "read_time", b"read_time", "slots", b"slots", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewResponse: _TypeAlias = GetOverviewResponse  # noqa: Y015
+
+@_typing.final
+class Master(_message.Message):
+    """One run of a master."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    SEEN_TIME_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    ANSWERING_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name in its certificate."""
+    address: _builtins.str
+    """Where it listens, as it was told to."""
+    version: _builtins.str
+    """Of ffrtmp."""
+    serving: _builtins.bool
+    """It was heard within the last fifteen seconds."""
+    workers: _builtins.int
+    """Workers that hold a stream to it."""
+    answering: _builtins.bool
+    """It is the one that answers."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was started."""
+
+    @_builtins.property
+    def seen_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was heard last, through the store: every five seconds."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        address: _builtins.str = ...,
+        version: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        seen_time: _timestamp_pb2.Timestamp | None = ...,
+        serving: _builtins.bool = ...,
+        workers: _builtins.int = ...,
+        answering: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seen_time", b"seen_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "answering", b"answering", "name", b"name", "seen_time", b"seen_time", "serving", b"serving", "start_time", b"start_time", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Master: _TypeAlias = Master  # noqa: Y015
+
+@_typing.final
+class WorkerCount(_message.Message):
+    """How many workers are in a state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    state: Global___WorkerState.ValueType
+    workers: _builtins.int
+    """At least one."""
+    def __init__(
+        self,
+        *,
+        state: Global___WorkerState.ValueType = ...,
+        workers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerCount: _TypeAlias = WorkerCount  # noqa: Y015
+
+@_typing.final
+class JobCount(_message.Message):
+    """How many jobs are in a state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
+    state: _job_pb2.JobState.ValueType
+    jobs: _builtins.int
+    """At least one."""
+    def __init__(
+        self,
+        *,
+        state: _job_pb2.JobState.ValueType = ...,
+        jobs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobCount: _TypeAlias = JobCount  # noqa: Y015
+
+@_typing.final
+class ListQueuesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQueuesRequest: _TypeAlias = ListQueuesRequest  # noqa: Y015
+
+@_typing.final
+class ListQueuesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKLOGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def backlogs(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueBacklog]: ...
+    def __init__(
+        self,
+        *,
+        backlogs: _abc.Iterable[Global___QueueBacklog] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backlogs", b"backlogs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQueuesResponse: _TypeAlias = ListQueuesResponse  # noqa: Y015
+
+@_typing.final
+class QueueBacklog(_message.Message):
+    """What has not ended of one queue and class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_FIELD_NUMBER: _builtins.int
+    JOB_CLASS_FIELD_NUMBER: _builtins.int
+    CODECS_FIELD_NUMBER: _builtins.int
+    ROOTS_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    RETRYING_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    OLDEST_ELIGIBLE_TIME_FIELD_NUMBER: _builtins.int
+    ABLE_WORKERS_FIELD_NUMBER: _builtins.int
+    queue: _job_pb2.Queue.ValueType
+    job_class: _builtins.str
+    """A short name for what these jobs need."""
+    queued: _builtins.int
+    """Jobs that could start now."""
+    retrying: _builtins.int
+    """Jobs that are tried again later."""
+    paused: _builtins.int
+    """Jobs that were paused."""
+    held: _builtins.int
+    """Jobs that a worker has: leased, running or publishing."""
+    able_workers: _builtins.int
+    """Workers of this master that can run such jobs, busy ones too."""
+    @_builtins.property
+    def codecs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codecs that a worker must encode."""
+
+    @_builtins.property
+    def roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Roots that a worker must have."""
+
+    @_builtins.property
+    def oldest_eligible_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when the oldest of the queued waits; absent when none does."""
+
+    def __init__(
+        self,
+        *,
+        queue: _job_pb2.Queue.ValueType = ...,
+        job_class: _builtins.str = ...,
+        codecs: _abc.Iterable[_builtins.str] | None = ...,
+        roots: _abc.Iterable[_builtins.str] | None = ...,
+        queued: _builtins.int = ...,
+        retrying: _builtins.int = ...,
+        paused: _builtins.int = ...,
+        held: _builtins.int = ...,
+        oldest_eligible_time: _timestamp_pb2.Timestamp | None = ...,
+        able_workers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_eligible_time", b"oldest_eligible_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["able_workers", b"able_workers", "codecs", b"codecs", "held", b"held", "job_class", b"job_class", "oldest_eligible_time", b"oldest_eligible_time", "paused", b"paused", "queue", b"queue", "queued", b"queued", "retrying", b"retrying", "roots", b"roots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueBacklog: _TypeAlias = QueueBacklog  # noqa: Y015
+
+@_typing.final
+class GetStoreRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStoreRequest: _TypeAlias = GetStoreRequest  # noqa: Y015
+
+@_typing.final
+class GetStoreResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    POOLS_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    COMMIT_DURATION_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """`sqlite` or `postgresql`."""
+    schema_version: _builtins.int
+    """The number of its newest migration."""
+    size: _builtins.int
+    """In bytes."""
+    location: _builtins.str
+    """Where it is, without a password."""
+    commits: _builtins.int
+    """Transactions of this master since its start."""
+    ready: _builtins.bool
+    """Whether this master is ready, as /readyz says it."""
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___StorePool]:
+        """Of this master."""
+
+    @_builtins.property
+    def commit_duration(self) -> _duration_pb2.Duration:
+        """How long a commit took that was made to answer this; absent when it failed."""
+
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it is not: one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        schema_version: _builtins.int = ...,
+        size: _builtins.int = ...,
+        location: _builtins.str = ...,
+        pools: _abc.Iterable[Global___StorePool] | None = ...,
+        commits: _builtins.int = ...,
+        commit_duration: _duration_pb2.Duration | None = ...,
+        ready: _builtins.bool = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_duration", b"commit_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_duration", b"commit_duration", "commits", b"commits", "kind", b"kind", "location", b"location", "pools", b"pools", "problems", b"problems", "ready", b"ready", "schema_version", b"schema_version", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStoreResponse: _TypeAlias = GetStoreResponse  # noqa: Y015
+
+@_typing.final
+class StorePool(_message.Message):
+    """Connections to the store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What they are for."""
+    size: _builtins.int
+    """At most so many."""
+    used: _builtins.int
+    """So many are in use."""
+    waiting: _builtins.int
+    """Calls that wait for one."""
+    refused: _builtins.int
+    """Calls that waited in vain, since the start of the master."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        size: _builtins.int = ...,
+        used: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        refused: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "refused", b"refused", "size", b"size", "used", b"used", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorePool: _TypeAlias = StorePool  # noqa: Y015
+
+@_typing.final
+class ListSettingsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSettingsRequest: _TypeAlias = ListSettingsRequest  # noqa: Y015
+
+@_typing.final
+class ListSettingsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Setting]: ...
+    def __init__(
+        self,
+        *,
+        settings: _abc.Iterable[Global___Setting] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSettingsResponse: _TypeAlias = ListSettingsResponse  # noqa: Y015
+
+@_typing.final
+class Setting(_message.Message):
+    """One option of a master."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    HELP_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As in the configuration file: `heartbeat_interval`."""
+    value: _builtins.str
+    """As it would be written there."""
+    origin: Global___SettingOrigin.ValueType
+    source: _builtins.str
+    """The variable or the file it came from, if it did."""
+    help: _builtins.str
+    """What it means."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+        origin: Global___SettingOrigin.ValueType = ...,
+        source: _builtins.str = ...,
+        help: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["help", b"help", "name", b"name", "origin", b"origin", "source", b"source", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Setting: _TypeAlias = Setting  # noqa: Y015
+
+@_typing.final
 class Worker(_message.Message):
     """A machine that runs FFmpeg, as the master sees it."""
 
@@ -246,6 +810,8 @@ class Worker(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     QUARANTINE_END_TIME_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
+    MASTER_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_END_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name in its certificate."""
     state: Global___WorkerState.ValueType
@@ -261,6 +827,10 @@ class Worker(_message.Message):
     """Slots without an attempt."""
     draining: _builtins.bool
     """An operator asked for it with `DrainWorker`."""
+    master: _builtins.str
+    """Name of the master that it has a stream to; empty when it has none. What is known only there is
+    not told by others: load, attempts, heartbeat.
+    """
     @_builtins.property
     def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
         """When its last heartbeat arrived; clients compute the age."""
@@ -287,6 +857,10 @@ class Worker(_message.Message):
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerLoss]:
         """The charged attempts it lost in the last ten minutes, oldest first."""
 
+    @_builtins.property
+    def certificate_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the certificate ends that its stream was opened with; absent when its stream is elsewhere."""
+
     def __init__(
         self,
         *,
@@ -305,10 +879,12 @@ class Worker(_message.Message):
         draining: _builtins.bool = ...,
         quarantine_end_time: _timestamp_pb2.Timestamp | None = ...,
         losses: _abc.Iterable[Global___WorkerLoss] | None = ...,
+        master: _builtins.str = ...,
+        certificate_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "heartbeat_time", b"heartbeat_time", "load", b"load", "quarantine_end_time", b"quarantine_end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "certificate_end_time", b"certificate_end_time", "heartbeat_time", b"heartbeat_time", "load", b"load", "quarantine_end_time", b"quarantine_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempts", b"attempts", "capabilities", b"capabilities", "draining", b"draining", "epoch", b"epoch", "free_slots", b"free_slots", "heartbeat_time", b"heartbeat_time", "incarnation", b"incarnation", "load", b"load", "losses", b"losses", "name", b"name", "quarantine_end_time", b"quarantine_end_time", "refused_roots", b"refused_roots", "slots", b"slots", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempts", b"attempts", "capabilities", b"capabilities", "certificate_end_time", b"certificate_end_time", "draining", b"draining", "epoch", b"epoch", "free_slots", b"free_slots", "heartbeat_time", b"heartbeat_time", "incarnation", b"incarnation", "load", b"load", "losses", b"losses", "master", b"master", "name", b"name", "quarantine_end_time", b"quarantine_end_time", "refused_roots", b"refused_roots", "slots", b"slots", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,14 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """What operators use. Role: admin (which may call JobService too).
+    """What operators use. Role: admin (which may call JobService too). Every call may be sent to any
+    master, and may answer UNAVAILABLE (the store cannot serve it now): try again with back-off.
+
+    Each example is the body of a request, to be sent with an admin's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.AdminService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.AdminService/METHOD`.
     """
 
     def __init__(self, channel):
@@ -35,6 +42,26 @@ class AdminServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetOverview = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/GetOverview',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetOverviewRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetOverviewResponse.FromString,
+                _registered_method=True)
+        self.ListQueues = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/ListQueues',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesResponse.FromString,
+                _registered_method=True)
+        self.GetStore = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/GetStore',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreResponse.FromString,
+                _registered_method=True)
+        self.ListSettings = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/ListSettings',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListSettingsRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListSettingsResponse.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/ffrtmp.v1.AdminService/ListWorkers',
                 request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListWorkersRequest.SerializeToString,
@@ -55,11 +82,80 @@ class AdminServiceStub:
                 request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.SerializeToString,
                 response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.FromString,
                 _registered_method=True)
+        self.RemoveWorker = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/RemoveWorker',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerResponse.FromString,
+                _registered_method=True)
+        self.ReleaseWorker = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/ReleaseWorker',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ReleaseWorkerRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ReleaseWorkerResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """What operators use. Role: admin (which may call JobService too).
+    """What operators use. Role: admin (which may call JobService too). Every call may be sent to any
+    master, and may answer UNAVAILABLE (the store cannot serve it now): try again with back-off.
+
+    Each example is the body of a request, to be sent with an admin's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.AdminService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.AdminService/METHOD`.
     """
+
+    def GetOverview(self, request, context):
+        """Shows the whole cluster at a glance: its masters, workers and jobs by state, its slots, and
+        since when the oldest job waits. Reads the state of every job: not to be asked all the time,
+        for which there is /metrics.
+
+        Errors:
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueues(self, request, context):
+        """Lists what has not ended, by queue and class (jobs with the same needs), in the order of the
+        queues. What waits in a class that no worker can run waits for ever: see `able_workers`.
+
+        Errors:
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStore(self, request, context):
+        """Shows the store and this master's connections to it, and whether this master is ready. Writes
+        a row to find out.
+
+        Errors:
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSettings(self, request, context):
+        """Lists every option of this master, its value and where that came from. Passwords are left out.
+
+        Errors:
+        * PERMISSION_DENIED: the certificate is not an admin's.
+
+        Example: {}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListWorkers(self, request, context):
         """Lists every worker that ever connected, by name, a page at a time.
@@ -111,9 +207,56 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveWorker(self, request, context):
+        """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+        roots that only it has. It may come back one day as a new one.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected, or it was removed.
+        * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
+
+        Example: {"name": "w1"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseWorker(self, request, context):
+        """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
+        with `ResumeWorker`. Idempotent.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected.
+
+        Example: {"name": "w1"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverview,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetOverviewRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetOverviewResponse.SerializeToString,
+            ),
+            'ListQueues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueues,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesResponse.SerializeToString,
+            ),
+            'GetStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStore,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreResponse.SerializeToString,
+            ),
+            'ListSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSettings,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListSettingsRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListSettingsResponse.SerializeToString,
+            ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
                     request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListWorkersRequest.FromString,
@@ -134,6 +277,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.FromString,
                     response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.SerializeToString,
             ),
+            'RemoveWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveWorker,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerResponse.SerializeToString,
+            ),
+            'ReleaseWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseWorker,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ReleaseWorkerRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ReleaseWorkerResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'ffrtmp.v1.AdminService', rpc_method_handlers)
@@ -143,8 +296,123 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """What operators use. Role: admin (which may call JobService too).
+    """What operators use. Role: admin (which may call JobService too). Every call may be sent to any
+    master, and may answer UNAVAILABLE (the store cannot serve it now): try again with back-off.
+
+    Each example is the body of a request, to be sent with an admin's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.AdminService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.AdminService/METHOD`.
     """
+
+    @staticmethod
+    def GetOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/GetOverview',
+            ffrtmp_dot_v1_dot_admin__service__pb2.GetOverviewRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.GetOverviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/ListQueues',
+            ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/GetStore',
+            ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/ListSettings',
+            ffrtmp_dot_v1_dot_admin__service__pb2.ListSettingsRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.ListSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListWorkers(request,
@@ -244,6 +512,60 @@ class AdminService:
             '/ffrtmp.v1.AdminService/ResumeWorker',
             ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerRequest.SerializeToString,
             ffrtmp_dot_v1_dot_admin__service__pb2.ResumeWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/RemoveWorker',
+            ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.RemoveWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/ReleaseWorker',
+            ffrtmp_dot_v1_dot_admin__service__pb2.ReleaseWorkerRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.ReleaseWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,12 +27,56 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """What operators use. Role: admin (which may call JobService too)."""
+    """What operators use. Role: admin (which may call JobService too). Every call may be sent to any
+    master, and may answer UNAVAILABLE (the store cannot serve it now): try again with back-off.
+
+    Each example is the body of a request, to be sent with an admin's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.AdminService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.AdminService/METHOD`.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
+    GetOverview: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetOverviewRequest, _admin_service_pb2.GetOverviewResponse]
+    """Shows the whole cluster at a glance: its masters, workers and jobs by state, its slots, and
+    since when the oldest job waits. Reads the state of every job: not to be asked all the time,
+    for which there is /metrics.
+
+    Errors:
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {}
+    """
+    ListQueues: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]
+    """Lists what has not ended, by queue and class (jobs with the same needs), in the order of the
+    queues. What waits in a class that no worker can run waits for ever: see `able_workers`.
+
+    Errors:
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {}
+    """
+    GetStore: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetStoreRequest, _admin_service_pb2.GetStoreResponse]
+    """Shows the store and this master's connections to it, and whether this master is ready. Writes
+    a row to find out.
+
+    Errors:
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {}
+    """
+    ListSettings: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListSettingsRequest, _admin_service_pb2.ListSettingsResponse]
+    """Lists every option of this master, its value and where that came from. Passwords are left out.
+
+    Errors:
+    * PERMISSION_DENIED: the certificate is not an admin's.
+
+    Example: {}
+    """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]
     """Lists every worker that ever connected, by name, a page at a time.
 
@@ -67,12 +111,75 @@ class AdminServiceStub:
 
     Example: {"name": "w1"}
     """
+    RemoveWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RemoveWorkerRequest, _admin_service_pb2.RemoveWorkerResponse]
+    """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+    roots that only it has. It may come back one day as a new one.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected, or it was removed.
+    * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
+
+    Example: {"name": "w1"}
+    """
+    ReleaseWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseWorkerRequest, _admin_service_pb2.ReleaseWorkerResponse]
+    """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
+    with `ResumeWorker`. Idempotent.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected.
+
+    Example: {"name": "w1"}
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """What operators use. Role: admin (which may call JobService too)."""
+    """What operators use. Role: admin (which may call JobService too). Every call may be sent to any
+    master, and may answer UNAVAILABLE (the store cannot serve it now): try again with back-off.
+
+    Each example is the body of a request, to be sent with an admin's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.AdminService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.AdminService/METHOD`.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetOverview: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetOverviewRequest, _admin_service_pb2.GetOverviewResponse]  # type: ignore[assignment]
+    """Shows the whole cluster at a glance: its masters, workers and jobs by state, its slots, and
+    since when the oldest job waits. Reads the state of every job: not to be asked all the time,
+    for which there is /metrics.
+
+    Errors:
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {}
+    """
+    ListQueues: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
+    """Lists what has not ended, by queue and class (jobs with the same needs), in the order of the
+    queues. What waits in a class that no worker can run waits for ever: see `able_workers`.
+
+    Errors:
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {}
+    """
+    GetStore: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetStoreRequest, _admin_service_pb2.GetStoreResponse]  # type: ignore[assignment]
+    """Shows the store and this master's connections to it, and whether this master is ready. Writes
+    a row to find out.
+
+    Errors:
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {}
+    """
+    ListSettings: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListSettingsRequest, _admin_service_pb2.ListSettingsResponse]  # type: ignore[assignment]
+    """Lists every option of this master, its value and where that came from. Passwords are left out.
+
+    Errors:
+    * PERMISSION_DENIED: the certificate is not an admin's.
+
+    Example: {}
+    """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListWorkersRequest, _admin_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """Lists every worker that ever connected, by name, a page at a time.
 
@@ -107,9 +214,96 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Example: {"name": "w1"}
     """
+    RemoveWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RemoveWorkerRequest, _admin_service_pb2.RemoveWorkerResponse]  # type: ignore[assignment]
+    """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+    roots that only it has. It may come back one day as a new one.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected, or it was removed.
+    * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
+
+    Example: {"name": "w1"}
+    """
+    ReleaseWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseWorkerRequest, _admin_service_pb2.ReleaseWorkerResponse]  # type: ignore[assignment]
+    """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
+    with `ResumeWorker`. Idempotent.
+
+    Errors:
+    * NOT_FOUND: no worker of this name ever connected.
+
+    Example: {"name": "w1"}
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators use. Role: admin (which may call JobService too)."""
+    """What operators use. Role: admin (which may call JobService too). Every call may be sent to any
+    master, and may answer UNAVAILABLE (the store cannot serve it now): try again with back-off.
+
+    Each example is the body of a request, to be sent with an admin's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.AdminService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.AdminService/METHOD`.
+    """
+
+    @_abc_1.abstractmethod
+    def GetOverview(
+        self,
+        request: _admin_service_pb2.GetOverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetOverviewResponse, _abc.Awaitable[_admin_service_pb2.GetOverviewResponse]]:
+        """Shows the whole cluster at a glance: its masters, workers and jobs by state, its slots, and
+        since when the oldest job waits. Reads the state of every job: not to be asked all the time,
+        for which there is /metrics.
+
+        Errors:
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {}
+        """
+
+    @_abc_1.abstractmethod
+    def ListQueues(
+        self,
+        request: _admin_service_pb2.ListQueuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListQueuesResponse, _abc.Awaitable[_admin_service_pb2.ListQueuesResponse]]:
+        """Lists what has not ended, by queue and class (jobs with the same needs), in the order of the
+        queues. What waits in a class that no worker can run waits for ever: see `able_workers`.
+
+        Errors:
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {}
+        """
+
+    @_abc_1.abstractmethod
+    def GetStore(
+        self,
+        request: _admin_service_pb2.GetStoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetStoreResponse, _abc.Awaitable[_admin_service_pb2.GetStoreResponse]]:
+        """Shows the store and this master's connections to it, and whether this master is ready. Writes
+        a row to find out.
+
+        Errors:
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {}
+        """
+
+    @_abc_1.abstractmethod
+    def ListSettings(
+        self,
+        request: _admin_service_pb2.ListSettingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListSettingsResponse, _abc.Awaitable[_admin_service_pb2.ListSettingsResponse]]:
+        """Lists every option of this master, its value and where that came from. Passwords are left out.
+
+        Errors:
+        * PERMISSION_DENIED: the certificate is not an admin's.
+
+        Example: {}
+        """
 
     @_abc_1.abstractmethod
     def ListWorkers(
@@ -162,6 +356,37 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.ResumeWorkerResponse, _abc.Awaitable[_admin_service_pb2.ResumeWorkerResponse]]:
         """Gives a worker work again: ends its drain and its quarantine, and forgets its losses.
         Idempotent.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected.
+
+        Example: {"name": "w1"}
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveWorker(
+        self,
+        request: _admin_service_pb2.RemoveWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RemoveWorkerResponse, _abc.Awaitable[_admin_service_pb2.RemoveWorkerResponse]]:
+        """Forgets a worker that is gone: it is listed no more, and with it go a drain, its losses and the
+        roots that only it has. It may come back one day as a new one.
+
+        Errors:
+        * NOT_FOUND: no worker of this name ever connected, or it was removed.
+        * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
+
+        Example: {"name": "w1"}
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseWorker(
+        self,
+        request: _admin_service_pb2.ReleaseWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ReleaseWorkerResponse, _abc.Awaitable[_admin_service_pb2.ReleaseWorkerResponse]]:
+        """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
+        with `ResumeWorker`. Idempotent.
 
         Errors:
         * NOT_FOUND: no worker of this name ever connected.

@@ -43,6 +43,8 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     """Ended without output; `failure` says why."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 7
     """Ended by a person or program."""
+    JOB_STATE_PAUSED: _JobState.ValueType  # 8
+    """Waits, and no worker gets it until somebody resumes it."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
     """Where a job is in its life. SUCCEEDED, FAILED and CANCELLED are terminal and never change."""
@@ -63,6 +65,8 @@ JOB_STATE_FAILED: JobState.ValueType  # 6
 """Ended without output; `failure` says why."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 7
 """Ended by a person or program."""
+JOB_STATE_PAUSED: JobState.ValueType  # 8
+"""Waits, and no worker gets it until somebody resumes it."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
 class _FailureReason:
@@ -378,6 +382,10 @@ class _JobCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobCause.Val
     """The last attempt of a live push is known to have ended. May follow the end of the job, whose
     state it leaves as it is.
     """
+    JOB_CAUSE_PAUSED: _JobCause.ValueType  # 15
+    JOB_CAUSE_RESUMED: _JobCause.ValueType  # 16
+    JOB_CAUSE_REPRIORITISED: _JobCause.ValueType  # 17
+    """It has another priority, which the detail names."""
 
 class JobCause(_JobCause, metaclass=_JobCauseEnumTypeWrapper):
     """What happened to a job."""
@@ -409,6 +417,10 @@ JOB_CAUSE_UNBLOCKED: JobCause.ValueType  # 14
 """The last attempt of a live push is known to have ended. May follow the end of the job, whose
 state it leaves as it is.
 """
+JOB_CAUSE_PAUSED: JobCause.ValueType  # 15
+JOB_CAUSE_RESUMED: JobCause.ValueType  # 16
+JOB_CAUSE_REPRIORITISED: JobCause.ValueType  # 17
+"""It has another priority, which the detail names."""
 Global___JobCause: _TypeAlias = JobCause  # noqa: Y015
 
 @_typing.final
@@ -433,6 +445,7 @@ class Job(_message.Message):
     EVENT_NUMBER_FIELD_NUMBER: _builtins.int
     BLOCKED_BY_FIELD_NUMBER: _builtins.int
     UNSCHEDULABLE_REASON_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Output only. A time-ordered ULID of 26 characters."""
     state: Global___JobState.ValueType
@@ -456,6 +469,8 @@ class Job(_message.Message):
     """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
     the last one did not. It is still tried, once a minute.
     """
+    priority: Global___Priority.ValueType
+    """Output only. The priority that counts: that of the spec, until `ReprioritiseJob` gives another."""
     @_builtins.property
     def spec(self) -> Global___JobSpec:
         """Output only. As submitted, with every preset and default expanded, and without secrets."""
@@ -505,10 +520,11 @@ class Job(_message.Message):
         event_number: _builtins.int = ...,
         blocked_by: _builtins.str = ...,
         unschedulable_reason: _builtins.str = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "priority", b"priority", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,6 +30,12 @@ class JobServiceStub:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     def __init__(self, channel):
@@ -63,6 +69,26 @@ class JobServiceStub:
                 request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.WatchJobResponse.FromString,
                 _registered_method=True)
+        self.ReadJobLog = channel.unary_stream(
+                '/ffrtmp.v1.JobService/ReadJobLog',
+                request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ReadJobLogRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ReadJobLogResponse.FromString,
+                _registered_method=True)
+        self.PauseJob = channel.unary_unary(
+                '/ffrtmp.v1.JobService/PauseJob',
+                request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.PauseJobRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.PauseJobResponse.FromString,
+                _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/ffrtmp.v1.JobService/ResumeJob',
+                request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ResumeJobResponse.FromString,
+                _registered_method=True)
+        self.ReprioritiseJob = channel.unary_unary(
+                '/ffrtmp.v1.JobService/ReprioritiseJob',
+                request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ReprioritiseJobRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ReprioritiseJobResponse.FromString,
+                _registered_method=True)
         self.CancelJob = channel.unary_unary(
                 '/ffrtmp.v1.JobService/CancelJob',
                 request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
@@ -75,6 +101,12 @@ class JobServiceServicer:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     def SubmitJob(self, request, context):
@@ -98,6 +130,10 @@ class JobServiceServicer:
 
         Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
         `jobs[N]`.
+
+        Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+        "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+        "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +170,80 @@ class JobServiceServicer:
 
         Errors:
         * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadJobLog(self, request, context):
+        """Reads what FFmpeg wrote about a job, attempt by attempt: the last 200 lines of each are kept as
+        long as the job. With `follow` it stays, sends new lines within two seconds, over all attempts
+        of the job, and ends by itself when the job has ended.
+
+        Lines are numbered from 1 within their attempt. After a broken stream call again with the number
+        of the last line: none comes twice, and none is left out but those that a flood of more than 200
+        lines pushed out before they were sent; then `line_number` is higher than was to be expected.
+
+        Errors:
+        * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseJob(self, request, context):
+        """Pauses a job that waits: no worker gets it until `ResumeJob`. It keeps its targets, its place
+        in the queue and the wait before its next try. A live push can be paused while it waits, as any
+        other.
+
+        A job that a worker has (LEASED, RUNNING, PUBLISHING) cannot be paused: FFmpeg does not stop in
+        the middle and go on later. Cancel it, or let it end. When a worker that was thought lost comes
+        back with the attempt of a paused job, the work goes on or its result counts, as if the worker
+        had never been away.
+
+        Idempotent: pausing a paused job returns it unchanged.
+
+        Errors:
+        * NOT_FOUND: no such job.
+        * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Puts a paused job back into the queue, to its old place.
+
+        Idempotent: a job that is not paused and has not ended is returned unchanged.
+
+        Errors:
+        * NOT_FOUND: no such job.
+        * FAILED_PRECONDITION: the job has ended.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReprioritiseJob(self, request, context):
+        """Gives a job that waits, paused or not, another priority: its place in the queue is counted anew
+        from when it was submitted, as if it had been submitted so.
+
+        Idempotent: the priority that it has already changes nothing.
+
+        Errors:
+        * INVALID_ARGUMENT: no such priority.
+        * NOT_FOUND: no such job.
+        * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "priority": "PRIORITY_HIGH"}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +293,26 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.WatchJobRequest.FromString,
                     response_serializer=ffrtmp_dot_v1_dot_job__service__pb2.WatchJobResponse.SerializeToString,
             ),
+            'ReadJobLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadJobLog,
+                    request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ReadJobLogRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ReadJobLogResponse.SerializeToString,
+            ),
+            'PauseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJob,
+                    request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.PauseJobRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_job__service__pb2.PauseJobResponse.SerializeToString,
+            ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ResumeJobRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ResumeJobResponse.SerializeToString,
+            ),
+            'ReprioritiseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReprioritiseJob,
+                    request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ReprioritiseJobRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ReprioritiseJobResponse.SerializeToString,
+            ),
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
                     request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.CancelJobRequest.FromString,
@@ -201,6 +331,12 @@ class JobService:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     @staticmethod
@@ -328,6 +464,114 @@ class JobService:
             '/ffrtmp.v1.JobService/WatchJob',
             ffrtmp_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
             ffrtmp_dot_v1_dot_job__service__pb2.WatchJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadJobLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ffrtmp.v1.JobService/ReadJobLog',
+            ffrtmp_dot_v1_dot_job__service__pb2.ReadJobLogRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_job__service__pb2.ReadJobLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.JobService/PauseJob',
+            ffrtmp_dot_v1_dot_job__service__pb2.PauseJobRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_job__service__pb2.PauseJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.JobService/ResumeJob',
+            ffrtmp_dot_v1_dot_job__service__pb2.ResumeJobRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_job__service__pb2.ResumeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReprioritiseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.JobService/ReprioritiseJob',
+            ffrtmp_dot_v1_dot_job__service__pb2.ReprioritiseJobRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_job__service__pb2.ReprioritiseJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

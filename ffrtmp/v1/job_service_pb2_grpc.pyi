@@ -31,6 +31,12 @@ class JobServiceStub:
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     @_typing.overload
@@ -54,6 +60,10 @@ class JobServiceStub:
 
     Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
     `jobs[N]`.
+
+    Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+    "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+    "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]
     """Returns one job.
@@ -78,6 +88,64 @@ class JobServiceStub:
 
     Errors:
     * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
+    """
+    ReadJobLog: _grpc.UnaryStreamMultiCallable[_job_service_pb2.ReadJobLogRequest, _job_service_pb2.ReadJobLogResponse]
+    """Reads what FFmpeg wrote about a job, attempt by attempt: the last 200 lines of each are kept as
+    long as the job. With `follow` it stays, sends new lines within two seconds, over all attempts
+    of the job, and ends by itself when the job has ended.
+
+    Lines are numbered from 1 within their attempt. After a broken stream call again with the number
+    of the last line: none comes twice, and none is left out but those that a flood of more than 200
+    lines pushed out before they were sent; then `line_number` is higher than was to be expected.
+
+    Errors:
+    * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    PauseJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.PauseJobRequest, _job_service_pb2.PauseJobResponse]
+    """Pauses a job that waits: no worker gets it until `ResumeJob`. It keeps its targets, its place
+    in the queue and the wait before its next try. A live push can be paused while it waits, as any
+    other.
+
+    A job that a worker has (LEASED, RUNNING, PUBLISHING) cannot be paused: FFmpeg does not stop in
+    the middle and go on later. Cancel it, or let it end. When a worker that was thought lost comes
+    back with the attempt of a paused job, the work goes on or its result counts, as if the worker
+    had never been away.
+
+    Idempotent: pausing a paused job returns it unchanged.
+
+    Errors:
+    * NOT_FOUND: no such job.
+    * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    ResumeJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ResumeJobRequest, _job_service_pb2.ResumeJobResponse]
+    """Puts a paused job back into the queue, to its old place.
+
+    Idempotent: a job that is not paused and has not ended is returned unchanged.
+
+    Errors:
+    * NOT_FOUND: no such job.
+    * FAILED_PRECONDITION: the job has ended.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    ReprioritiseJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ReprioritiseJobRequest, _job_service_pb2.ReprioritiseJobResponse]
+    """Gives a job that waits, paused or not, another priority: its place in the queue is counted anew
+    from when it was submitted, as if it had been submitted so.
+
+    Idempotent: the priority that it has already changes nothing.
+
+    Errors:
+    * INVALID_ARGUMENT: no such priority.
+    * NOT_FOUND: no such job.
+    * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "priority": "PRIORITY_HIGH"}
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]
     """Cancels a job. What it had made so far is thrown away.
@@ -98,6 +166,12 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -118,6 +192,10 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
     `jobs[N]`.
+
+    Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+    "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+    "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]  # type: ignore[assignment]
     """Returns one job.
@@ -142,6 +220,64 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Errors:
     * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
+    """
+    ReadJobLog: _aio.UnaryStreamMultiCallable[_job_service_pb2.ReadJobLogRequest, _job_service_pb2.ReadJobLogResponse]  # type: ignore[assignment]
+    """Reads what FFmpeg wrote about a job, attempt by attempt: the last 200 lines of each are kept as
+    long as the job. With `follow` it stays, sends new lines within two seconds, over all attempts
+    of the job, and ends by itself when the job has ended.
+
+    Lines are numbered from 1 within their attempt. After a broken stream call again with the number
+    of the last line: none comes twice, and none is left out but those that a flood of more than 200
+    lines pushed out before they were sent; then `line_number` is higher than was to be expected.
+
+    Errors:
+    * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    PauseJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.PauseJobRequest, _job_service_pb2.PauseJobResponse]  # type: ignore[assignment]
+    """Pauses a job that waits: no worker gets it until `ResumeJob`. It keeps its targets, its place
+    in the queue and the wait before its next try. A live push can be paused while it waits, as any
+    other.
+
+    A job that a worker has (LEASED, RUNNING, PUBLISHING) cannot be paused: FFmpeg does not stop in
+    the middle and go on later. Cancel it, or let it end. When a worker that was thought lost comes
+    back with the attempt of a paused job, the work goes on or its result counts, as if the worker
+    had never been away.
+
+    Idempotent: pausing a paused job returns it unchanged.
+
+    Errors:
+    * NOT_FOUND: no such job.
+    * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    ResumeJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ResumeJobRequest, _job_service_pb2.ResumeJobResponse]  # type: ignore[assignment]
+    """Puts a paused job back into the queue, to its old place.
+
+    Idempotent: a job that is not paused and has not ended is returned unchanged.
+
+    Errors:
+    * NOT_FOUND: no such job.
+    * FAILED_PRECONDITION: the job has ended.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    ReprioritiseJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ReprioritiseJobRequest, _job_service_pb2.ReprioritiseJobResponse]  # type: ignore[assignment]
+    """Gives a job that waits, paused or not, another priority: its place in the queue is counted anew
+    from when it was submitted, as if it had been submitted so.
+
+    Idempotent: the priority that it has already changes nothing.
+
+    Errors:
+    * INVALID_ARGUMENT: no such priority.
+    * NOT_FOUND: no such job.
+    * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "priority": "PRIORITY_HIGH"}
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]  # type: ignore[assignment]
     """Cancels a job. What it had made so far is thrown away.
@@ -161,6 +297,12 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Roles: client, admin. Every call may answer UNAVAILABLE (the master or its store cannot serve it
     now; nothing was changed): try again with back-off.
+
+    Each example is the body of a request, to be sent with a client's identity folder:
+    `buf curl --protocol grpc --cacert ca.pem --cert tls.pem --key tls.key --data 'EXAMPLE'
+    https://HOST:PORT/ffrtmp.v1.JobService/METHOD`, or
+    `grpcurl -cacert ca.pem -cert tls.pem -key tls.key -d 'EXAMPLE' HOST:PORT
+    ffrtmp.v1.JobService/METHOD`.
     """
 
     @_abc_1.abstractmethod
@@ -191,6 +333,10 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
         `jobs[N]`.
+
+        Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
+        "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
+        "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
         """
 
     @_abc_1.abstractmethod
@@ -233,6 +379,88 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "after_event_number": 0}
+        """
+
+    @_abc_1.abstractmethod
+    def ReadJobLog(
+        self,
+        request: _job_service_pb2.ReadJobLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_job_service_pb2.ReadJobLogResponse], _abc.AsyncIterator[_job_service_pb2.ReadJobLogResponse]]:
+        """Reads what FFmpeg wrote about a job, attempt by attempt: the last 200 lines of each are kept as
+        long as the job. With `follow` it stays, sends new lines within two seconds, over all attempts
+        of the job, and ends by itself when the job has ended.
+
+        Lines are numbered from 1 within their attempt. After a broken stream call again with the number
+        of the last line: none comes twice, and none is left out but those that a flood of more than 200
+        lines pushed out before they were sent; then `line_number` is higher than was to be expected.
+
+        Errors:
+        * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+
+    @_abc_1.abstractmethod
+    def PauseJob(
+        self,
+        request: _job_service_pb2.PauseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.PauseJobResponse, _abc.Awaitable[_job_service_pb2.PauseJobResponse]]:
+        """Pauses a job that waits: no worker gets it until `ResumeJob`. It keeps its targets, its place
+        in the queue and the wait before its next try. A live push can be paused while it waits, as any
+        other.
+
+        A job that a worker has (LEASED, RUNNING, PUBLISHING) cannot be paused: FFmpeg does not stop in
+        the middle and go on later. Cancel it, or let it end. When a worker that was thought lost comes
+        back with the attempt of a paused job, the work goes on or its result counts, as if the worker
+        had never been away.
+
+        Idempotent: pausing a paused job returns it unchanged.
+
+        Errors:
+        * NOT_FOUND: no such job.
+        * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeJob(
+        self,
+        request: _job_service_pb2.ResumeJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.ResumeJobResponse, _abc.Awaitable[_job_service_pb2.ResumeJobResponse]]:
+        """Puts a paused job back into the queue, to its old place.
+
+        Idempotent: a job that is not paused and has not ended is returned unchanged.
+
+        Errors:
+        * NOT_FOUND: no such job.
+        * FAILED_PRECONDITION: the job has ended.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+
+    @_abc_1.abstractmethod
+    def ReprioritiseJob(
+        self,
+        request: _job_service_pb2.ReprioritiseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.ReprioritiseJobResponse, _abc.Awaitable[_job_service_pb2.ReprioritiseJobResponse]]:
+        """Gives a job that waits, paused or not, another priority: its place in the queue is counted anew
+        from when it was submitted, as if it had been submitted so.
+
+        Idempotent: the priority that it has already changes nothing.
+
+        Errors:
+        * INVALID_ARGUMENT: no such priority.
+        * NOT_FOUND: no such job.
+        * FAILED_PRECONDITION: a worker has the job, or it has ended.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T", "priority": "PRIORITY_HIGH"}
         """
 
     @_abc_1.abstractmethod

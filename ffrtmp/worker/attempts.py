@@ -9,12 +9,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from ffrtmp.domain.job import Failure, Manifest
+from ffrtmp.domain.log import LogRing
 from ffrtmp.domain.messages import (
+    MOST_LOG,
     Event,
+    LogPart,
+    LogReport,
     Offer,
     OfferReply,
     Progress,
@@ -42,7 +47,11 @@ class Runs(Protocol):
 
     def objection(self, spec: JobSpec) -> str: ...
     async def encode(
-        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: Callable[[Progress], None],
+        hear: Callable[[str], None],
     ) -> Manifest: ...
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest: ...
     async def publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None: ...
@@ -52,6 +61,7 @@ class Runs(Protocol):
         spec: JobSpec,
         report: Callable[[Progress], None],
         lease: Deadline,
+        hear: Callable[[str], None],
     ) -> None: ...
     async def discard(self, key: AttemptKey, spec: JobSpec) -> None: ...
 
@@ -60,13 +70,16 @@ class Runs(Protocol):
 class Attempt:
     """`entry` is set once a result is journalled; `ask_again`: the master could not take it yet.
 
-    `wanted` turns False when the master does not want the attempt any more.
+    `wanted` turns False when the master does not want the attempt any more. `said`: up to which
+    line its log was told on this stream.
     """
 
     key: AttemptKey
     spec: JobSpec
     phase: Phase = Phase.PROBE
     progress: Progress | None = None
+    log: LogRing = field(default_factory=LogRing)
+    said: int = 0
     entry: Entry | None = None
     task: asyncio.Task[None] | None = None
     wanted: bool = True
@@ -143,18 +156,40 @@ class Attempts:
             attempt.unsaid = False
         return ProgressReport(tuple(a.progress for a in fresh if a.progress)) if fresh else None
 
+    def take_log(self) -> LogReport | None:
+        """What FFmpeg wrote since the last time. Too much at once waits for the next; what is
+        pushed out of an attempt's ring meanwhile is lost."""
+        parts, left = [], MOST_LOG
+        for attempt in self._held.values():
+            if left > 0 and attempt.said < attempt.log.last:
+                lines = attempt.log.after(attempt.said, left)
+                attempt.said = lines.last
+                left -= lines.size
+                parts.append(LogPart(attempt.key, lines))
+        return LogReport(tuple(parts)) if parts else None
+
     def say_all_results(self) -> None:
         """On a new stream: whatever was said on an older one may not have arrived."""
         for attempt in self._held.values():
+            attempt.said = 0
             if attempt.entry is not None and attempt.task is None:
-                self.say(attempt.entry.result)
+                self._say_result(attempt)
+
+    def _say_result(self, attempt: Attempt) -> None:
+        """The rest of its log before it: once the master knows the result, it hears no more."""
+        assert attempt.entry is not None
+        rest = attempt.log.after(attempt.said, MOST_LOG)
+        if rest.texts:
+            self.say(LogReport((LogPart(attempt.key, rest),)))
+            attempt.said = rest.last
+        self.say(attempt.entry.result)
 
     def say_refused_results(self) -> None:
         """At a heartbeat: what the master could not take last time."""
         for attempt in self._held.values():
             if attempt.ask_again and attempt.entry is not None:
                 attempt.ask_again = False
-                self.say(attempt.entry.result)
+                self._say_result(attempt)
 
     # -- what the master says ---------------------------------------------------------------
 
@@ -229,13 +264,15 @@ class Attempts:
             await self._begin(key, spec)
             if spec.exclusive:
                 self._require_lease()
-                await self._runner.push(key, spec, lambda p: _note(attempt, p), self.lease)
+                report, hear = partial(_note, attempt), attempt.log.write
+                await self._runner.push(key, spec, report, self.lease, hear)
                 manifest = None
             elif publish_only is not None:
                 attempt.phase = Phase.PUBLISH
                 manifest = await self._runner.take_over(key, spec, publish_only)
             else:
-                manifest = await self._runner.encode(key, spec, lambda p: _note(attempt, p))
+                report, hear = partial(_note, attempt), attempt.log.write
+                manifest = await self._runner.encode(key, spec, report, hear)
         except AttemptFailed as error:
             await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
         else:
@@ -317,7 +354,7 @@ class Attempts:
             self._finish(attempt.key)
             self.hurry()  # somebody may wait for the target of a live push
         elif attempt.entry is not None:
-            self.say(attempt.entry.result)
+            self._say_result(attempt)
 
     def _finish(self, key: AttemptKey) -> None:
         """The last word was said. A leftover file is one more message, so it may go in passing."""
@@ -347,7 +384,7 @@ class Attempts:
                 await self._throw_away(attempt)  # staged already, maybe
                 done = Entry(key=attempt.key, spec=attempt.spec, failure=failure)
                 await self._record(attempt, done)
-                self.say(done.result)
+                self._say_result(attempt)
 
     def _stop_everything(self) -> None:
         for attempt in self._held.values():

@@ -19,7 +19,8 @@ from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import ProbeRefused, probe
-from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.process import Exit, Tail
+from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import Patience, run_watched
 
@@ -33,6 +34,7 @@ class Encode:
     place: Place
     tools: Tools
     report: ReportFn
+    hear: HearFn
     deadline: float | None
     patience: Patience
 
@@ -59,7 +61,7 @@ class Encode:
             targets=[str(path) for path in self.place.staged],
         )
         meter = Meter(self.key, planned, self.report)
-        end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
+        end = await self._run(argv, meter, time)
         if end.timed_out:
             raise time.failure
         if failure := judge_exit(end, said_end=meter.said_end, lenient=planned.lenient):
@@ -90,11 +92,20 @@ class Encode:
         for path, media, target in zip(self.place.staged, found, self.spec.paths, strict=True):
             argv = decode_argv(self.tools.ffmpeg, str(path), reader(media.format_name))
             meter = Meter(self.key, planned, self._still_verifying)
-            end = await run_watched(argv, meter, timeout=time.seconds(), patience=self.patience)
+            end = await self._run(argv, meter, time)
             if end.timed_out:
                 raise time.failure
             if problem := judge_decoding(end.stderr, name=f"output {target}", code=end.code):
                 raise await self._unverified(str(problem))
+
+    async def _run(self, argv: Sequence[str], meter: Meter, time: TimeLeft) -> Exit:
+        return await run_watched(
+            argv,
+            meter,
+            timeout=time.seconds(),
+            patience=self.patience,
+            log=Tail(hear=self.hear),
+        )
 
     def _still_verifying(self, progress: Progress) -> None:
         self.report(replace(progress, phase=Phase.VERIFY))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,6 @@ from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.convert_stream import command_from_pb, event_to_pb, offer_key
 from ffrtmp.v1 import worker_service_pb2 as pb
 from ffrtmp.v1.worker_service_pb2_grpc import WorkerServiceStub
-from ffrtmp.worker.session import Dial
 from ffrtmp.worker.stream import CannotTrust, Refused, StreamBroken
 
 _log = logging.getLogger("ffrtmp.worker")
@@ -89,17 +88,23 @@ class GrpcStream:
         return _meaning(error, self._address)
 
 
-def dialler(identity: Identity) -> Dial:
+class Link:
+    """Opens streams, each with the identity as it is then; `used` is that of the newest."""
+
+    def __init__(self, newest: Callable[[], Identity]) -> None:
+        self._newest = newest
+        self.used = newest()
+
     @asynccontextmanager
-    async def dial(address: str) -> AsyncIterator[GrpcStream]:
-        async with open_channel(address, identity) as channel:
+    async def dial(self, address: str) -> AsyncIterator[GrpcStream]:
+        """Implements `session.Dial`."""
+        self.used = self._newest()
+        async with open_channel(address, self.used) as channel:
             call = WorkerServiceStub(channel).Connect()
             try:
                 yield GrpcStream(call, address)
             finally:
                 call.cancel()
-
-    return dial
 
 
 def _meaning(error: grpc.aio.AioRpcError, address: str) -> Exception:

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffrtmp.domain.log import KEPT_LINES, LINE_BYTES
 from ffrtmp.worker import guard
 
 GUARD = str(Path(guard.__file__).resolve())
 READ_BYTES = 1 << 16
-TAIL_LINES = 200
-LINE_BYTES = 2048
 RAW_LINE_BYTES = 2 * LINE_BYTES  # more than is kept, so that a line is cut after it was redacted
 KILLED_SECONDS = 10.0
 DRAIN_SECONDS = 2.0
@@ -99,11 +98,17 @@ class Deadline:
 
 
 class Tail:
-    """The last lines of a stream of any length and any bytes. `redact` gets each first."""
+    """The last lines of a stream of any length and any bytes. `redact` gets each first; `hear` gets
+    what is kept."""
 
-    def __init__(self, redact: Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        redact: Callable[[str], str] = str,
+        hear: Callable[[str], None] = lambda _line: None,
+    ) -> None:
         self._redact = redact
-        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+        self._hear = hear
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._open = b""
 
     def feed(self, chunk: bytes) -> None:
@@ -118,6 +123,7 @@ class Tail:
         self._open = b""
         if line:
             self._lines.append(line)
+            self._hear(line)
 
     def lines(self) -> tuple[str, ...]:
         """So far, the unfinished line included."""

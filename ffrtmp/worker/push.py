@@ -28,7 +28,7 @@ from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.process import ON_LIVE_END, Deadline, Exit, Tail, run_guarded
-from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
 from ffrtmp.worker.threads import in_thread
 
 START_SECONDS = 20.0  # until the first packet is sent: connecting, opening, a first picture
@@ -45,6 +45,7 @@ class Push:
     place: Place
     tools: Tools
     report: ReportFn
+    hear: HearFn
     deadline: float | None
     lease: Deadline
 
@@ -83,7 +84,7 @@ class Push:
             ca_file=ssl.get_default_verify_paths().cafile or "",
         )
         meter = Meter(self.key, planned, self.report)
-        log = Tail(lambda line: mask(line, self._url))
+        log = Tail(lambda line: mask(line, self._url), self.hear)
         try:
             async with asyncio.timeout(START_SECONDS) as patience:
                 end = await run_guarded(

@@ -20,11 +20,14 @@ from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import prepare, remove_staged
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
-from ffrtmp.worker.steps import ReportFn
+from ffrtmp.worker.steps import HearFn, ReportFn
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import USUAL, Patience
 
 __all__ = ["AttemptFailed", "ReportFn", "Runner"]
+
+
+def _to_nobody(_line: str) -> None: ...
 
 
 class Runner:
@@ -44,7 +47,9 @@ class Runner:
                 return f"the FFmpeg of this worker was built without {scheme}"
         return ""
 
-    async def encode(self, key: AttemptKey, spec: JobSpec, report: ReportFn) -> Manifest:
+    async def encode(
+        self, key: AttemptKey, spec: JobSpec, report: ReportFn, hear: HearFn = _to_nobody
+    ) -> Manifest:
         """Probes, encodes, verifies, makes durable and hashes: the outputs are staged afterwards.
 
         Raises AttemptFailed. On that and on CancelledError, which is raised again, FFmpeg is gone
@@ -61,6 +66,7 @@ class Runner:
                 place=place,
                 tools=self._tools,
                 report=report,
+                hear=hear,
                 deadline=deadline,
                 patience=self._patience,
             ).run()
@@ -68,7 +74,14 @@ class Runner:
             await self.discard(key, spec)
             raise
 
-    async def push(self, key: AttemptKey, spec: JobSpec, report: ReportFn, lease: Deadline) -> None:
+    async def push(
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: ReportFn,
+        lease: Deadline,
+        hear: HearFn = _to_nobody,
+    ) -> None:
         """Sends the source to the server of a live job, to its end.
 
         Raises AttemptFailed, also when `lease` ran out. On that and on CancelledError, which is
@@ -83,6 +96,7 @@ class Runner:
             place=place,
             tools=self._tools,
             report=report,
+            hear=hear,
             deadline=deadline,
             lease=lease,
         ).run()

@@ -93,6 +93,7 @@ class Session:
         self._lease = Lease(boot, attempts.lease.move, last_contact=boot())
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._current: Visit | None = None
         attempts.may_publish = self._lease.is_held
         attempts.hurry = self._hurry.set
 
@@ -108,6 +109,11 @@ class Session:
     def leave(self) -> None:
         """Says goodbye and ends `run`."""
         self._leaving.set()
+
+    def redial(self, why: str) -> None:
+        """Leaves the present stream for a new one; attempts run on."""
+        if self._current is not None:
+            self._current.leave(why)
 
     def beat_now(self) -> None:
         """The master is to know at once what changed."""
@@ -134,7 +140,7 @@ class Session:
         """One stream, from dial to end."""
         limit = 2 * self._lease.timers.connect_deadline.total_seconds()
         async with asyncio.timeout(limit) as silence, self._dial(address) as stream:
-            visit = Visit(stream, self._attempts, self._lease, silence, self._hurry)
+            self._current = visit = Visit(stream, self._attempts, self._lease, silence, self._hurry)
             hello_load = await self._presentation.load()
             await visit.run(
                 incarnation=self._presentation.incarnation,

@@ -21,6 +21,8 @@ from ffrtmp.worker.probe import probe
 from ffrtmp.worker.process import Exit
 
 ReportFn = Callable[[Progress], None]
+HearFn = Callable[[str], None]
+"""Gets each line that FFmpeg writes, without secrets."""
 REPORT_SECONDS = 1.0
 
 

@@ -84,6 +84,8 @@ class Visit:
         self._sent_at: dict[int, float] = {}
         self._hello_sent_at = 0.0
         self._welcomed = asyncio.Event()
+        self._left = asyncio.Event()
+        self._left_why = ""
 
     async def run(
         self,
@@ -112,12 +114,22 @@ class Visit:
                 tasks.create_task(self._write())
                 tasks.create_task(self._beat(load))
                 tasks.create_task(self._tell_progress())
+                tasks.create_task(self._until_left())
                 await leaving.wait()
                 self._outbox.put(Goodbye())  # the master hangs up when it has read it
         except* (StreamBroken, MasterDoesNotRead, Refused) as group:
             raise _first(group) from None
         finally:
             self._attempts.say = _nowhere
+
+    def leave(self, why: str) -> None:
+        """Ends `run` with StreamBroken: dial again."""
+        self._left_why = why
+        self._left.set()
+
+    async def _until_left(self) -> None:
+        await self._left.wait()
+        raise StreamBroken(self._left_why)
 
     # -- up ---------------------------------------------------------------------------------
 
@@ -158,8 +170,9 @@ class Visit:
         await self._welcomed.wait()
         while True:
             await asyncio.sleep(self._lease.timers.progress_interval.total_seconds())
-            if (report := self._attempts.take_progress()) is not None:
-                self._outbox.put(report)
+            for report in (self._attempts.take_progress(), self._attempts.take_log()):
+                if report is not None:
+                    self._outbox.put(report)
 
     # -- down -------------------------------------------------------------------------------
 

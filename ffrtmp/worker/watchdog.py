@@ -16,7 +16,7 @@ import psutil
 
 from ffrtmp.domain.retry import Reason
 from ffrtmp.worker.failures import AttemptFailed
-from ffrtmp.worker.process import Exit, run_guarded
+from ffrtmp.worker.process import Exit, Tail, run_guarded
 from ffrtmp.worker.steps import Meter
 
 LOOKS = 10
@@ -113,6 +113,7 @@ async def run_watched(
     *,
     timeout: float | None,  # noqa: ASYNC109  its end is a stop sequence, not an exception
     patience: Patience,
+    log: Tail | None = None,
 ) -> Exit:
     """`process.run_guarded`, but for a program that stands still: then it is stopped.
 
@@ -122,7 +123,9 @@ async def run_watched(
     dog = Watchdog(limit, meter, patience)
     try:
         async with limit:
-            return await run_guarded(argv, feed=meter.feed, timeout=timeout, started=dog.follow)
+            return await run_guarded(
+                argv, feed=meter.feed, timeout=timeout, log=log, started=dog.follow
+            )
     except TimeoutError:
         if not dog.why:
             raise

@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -17,13 +18,14 @@ from ffrtmp.config import WorkerSettings, at_end_of_input, cache_dir
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.spec import SPEC_VERSION
 from ffrtmp.domain.worker import Capabilities, Load, RootReport
-from ffrtmp.pki.identity import Identity, load_identity
+from ffrtmp.pki.identity import Identity
+from ffrtmp.pki.live import LOOK_SECONDS, LiveIdentity
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker import hardware
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
 from ffrtmp.worker.journal import Journal
-from ffrtmp.worker.link import dialler
+from ffrtmp.worker.link import Link
 from ffrtmp.worker.runner import Runner
 from ffrtmp.worker.session import Presentation, Session
 from ffrtmp.worker.stream import Refused
@@ -32,6 +34,8 @@ from ffrtmp.worker.threads import in_thread
 _log = logging.getLogger("ffrtmp.worker")
 
 LAST_WORDS_SECONDS = 2.0
+REDIAL_BEFORE = timedelta(minutes=10)
+"""Before its certificate ends a stream is left for one with a newer certificate."""
 NOT_ALLOWED = 3
 
 
@@ -40,9 +44,8 @@ async def run_worker(settings: WorkerSettings) -> int:
 
     Raises PkiError, FfmpegMissing, JournalUnusable: mistakes of the set-up, one sentence each.
     """
-    identity = await in_thread(
-        load_identity, settings.certs, now=utc_now(), roles=frozenset({Role.WORKER})
-    )
+    live = await in_thread(LiveIdentity.load, settings.certs, now=utc_now(), role=Role.WORKER)
+    identity = live.current
     state = settings.state_path(identity.name)
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(state / "journal"))
@@ -54,6 +57,7 @@ async def run_worker(settings: WorkerSettings) -> int:
         attempts = await stack.enter_async_context(
             Attempts.running(runner, journal, slots=settings.slot_count)
         )
+        link = Link(lambda: live.current)
         session = Session(
             Presentation(
                 incarnation=incarnation,
@@ -62,7 +66,7 @@ async def run_worker(settings: WorkerSettings) -> int:
                 previous=await in_thread(last.read),
             ),
             attempts,
-            dialler(identity),
+            link.dial,
             boot=boot_seconds,
             chance=random.random,
         )
@@ -74,7 +78,8 @@ async def run_worker(settings: WorkerSettings) -> int:
             last.write(incarnation)
             roots.remove_older_proofs()
 
-        return await _serve(session, attempts, settle, settings, identity)
+        renewing = _Renewing(live, link)
+        return await _serve(session, attempts, settle, settings, renewing)
 
 
 class LastRun:
@@ -135,7 +140,7 @@ async def _serve(
     attempts: Attempts,
     settle: Callable[[], None],
     settings: WorkerSettings,
-    identity: Identity,
+    renewing: "_Renewing",
 ) -> int:
     stops = asyncio.Queue[signal.Signals]()
     loop = asyncio.get_running_loop()
@@ -150,6 +155,8 @@ async def _serve(
             helpers = [
                 tasks.create_task(drain_when_told(session, attempts, stops)),
                 tasks.create_task(_tidy(session, settle)),
+                tasks.create_task(renewing.follow()),
+                tasks.create_task(renewing.redial(session)),
             ]
             await session.run(settings.addresses)
             for helper in helpers:
@@ -158,8 +165,41 @@ async def _serve(
         refusal = group.exceptions[0]
     if refusal is None:
         return 0
-    _log.error("worker %s ends, the master refuses it: %s", identity.name, refusal)
+    _log.error("worker %s ends, the master refuses it: %s", renewing.name, refusal)
     return NOT_ALLOWED
+
+
+class _Renewing:
+    """The worker's certificate, renewed while it runs."""
+
+    def __init__(self, live: LiveIdentity, link: Link) -> None:
+        self._live = live
+        self._link = link
+
+    @property
+    def name(self) -> str:
+        return self._live.current.name
+
+    async def follow(self) -> None:
+        await self._live.follow(utc_now)
+
+    async def redial(self, session: Session) -> None:
+        """A stream ends with the certificate that it was opened with: a newer one is shown in
+        time. Runs until cancelled."""
+        warned: Identity | None = None
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            used, newest = self._link.used, self._live.current
+            left = used.not_after - utc_now()
+            if newest is not used and left < REDIAL_BEFORE:
+                session.redial("its certificate ends soon, and there is a new one")
+            elif left < timedelta(0) and warned is not used:
+                warned = used
+                _log.error(
+                    "the certificate in %s has ended, no master takes it: put a new one there, "
+                    "made with `ffrtmp certs issue DIR worker %s --renew`; jobs run on",
+                    *(used.folder, used.name),
+                )
 
 
 async def _tidy(session: Session, settle: Callable[[], None]) -> None:

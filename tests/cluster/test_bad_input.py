@@ -6,11 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
+from cyclopts import App
 
+from ffrtmp.cli.app import app as program
 from tests.cluster.conftest import Cluster, Shell, environment, processes_with, up, wait_for
 
 pytestmark = pytest.mark.slow
@@ -145,12 +148,73 @@ ROWS = {
     "cancel what cannot be": (
         ["jobs", "cancel", "--state", "failed"],
         2,
-        "state failed: such jobs cannot be cancelled; possible are leased, queued, running",
+        "state failed: such jobs cannot be cancelled; possible are leased, paused, queued, running",
     ),
     "cancel in an unknown state": (["jobs", "cancel", "--state", "lost"], 2, "lost"),
     "nothing to retry": (["jobs", "retry"], 2, "which job"),
     "unknown job to retry": (["jobs", "retry", "nope"], 2, "no job 'nope'"),
     "retry what cannot be": (["jobs", "retry", "--state", "running"], 2, "possible are cancelled"),
+    "nothing to pause": (["jobs", "pause"], 2, "which job"),
+    "named and chosen to pause": (["jobs", "pause", "x", "--all"], 2, "not both"),
+    "unknown job to pause": (["jobs", "pause", "nope"], 2, "no job 'nope'"),
+    "pause what cannot be": (["jobs", "pause", "--state", "running"], 2, "possible are queued"),
+    "pause in the last time that is none": (["jobs", "pause", "--since", "x"], 2, "with its unit"),
+    "nothing to resume": (["jobs", "resume"], 2, "which job"),
+    "unknown job to resume": (["jobs", "resume", "nope"], 2, "no job 'nope'"),
+    "resume what cannot be": (["jobs", "resume", "--state", "queued"], 2, "possible are paused"),
+    "no priority to give": (["jobs", "priority"], 2, "PRIORITY"),
+    "priority that is none": (["jobs", "priority", "top", "x"], 2, "top"),
+    "priority for nothing": (["jobs", "priority", "high"], 2, "which job"),
+    "priority for an unknown job": (["jobs", "priority", "high", "nope"], 2, "no job 'nope'"),
+    "priority of what cannot be": (
+        ["jobs", "priority", "low", "--state", "succeeded"],
+        2,
+        "possible are paused, queued",
+    ),
+    "log of no job": (["jobs", "logs"], 2, "JOB"),
+    "log of an unknown job": (["jobs", "logs", "nope"], 2, "no job 'nope'"),
+    "log of an unknown job followed": (["jobs", "logs", "nope", "--follow"], 2, "no job 'nope'"),
+    "log from a place that is none": (["jobs", "logs", "x", "--after", "7"], 2, "ATTEMPT/LINE"),
+    "log from beyond all": (
+        ["jobs", "logs", "x", "--after", f"1/{'9' * 19}"],
+        2,
+        "ATTEMPT/LINE",
+    ),
+    "log of an attempt before the first": (
+        ["jobs", "logs", "x", "--attempt", "-1"],
+        2,
+        "1 or more",
+    ),
+    "log of an attempt that is none": (["jobs", "logs", "x", "--attempt", "one"], 2, "one"),
+    "unknown worker to remove": (["workers", "remove", "nope"], 2, "no worker 'nope'"),
+    "no worker to remove": (["workers", "remove"], 2, "WORKER"),
+    "unknown worker to drain": (["workers", "drain", "nope"], 2, "no worker 'nope'"),
+    "no worker to drain": (["workers", "drain"], 2, "WORKER"),
+    "unknown worker to resume": (["workers", "resume", "nope"], 2, "no worker 'nope'"),
+    "no worker to resume": (["workers", "resume"], 2, "WORKER"),
+    "workers with too many arguments": (["workers", "list", "w1"], 2, "w1"),
+    "top with an argument": (["top", "w1"], 2, "w1"),
+    "retention that is none": (
+        ["master", "--certs", "{certs}/master-m1", "--keep-finished", "long"],
+        2,
+        "write a time, 30d",
+    ),
+    "certificate of nowhere": (["certs", "inspect", "nowhere"], 2, "nowhere"),
+    "recommendation with an argument": (["config", "recommend", "x"], 2, "x"),
+    "alerts with an argument": (["config", "alerts", "x"], 2, "x"),
+    "dashboard with an argument": (["config", "dashboard", "x"], 2, "x"),
+    "docs of nothing": (["docs", "nothing"], 2, "nothing"),
+    "docs with an argument": (["docs", "retries", "x"], 2, "x"),
+    "docs of the configuration with an argument": (["docs", "config", "x"], 2, "x"),
+    "up with a root that is no folder": (["up", "--root", "a=/nowhere"], 2, "is not a folder"),
+    "up twice": (["up", "--listen", "127.0.0.1:0"], 2, "runs already"),
+    "simulate with no CA": (
+        ["simulate", "--ca", "nowhere", "--master", "{address}"],
+        2,
+        "nowhere",
+    ),
+    "backup of no database": (["backup", "new.db", "--store", "no.db"], 2, "no database no.db"),
+    "restore of no backup": (["restore", "no.db", "--store", "x.db"], 2, "no.db"),
     "unknown job listed": (["jobs", "list", "nope"], 2, "no job 'nope'"),
     "named and chosen to list": (["jobs", "list", "x", "--worker", "w1"], 2, "not both"),
     "since without a unit": (["jobs", "list", "--since", "5"], 2, "with its unit"),
@@ -301,6 +365,23 @@ def test_a_mistake_is_one_clear_sentence(cluster: Cluster, shell: Shell, names, 
         (cluster.media / leftover).unlink(missing_ok=True)
     assert files(cluster) == before
     assert (cluster.media / "exists.mp4").read_bytes() == b"precious"
+
+
+def commands(app: App, *names: str) -> Iterator[tuple[str, ...]]:
+    """Every command that does something, as it is typed."""
+    for name in app:
+        if not name.startswith("-"):
+            yield from list(commands(app[name], *names, name)) or [(*names, name)]
+
+
+def test_every_command_is_met_with_a_mistake():
+    met = [arguments for arguments, _, _ in ROWS.values()]
+    missing = [
+        command
+        for command in commands(program)
+        if not any(tuple(each[: len(command)]) == command for each in met)
+    ]
+    assert missing == []
 
 
 def test_no_mistake_leaves_a_job_behind(cluster: Cluster, shell: Shell):

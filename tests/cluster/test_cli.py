@@ -183,6 +183,64 @@ def test_a_job_that_has_not_ended_is_not_retried(cluster, shell):
     assert shell(cluster, "jobs", "cancel", job_id).code == 0
 
 
+def test_a_job_that_waits_is_paused_resumed_and_moved_in_the_queue(cluster, shell):
+    busy = [submit(shell, cluster, f"busy{number}.mp4") for number in range(os.cpu_count())]
+    waits = submit(shell, cluster, "waits.mp4")
+    wait_for(lambda: state(shell, cluster, busy[-1]) == "running")
+    ran = shell(cluster, "jobs", "pause", waits, busy[0])
+    assert (ran.code, ran.out) == (2, f"job {waits} is paused\n")
+    assert f"job {busy[0]} is running: cannot pause it" in ran.err
+    assert f"jobs resume {waits}" in shell(cluster, "jobs", "get", waits).out
+    assert "1 paused" in shell(cluster, "top").out
+    assert waits in shell(cluster, "jobs", "list", "--state", "paused").out
+    ran = shell(cluster, "jobs", "priority", "high", waits)
+    assert (ran.code, ran.out) == (0, f"job {waits} has priority high\n")
+    ran = shell(cluster, "jobs", "priority", "low", "--all", "--yes", "--json")
+    assert [job["priority"] for job in objects(ran.out)] == ["PRIORITY_LOW"]
+    assert "paused" in shell(cluster, "jobs", "resume", "--all").err
+    ran = shell(cluster, "jobs", "resume", "--all", "--yes")
+    assert (ran.code, ran.out) == (0, f"job {waits} is queued\n")
+    for job_id in (waits, *busy):
+        assert shell(cluster, "jobs", "cancel", job_id).code == 0
+
+
+def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell):
+    ended = submit(shell, cluster, "logged.mp4", SHORT)
+    assert shell(cluster, "jobs", "watch", ended).code == 0
+    ran = shell(cluster, "jobs", "logs", ended)
+    assert (ran.code, "attempt 1, worker w1:" in ran.err) == (0, True)
+    assert re.search(r"^\[libx264 @ \w+\] \[info\] kb/s", ran.out, re.MULTILINE)
+    [part] = objects(shell(cluster, "jobs", "logs", ended, "--json", "--after", "1/3").out)
+    assert (part["line_number"], part["lines"]) == ("4", ran.out.splitlines()[3:])
+    assert "wrote nothing" in shell(cluster, "jobs", "logs", ended, "--attempt", "2").err
+
+    job_id = submit(shell, cluster, "following.mp4")
+    following = subprocess.Popen(
+        [sys.executable, "-m", "ffrtmp", "jobs", "logs", job_id, "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(cluster.state),
+    )
+    seen = [following.stdout.readline()]
+    following.send_signal(signal.SIGINT)
+    out, err = following.communicate(timeout=30)
+    seen += out.splitlines(keepends=True)
+    assert following.returncode == 130
+    on = re.search(r"to go on: ffrtmp (jobs logs \w+ --follow --after 1/(\d+))\n", err)
+    assert on is not None, err
+    assert int(on[2]) == len(seen)
+    assert shell(cluster, "jobs", "cancel", job_id).code == 0
+    rest = shell(cluster, *on[1].split())
+    whole = shell(cluster, "jobs", "logs", job_id)
+    assert "".join(seen) + rest.out == whole.out
+
+
+def test_a_worker_that_is_there_is_not_removed(cluster, shell):
+    ran = shell(cluster, "workers", "remove", "w1")
+    assert (ran.code, "worker 'w1' cannot be removed: its session is alive" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize("count", ["0", "20"])
 def test_a_reader_that_goes_away_ends_a_command_in_silence(cluster, count):
     script = '"$0" -m ffrtmp jobs list --json | head -c "$1"; exit ${PIPESTATUS[0]}'

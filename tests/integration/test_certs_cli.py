@@ -40,7 +40,9 @@ def test_a_cluster_gets_its_certificates(capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first.split()[0] == "master/m1"
     assert "10.0.0.5" in first
-    assert second.split() == ["worker/w1", "until", f"{worker.not_after:%Y-%m-%d}"]
+    assert second.split() == (
+        ["worker/w1", "until", f"{worker.not_after:%Y-%m-%d}", "6", "days", "left"]
+    )
 
 
 def test_a_certificate_is_renewed(capsys):
@@ -52,6 +54,36 @@ def test_a_certificate_is_renewed(capsys):
     assert set(after) == set(before)
     assert after["ca/worker-w1/tls.key"] != before["ca/worker-w1/tls.key"]
     assert after["ca/ca.key"] == before["ca/ca.key"]
+
+
+def test_what_ends_soon_is_renewed_with_the_hosts_it_had(capsys):
+    run(["certs", "init", "ca"])
+    run(["certs", "issue", "ca", "master", "m1", "--host", "10.0.0.5", "--days", "20"])
+    run(["certs", "issue", "ca", "worker", "w1"])
+    before = everything_here()
+    capsys.readouterr()
+    assert run(["certs", "renew", "ca"]) == 0
+    master = load_identity(Path("ca/master-m1"), now=utc_now())
+    assert capsys.readouterr().out == f"ca/master-m1  until {master.not_after:%Y-%m-%d}\n"
+    assert "10.0.0.5" in master.hosts
+    assert (master.not_after - utc_now()).days in (364, 365)
+    after = everything_here()
+    assert {name for name in after if after[name] != before.get(name)} == (
+        {"ca/master-m1/tls.pem", "ca/master-m1/tls.key"}
+    )
+    assert run(["certs", "renew", "ca"]) == 0
+    assert capsys.readouterr().out.startswith("nothing to do")
+
+
+def test_a_named_certificate_is_renewed_whenever_it_ends(capsys):
+    run(["certs", "init", "ca"])
+    run(["certs", "issue", "ca", "worker", "w1"])
+    assert run(["certs", "renew", "ca", "worker-w1", "--days", "90"]) == 0
+    assert (load_identity(Path("ca/worker-w1"), now=utc_now()).not_after - utc_now()).days == 89
+    capsys.readouterr()
+    assert run(["certs", "renew", "ca", "w1"]) == 0
+    assert run(["certs", "renew", "ca", "worker-1"]) == 2
+    assert "did you mean worker-w1?" in capsys.readouterr().err
 
 
 def test_one_identity_folder_is_shown_by_itself(capsys):

@@ -16,11 +16,10 @@ import imageio_ffmpeg
 import psutil
 import pytest
 
+from ffrtmp.domain.log import KEPT_LINES, LINE_BYTES
 from ffrtmp.worker.process import (
     GUARD,
-    LINE_BYTES,
     ON_CANCEL,
-    TAIL_LINES,
     CannotStart,
     Deadline,
     Exit,
@@ -286,7 +285,7 @@ def test_a_tail_is_bounded_in_lines_and_bytes() -> None:
     tail.feed(b"x" * 10_000_000)
     tail.feed(b"y\nlast")
     lines = tail.lines()
-    assert len(lines) == TAIL_LINES
+    assert len(lines) == KEPT_LINES
     assert lines[-2:] == ("x" * LINE_BYTES, "last")
 
 

@@ -68,7 +68,8 @@ def site(tmp_path: Path) -> Site:
 
 async def run(site: Site, spec: JobSpec, deadline: Deadline | None = None) -> None:
     async with asyncio.timeout(90):
-        await site.runner.push(KEY, spec, site.report, deadline or lease())
+        await site.runner.push(KEY, spec, site.report, deadline or lease(), site.lines.append)
+    assert SECRET not in repr(site.lines)
 
 
 async def fails(site: Site, spec: JobSpec, reason: Reason, says: str) -> float:
@@ -122,6 +123,7 @@ async def test_rtmp_gets_every_frame_at_the_sources_own_rate(site: Site, tmp_pat
     assert last.total == timedelta(seconds=SECONDS)
     assert last.position >= timedelta(seconds=SECONDS - 0.2)
     assert site.names() == []  # nothing is staged
+    assert any("/live/***'" in line for line in site.lines)
 
 
 async def test_a_file_is_pushed_and_its_streams_may_be_copied(site: Site, tmp_path: Path) -> None:

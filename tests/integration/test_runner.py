@@ -62,6 +62,7 @@ class Site:
         self.roots = Roots({"media": root})
         self.runner = Runner(roots=self.roots, tools=tools(ffmpeg))
         self.reports: list[Progress] = []
+        self.lines: list[str] = []
         self.encoding = asyncio.Event()
         self.on_encoding: Callable[[], None] = lambda: None
 
@@ -72,7 +73,7 @@ class Site:
             self.encoding.set()
 
     async def encode(self, spec: JobSpec, key: AttemptKey = KEY) -> Manifest:
-        return await self.runner.encode(key, spec, self.report)
+        return await self.runner.encode(key, spec, self.report, self.lines.append)
 
     async def fails(self, spec: JobSpec, reason: Reason, says: str) -> AttemptFailed:
         """And leaves nothing behind."""
@@ -147,6 +148,7 @@ async def test_a_file_becomes_two_files_and_says_how_far_it_is(site: Site) -> No
     last = [report for report in site.reports if report.phase is Phase.ENCODE][-1]
     assert last.total is not None
     assert abs(last.position - last.total) < timedelta(seconds=0.2)
+    assert any("libx264" in line for line in site.lines)
     assert last.frames == 50
 
 

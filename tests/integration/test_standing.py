@@ -3,16 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from ffrtmp.clock import boot_seconds
-from ffrtmp.domain.errors import WorkerNotFound
-from ffrtmp.domain.facts import DrainChanged, WorkerQuarantined
+from ffrtmp.domain.errors import InvalidSpec, WorkerInUse, WorkerNotFound
+from ffrtmp.domain.facts import DrainChanged, WorkerQuarantined, WorkerRemoved
 from ffrtmp.domain.job import JobState, Manifest
-from ffrtmp.domain.messages import Event, HeartbeatAck, Numbered, Offer, OfferReply, Welcome
+from ffrtmp.domain.messages import (
+    Event,
+    Goodbye,
+    HeartbeatAck,
+    Numbered,
+    Offer,
+    OfferReply,
+    Welcome,
+)
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.worker import Load
+from ffrtmp.domain.worker import Load, RootReport
 from ffrtmp.master.master import Master
 from ffrtmp.master.views import WorkerState
 from ffrtmp.worker.attempts import Attempts
@@ -114,6 +123,30 @@ async def test_w11_a_worker_that_dies_three_times_is_quarantined_with_the_eviden
         await last.hear(Offer)
 
 
+async def test_a_removed_workers_roots_are_forgotten_and_known_again_when_it_comes_back(open_store):
+    facts = []
+    async with cluster(open_store, facts) as (master, worker):
+        w1 = worker()
+        elsewhere = RootReport(name="n", nonce="x", sees=frozenset({"x"}))
+        w2 = worker("w2", capabilities=replace(CAPABLE, roots=(elsewhere,)))
+        for each in (w1, w2):
+            each.hello()
+            await each.hear(Welcome)
+        with pytest.raises(WorkerInUse):
+            await master.remove_worker("w1", actor="admin/a")
+        w1.say(Goodbye())
+        await in_state(master, "w1", WorkerState.GONE)
+        await submitted(master, "1.mp4")
+        await master.remove_worker("w1", actor="admin/a")
+        assert WorkerRemoved(worker="w1", actor="admin/a") in facts
+        with pytest.raises(InvalidSpec, match="no worker has this root"):
+            await submitted(master, "2.mp4")
+        again = worker(incarnation="i2")
+        again.hello()
+        await again.hear(Welcome)
+        await submitted(master, "2.mp4")
+
+
 class Quick:
     """A runner whose encode ends when the test says so."""
 
@@ -123,7 +156,7 @@ class Quick:
     def objection(self, _spec) -> str:
         return ""
 
-    async def encode(self, key, _spec, _report) -> Manifest:
+    async def encode(self, key, _spec, _report, _hear) -> Manifest:
         await self.let_go.wait()
         return manifest(key.fence)
 

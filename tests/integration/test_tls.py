@@ -12,6 +12,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import InvalidSpec, JobNotFound, StoreBusy
 from ffrtmp.domain.identity import Peer, Role
 from ffrtmp.pki import authority
@@ -139,7 +140,9 @@ async def serving(
     identity: Identity, *, service: Service | None = None, host: str = "127.0.0.1", **options
 ) -> AsyncIterator[int]:
     """A server for every service of the table, and for one that nobody listed. Gives its port."""
-    server = grpc.aio.server(interceptors=[Gatekeeper("ffrtmp")], options=SERVER_OPTIONS)
+    server = grpc.aio.server(
+        interceptors=[Gatekeeper("ffrtmp", now=utc_now)], options=SERVER_OPTIONS
+    )
     handlers = (service or Service()).handlers
     server.add_generic_rpc_handlers([handlers(name) for name in (*ROLES_OF, "other.Service")])
     port = server.add_secure_port(f"{host}:0", server_credentials(identity, **options))

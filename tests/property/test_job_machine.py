@@ -18,11 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ffrtmp.domain import job as jobs
+from ffrtmp.domain import orders
 from ffrtmp.domain.errors import DomainError, NewerGrant
 from ffrtmp.domain.event import JobEvent, event_of
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.spec import Priority, Queue
 
+HOURS = {"high": 1, "normal": 0, "low": -1}
+QUEUES = {"live": 24, "default": 0, "batch": -6}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
 
@@ -32,8 +36,10 @@ MOVES, REPEATS, WAITS, REFUSED = "moves", "repeats", "waits", "refused"
 
 HELD = ("leased", "running", "publishing")
 TERMINAL = ("succeeded", "failed", "cancelled")
+WAITING = ("queued", "paused")
 ARROWS = {
-    "queued": "queued leased running publishing succeeded failed cancelled",
+    "queued": "queued paused leased running publishing succeeded failed cancelled",
+    "paused": "queued paused running publishing succeeded failed cancelled",
     "leased": "queued running cancelled",
     "running": "queued running publishing succeeded failed cancelled",
     "publishing": "queued publishing succeeded failed",
@@ -97,6 +103,8 @@ class Model:
     blocked: tuple[str, str] | None = None
     rejects: int = 0
     rejected_since: int = 0
+    queue: str = "default"
+    priority: str | None = None  # None: as it was submitted, normal
 
     def row(self) -> dict[str, object]:
         """What a job's row must say; `row_of` says what it does."""
@@ -109,7 +117,9 @@ class Model:
             "charged": len(self.charges),
             "resources": self.resources,
             "manifest": self.manifest,
-            "eligible": self.eligible if self.state == "queued" else None,
+            "eligible": self.eligible if self.state in WAITING else None,
+            "rank": -3600 * SECOND * (QUEUES[self.queue] + HOURS[self.priority or "normal"]),
+            "priority": self.priority,
             "failure": self.failure,
             "avoid": self.avoid,
             "started": self.started,
@@ -233,7 +243,7 @@ class Model:
             return REFUSED
         if self.last == heir:
             return REPEATS
-        if self.state not in ("queued", "running", "publishing"):
+        if self.state not in (*WAITING, "running", "publishing"):
             return REFUSED
         self.last, self.blocked = heir, None
         return self._move(self.state, heir if self.holder else None)
@@ -241,18 +251,42 @@ class Model:
     def cancel(self) -> str:
         if self.state == "cancelled":
             return REPEATS
-        if self.manifest is not None or self.state not in ("queued", "leased", "running"):
+        if self.manifest is not None or self.state not in (*WAITING, "leased", "running"):
             return REFUSED
         self._block()
         return self._end("cancelled", still_blocked=True)
 
+    def pause(self) -> str:
+        if self.state == "paused":
+            return REPEATS
+        return self._order("paused") if self.state == "queued" else REFUSED
+
+    def resume(self) -> str:
+        if self.state in TERMINAL:
+            return REFUSED
+        return self._order("queued") if self.state == "paused" else REPEATS
+
+    def reprioritise(self, priority: str) -> str:
+        if self.state not in WAITING:
+            return REFUSED
+        if priority == (self.priority or "normal"):
+            return REPEATS
+        self.priority = priority
+        return self._order(self.state)
+
     # -- parts --------------------------------------------------------------------------------
+
+    def _order(self, state: str) -> str:
+        """By a person: of the attempt before it everything stays known."""
+        self.state, self.rejects = state, 0
+        self.version += 1
+        return MOVES
 
     def _holds(self, who: tuple[str, str], fence: int, *states: str) -> bool:
         return (who, fence) == (self.holder, self.fence) and self.state in states
 
     def _is_late(self, who: tuple[str, str], fence: int) -> bool:
-        return self.state == "queued" and (who, fence) == (self.last, self.fence)
+        return self.state in WAITING and (who, fence) == (self.last, self.fence)
 
     def _is_newer(self, fence: int) -> bool:
         return self.state == "leased" and fence == self.fence - 1
@@ -307,7 +341,8 @@ class Model:
 
     def _let_go(self, delay: int, *, still_blocked: bool = False) -> str:
         self.eligible = self.now + delay
-        return self._leave("queued", still_blocked=still_blocked)
+        back = "paused" if self.state == "paused" else "queued"
+        return self._leave(back, still_blocked=still_blocked)
 
     def _end(self, state: str, *, still_blocked: bool = False) -> str:
         self.ended = self.now
@@ -365,7 +400,9 @@ def row_of(job: Job) -> dict[str, object]:
         "charged": job.charged,
         "resources": job.resource_failures,
         "manifest": stored,
-        "eligible": micros(job.eligible_at) if str(job.state) == "queued" else None,
+        "eligible": micros(job.eligible_at) if str(job.state) in WAITING else None,
+        "rank": job.rank - round(START.timestamp()) * SECOND,
+        "priority": job.priority,
         "failure": job.failure and (str(job.failure.reason), job.failure.message),
         "avoid": job.avoid,
         "started": micros(job.start_at),
@@ -420,15 +457,18 @@ words = st.sampled_from(["it broke", "it broke again"])
 class JobMachine(RuleBasedStateMachine):
     """Senders are mostly the last holder, fences mostly the current one, times mostly the edge."""
 
-    @initialize(kind=st.sampled_from([(False, 0), (False, 0), (True, 0), (True, 2)]))
-    def submit(self, kind: tuple[bool, int]) -> None:
+    @initialize(
+        kind=st.sampled_from([(False, 0), (False, 0), (True, 0), (True, 2)]),
+        queue=st.sampled_from(sorted(QUEUES)),
+    )
+    def submit(self, kind: tuple[bool, int], queue: str) -> None:
         exclusive, restarts = kind
-        self.model = Model(exclusive=exclusive, restarts=restarts)
+        self.model = Model(exclusive=exclusive, restarts=restarts, queue=queue)
         self.message = None
         self.job = jobs.new_job(
             job_id="01J",
             job_class="c",
-            rank=1,
+            rank=(round(START.timestamp()) - 3600 * QUEUES[queue]) * SECOND,
             now=START,
             actor="client/a",
             exclusive=exclusive,
@@ -524,6 +564,27 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def cancel(self) -> None:
         self.expect(self.model.cancel(), jobs.cancel, actor="client/a", now=self.now)
+
+    # -- people -------------------------------------------------------------------------------
+
+    @rule()
+    def pause(self) -> None:
+        self.expect(self.model.pause(), orders.pause, actor="admin/a", now=self.now)
+
+    @rule()
+    def resume(self) -> None:
+        self.expect(self.model.resume(), orders.resume, actor="admin/a", now=self.now)
+
+    @rule(priority=st.sampled_from(sorted(HOURS)))
+    def reprioritise(self, priority) -> None:
+        self.expect(
+            self.model.reprioritise(priority),
+            orders.reprioritise,
+            queue=Queue(self.model.queue),
+            priority=Priority(priority),
+            actor="admin/a",
+            now=self.now,
+        )
 
     # -- the worker ---------------------------------------------------------------------------
 
@@ -645,6 +706,55 @@ class JobMachine(RuleBasedStateMachine):
         self.keep_failing(who, "transport", "it broke", 0.0, 1)
         self.keep_failing(who, "stopped", "it broke", 0.0, 1)
         self.adopt(ITSELF)
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(
+        who=whos,
+        course=st.tuples(
+            st.sampled_from(["lose", "fail", "leave_unanswered"]),
+            st.sampled_from(["pause", "pause resume", "reprioritise", "reprioritise pause"]),
+            st.sampled_from(["adopt", "stage", "fail", "publish", "repeat"]),
+        ),
+        reason=reasons,
+        files=contents,
+    )
+    def order_before_late_news(self, who, course, reason, files) -> None:
+        """What a person ordered meanwhile makes no difference to what late news mean."""
+        end, given, late = course
+        self._let_end(who, end, reason)
+        for order in given.split():
+            if order == "reprioritise":
+                self.reprioritise("low" if self.model.priority == "high" else "high")
+            else:
+                getattr(self, order)()
+        match late:
+            case "stage":
+                self.stage((False, who, 0), files)
+            case "fail":
+                self.fail((False, who, 0), reason, "it broke again", 0.0)
+            case "repeat":
+                self.hear_the_same_again()
+            case _:
+                self._say(late, (False, who, 0))
+
+    def _let_end(self, who, end, reason) -> None:
+        self.model.now = max(self.model.now, self.model.eligible)
+        self.grant(who)
+        if end == "leave_unanswered":
+            self.leave_unanswered(ITSELF)
+            return
+        self.accept(ITSELF)
+        if end == "lose":
+            self.lose(ITSELF, "it broke", 0.0)
+        else:
+            self.fail(ITSELF, reason, "it broke", 0.0)
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(who=whos)
+    def order_what_nobody_takes(self, who) -> None:
+        self.keep_rejecting(who, 20)
+        self.pause()
+        self.resume()
 
     @precondition(lambda self: self.model.blocked)
     @rule(who=whos)

@@ -17,6 +17,7 @@ OF_MINE = {
     "running": ("keep", "keep"),
     "publishing": ("keep", "keep"),
     "queued": ("adopt", "keep"),
+    "paused": ("adopt", "keep"),
     "succeeded": ("result_known", "result_known"),
     "failed": ("stop", "stop"),
     "cancelled": ("stop", "stop"),
@@ -33,6 +34,7 @@ def job(
     taken_back: bool = False,
     blocker: Holder | None = None,
 ) -> Job:
+    end = Cause.UNANSWERED if taken_back else Cause.LOST
     held = state in ("leased", "running", "publishing")
     return Job(
         job_id=job_id,
@@ -45,7 +47,8 @@ def job(
         fence=fence,
         holder=last if held else None,
         last_holder=last,
-        cause=Cause.UNANSWERED if taken_back else Cause.LOST,
+        cause=Cause.PAUSED if state == "paused" else end,
+        cause_before=end,
         blocked_by=None if held else blocker,
     )
 
@@ -82,7 +85,8 @@ def verdict(report: AttemptReport, stored: Job | None) -> str:
         return "stop"
     fence = report.key.fence
     if fence == stored.fence and stored.last_holder == ME:
-        if stored.cause == "unanswered" and stored.state == "queued" and not report.journalled:
+        taken_back = stored.cause_before == "unanswered"
+        if taken_back and stored.state in ("queued", "paused") and not report.journalled:
             return "stop"
         return OF_MINE[str(stored.state)][report.journalled]
     on_offer = str(stored.state) == "leased" and stored.fence == fence + 1

@@ -21,10 +21,12 @@ from ffrtmp.config import (
     config_file,
     options_table,
     parse_duration,
+    parse_retention,
     parse_roots,
     show_duration,
     state_dir,
 )
+from ffrtmp.domain.retention import Retention
 
 COMMANDS = {
     "master": ["master"],
@@ -44,6 +46,7 @@ SAMPLES = {
     "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
     "drain_timeout": ("2h", timedelta(hours=2)),
+    "keep_finished": ("7d,1000", "7d,1000"),
     "ffmpeg": ("/opt/ffmpeg", "/opt/ffmpeg"),
     "heartbeat_interval": ("700ms", timedelta(milliseconds=700)),
     "http": ("127.0.0.1:81", "127.0.0.1:81"),
@@ -326,6 +329,27 @@ def test_a_time_beyond_all_measure_is_refused(text: str):
 def test_a_time_reads_back_as_it_is_shown(milliseconds: int):
     span = timedelta(milliseconds=milliseconds)
     assert parse_duration(show_duration(span)) == span
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("30d", Retention(age=timedelta(days=30))),
+        ("100000", Retention(count=100_000)),
+        ("12h, 5", Retention(age=timedelta(hours=12), count=5)),
+        ("0", Retention(count=0)),
+        ("forever", Retention()),
+    ],
+)
+def test_how_long_finished_jobs_are_kept_is_a_time_a_number_or_both(text: str, kept: Retention):
+    assert parse_retention(text) == kept
+    assert MasterSettings(certs=Path(), keep_finished=text).retention == kept
+
+
+@pytest.mark.parametrize("text", ["", "5 days", "1d,2d", "1,2", "-1", "1d,", "for ever"])
+def test_what_is_neither_is_refused_with_what_would_be_right(text: str):
+    with pytest.raises(SettingError, match="write a time, 30d"):
+        MasterSettings(certs=Path(), keep_finished=text)
 
 
 def test_the_table_for_the_documentation_has_every_option_with_its_help():

@@ -7,8 +7,8 @@ move raises `version` by one and names its cause, so that a job's events are its
     QUEUED -grant-> LEASED -accept-> RUNNING -stage-> PUBLISHING -publish-> SUCCEEDED
 
 The fence rises at every grant and nowhere else; it names the attempt. A *live* write needs the
-job's fence, its holder and a held state. A *late* one (QUEUED, same fence, from the last holder)
-is accepted when it brings a result: the work is done, and the charge is taken back.
+job's fence, its holder and a held state. A *late* one (QUEUED or PAUSED, same fence, from the last
+holder) is accepted when it brings a result: the work is done, and the charge is taken back.
 
 An *exclusive* job (a live push) has nothing to stage and goes from RUNNING straight to SUCCEEDED.
 Taken from its holder without the holder's word that its FFmpeg is gone, it is *blocked*: it is not
@@ -37,6 +37,7 @@ from ffrtmp.domain.states import (
     HELD_STATES,
     TERMINAL_STATES,
     TRANSITIONS,
+    WAITING_STATES,
     Cause,
     JobState,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "TERMINAL_STATES",
     "TRANSITIONS",
     "UNSCHEDULABLE_DELAY",
+    "WAITING_STATES",
     "Cause",
     "Failure",
     "FileRecord",

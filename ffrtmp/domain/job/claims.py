@@ -5,7 +5,7 @@ from typing import Any
 from ffrtmp.domain.attempt import Holder
 from ffrtmp.domain.errors import IllegalTransition, NewerGrant, NotHolder, StaleFence
 from ffrtmp.domain.job.row import Job
-from ffrtmp.domain.states import ATTEMPT_STATES, TERMINAL_STATES, JobState
+from ffrtmp.domain.states import ATTEMPT_STATES, TERMINAL_STATES, WAITING_STATES, JobState
 
 
 def holds(job: Job, holder: Holder, fence: int) -> bool:
@@ -27,7 +27,7 @@ def require_late(job: Job, holder: Holder, fence: int) -> None:
     """A newer grant that is not accepted yet may still come back: then the late one counts."""
     if job.fence == fence + 1 and job.state is JobState.LEASED:
         raise NewerGrant(job.job_id)
-    require_live(job, holder, fence, "take late news of", frozenset({JobState.QUEUED}))
+    require_live(job, holder, fence, "take late news of", WAITING_STATES)
 
 
 def require_live_or_late(

@@ -7,15 +7,15 @@ from ffrtmp.domain.errors import IllegalTransition, NotHolder, StaleFence
 from ffrtmp.domain.job.claims import holds, refund_of, require_late
 from ffrtmp.domain.job.moves import actor_of, move
 from ffrtmp.domain.job.row import Job
-from ffrtmp.domain.states import ATTEMPT_STATES, Cause, JobState
+from ffrtmp.domain.states import ATTEMPT_STATES, WAITING_STATES, Cause, JobState
 
 
 def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
-    """QUEUED to RUNNING, same fence: a worker thought lost still runs it. Refunds the charge."""
+    """Waiting to RUNNING, same fence: a worker thought lost still runs it. Refunds the charge."""
     if holds(job, holder, fence) and job.state in ATTEMPT_STATES:
         return job
     require_late(job, holder, fence)
-    if job.cause is Cause.UNANSWERED:
+    if job.moved_by is Cause.UNANSWERED:
         raise IllegalTransition(job.job_id, "adopt", "queued, its offer was taken back")
     return move(
         job,
@@ -41,7 +41,7 @@ def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
         raise NotHolder(job.job_id, heir.worker)
     if previous == heir:
         return job
-    if job.state not in ATTEMPT_STATES | {JobState.QUEUED}:
+    if job.state not in ATTEMPT_STATES | WAITING_STATES:
         raise IllegalTransition(job.job_id, "inherit", job.state)
     return move(
         job,

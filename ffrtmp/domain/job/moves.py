@@ -80,7 +80,7 @@ def give_up(
         failure = replace(failure, message=failure.message + told_given_up(charged_on))
     return move(
         job,
-        JobState.QUEUED if decision.retried else JobState.FAILED,
+        _back_to(job) if decision.retried else JobState.FAILED,
         cause,
         actor=actor,
         now=now,
@@ -96,6 +96,11 @@ def give_up(
         end_at=None if decision.retried else now,
         detail=failure.message,
     )
+
+
+def _back_to(job: Job) -> JobState:
+    """A paused job stays so when its last attempt turns out to have failed."""
+    return JobState.PAUSED if job.state is JobState.PAUSED else JobState.QUEUED
 
 
 def told_given_up(workers: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from ffrtmp.domain.job.claims import (
 from ffrtmp.domain.job.moves import actor_of, give_up, move, told_given_up
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.states import ATTEMPT_STATES, Cause, JobState
+from ffrtmp.domain.states import ATTEMPT_STATES, WAITING_STATES, Cause, JobState
 
 
 def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: datetime) -> Job:
@@ -53,7 +53,7 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
     refund: dict[str, Any] = {}
-    waiting = job.state in {JobState.QUEUED, JobState.LEASED}
+    waiting = job.state in WAITING_STATES | {JobState.LEASED}
     if waiting and (job.exclusive or job.manifest is not None):
         require_late(job, holder, fence)
         refund = refund_of(job)
@@ -97,7 +97,7 @@ def fail(
 
 def _was_reported(job: Job, failure: Failure) -> bool:
     """The stored message may say in addition that the job was given up."""
-    if job.cause not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
+    if job.moved_by not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
         return False
     told = (failure.message, failure.message + told_given_up(job.charged_on))
     same = replace(job.failure, message=failure.message) == failure

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from ffrtmp.domain.attempt import Failure, Holder, Manifest
 from ffrtmp.domain.retry import BACKOFF_LONGEST
-from ffrtmp.domain.states import TERMINAL_STATES, Cause, JobState
+from ffrtmp.domain.spec import Priority
+from ffrtmp.domain.states import ORDERS, TERMINAL_STATES, Cause, JobState
 
 REJECTS = 20
 """So many rejects in ten minutes, and a job counts as one that no worker takes."""
@@ -18,6 +19,7 @@ class Job:
 
     `charged_on`: the worker of each charge. `restarts`: how many charged failures of FFmpeg a live
     job is started again after. `blocked_by`: whose FFmpeg may still write an exclusive target.
+    `priority` is None until somebody gives it another than its spec's.
     """
 
     job_id: str
@@ -49,6 +51,13 @@ class Job:
     blocked_by: Holder | None = None
     rejects: int = 0
     rejected_since: datetime | None = None
+    priority: Priority | None = None
+    cause_before: Cause | None = None
+
+    @property
+    def moved_by(self) -> Cause:
+        """What moved it last, the orders of people aside."""
+        return self.cause_before if self.cause in ORDERS and self.cause_before else self.cause
 
     @property
     def is_unschedulable(self) -> bool:

@@ -23,7 +23,15 @@ TICK = 1e-6
 MOVES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
     {
         ("", "QUEUED"): frozenset({"SUBMITTED"}),
-        ("QUEUED", "QUEUED"): frozenset({"INHERITED", "FAILED", "RETURNED"}),
+        ("QUEUED", "QUEUED"): frozenset({"INHERITED", "FAILED", "RETURNED", "REPRIORITISED"}),
+        ("QUEUED", "PAUSED"): frozenset({"PAUSED"}),
+        ("PAUSED", "QUEUED"): frozenset({"RESUMED"}),
+        ("PAUSED", "PAUSED"): frozenset({"INHERITED", "FAILED", "RETURNED", "REPRIORITISED"}),
+        ("PAUSED", "RUNNING"): frozenset({"ADOPTED"}),
+        ("PAUSED", "PUBLISHING"): frozenset({"STAGED"}),
+        ("PAUSED", "SUCCEEDED"): frozenset({"PUBLISHED"}),
+        ("PAUSED", "FAILED"): frozenset({"FAILED"}),
+        ("PAUSED", "CANCELLED"): frozenset({"CANCELLED"}),
         ("QUEUED", "LEASED"): frozenset({"GRANTED"}),
         ("QUEUED", "RUNNING"): frozenset({"ADOPTED"}),
         ("QUEUED", "PUBLISHING"): frozenset({"STAGED"}),

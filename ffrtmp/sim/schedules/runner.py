@@ -95,11 +95,15 @@ class ScriptedRunner(SimRunner):
         return Random(f"{self._seed} {what} {key.job_id}/{key.fence}")  # noqa: S311
 
     async def encode(
-        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None]
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: Callable[[Progress], None],
+        hear: Callable[[str], None],
     ) -> Manifest:
         """Raises AttemptFailed. On that and on CancelledError nothing staged is left."""
         try:
-            manifest = await super().encode(key, spec, report)
+            manifest = await super().encode(key, spec, report, hear)
             for file in manifest.files:
                 self._files.stage(file, key.fence)
             await self._touch_disk(key)
@@ -123,10 +127,15 @@ class ScriptedRunner(SimRunner):
         raise AttemptFailed.because(chance.choice(FAILURES), "as the script says")
 
     async def push(
-        self, key: AttemptKey, spec: JobSpec, report: Callable[[Progress], None], lease: Deadline
+        self,
+        key: AttemptKey,
+        spec: JobSpec,
+        report: Callable[[Progress], None],
+        lease: Deadline,
+        hear: Callable[[str], None],
     ) -> None:
         await self._touch_disk(key)
-        await super().push(key, spec, report, lease)
+        await super().push(key, spec, report, lease, hear)
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         await self._touch_disk(key)

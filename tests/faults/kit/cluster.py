@@ -85,12 +85,16 @@ class Worker:
         self._slots = slots
         self.process: Process
 
+    @property
+    def certs(self) -> Path:
+        return self._cluster.certs / f"worker-{self.name}"
+
     def start(self, *fault: str, name: str = "") -> None:
         """A new run of it, with the state that it left. `name`: of another state folder."""
         cluster = self._cluster
         self.process = Process(
             [
-                *("worker", "--certs", str(cluster.certs / f"worker-{self.name}")),
+                *("worker", "--certs", str(self.certs)),
                 *("--master", self.proxy.address if self.proxy else cluster.address),
                 *("--slots", str(self._slots), "--root", f"media={cluster.media}"),
                 *("--state-dir", str(cluster.folder / f"state{name}")),

@@ -22,13 +22,17 @@ from ffrtmp.domain.errors import (
     JobNotFound,
     NotAllowed,
     TargetTaken,
+    WorkerInUse,
     WorkerNotFound,
 )
 from ffrtmp.domain.job import JobState
-from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.domain.log import Lines, LogPlace
+from ffrtmp.domain.messages import Goodbye, LogPart, LogReport, Offer, OfferReply
+from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Priority, TestSource
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.rpc.convert_spec import spec_to_pb
-from ffrtmp.rpc.enums import JOB_STATES
+from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES
+from ffrtmp.v1.admin_service_pb2 import WORKER_STATE_GONE
 
 
 def spec(target: str) -> JobSpec:
@@ -262,17 +266,86 @@ async def test_the_blocking_face_does_all_of_it_from_any_thread(run):
         await asyncio.to_thread(use_it_all, master.address, master.certs / "client-c")
 
 
+async def test_a_job_that_waits_is_paused_resumed_and_given_another_priority(run):
+    async with run() as master, a_client(master) as client:
+        job = await client.submit(spec("a.mp4"))
+        for _ in range(2):
+            assert state_of(await client.pause(job.job_id)) is JobState.PAUSED
+        raised = await client.reprioritise(job.job_id, Priority.HIGH)
+        assert (raised.priority, raised.spec.priority) == (
+            PRIORITIES.to_wire(Priority.HIGH),
+            PRIORITIES.to_wire(Priority.NORMAL),
+        )
+        assert state_of(await client.resume(job.job_id)) is JobState.QUEUED
+        seen = await client.get(job.job_id)
+        assert [event.actor for event in seen.events] == ["client/c"] * 4
+        await client.cancel(job.job_id)
+        for late in (client.pause, client.resume):
+            with pytest.raises(IllegalTransition, match="is cancelled: cannot"):
+                await late(job.job_id)
+        with pytest.raises(IllegalTransition, match="cannot change the priority of it"):
+            await client.reprioritise(job.job_id, Priority.LOW)
+        for unknown in (client.pause, client.resume):
+            with pytest.raises(JobNotFound):
+                await unknown("nope")
+
+
+async def test_a_log_is_read_attempt_by_attempt_and_followed_to_the_end(run, stream):
+    async with run() as master, a_client(master) as client:
+        job = await client.submit(spec("a.mp4"))
+        channel = master.dial("worker-w1")
+        w1 = stream(channel)
+        await w1.hello()
+        key = (await w1.hear(Offer)).key
+        await w1.say(OfferReply(key))
+        await w1.say(LogReport((LogPart(key, Lines(1, ("a", "b"))),)))
+        following = client.log(job.job_id, follow=True, after=LogPlace(1, 1))
+        part = await anext(following)
+        assert (part.fence, part.worker, part.line_number, list(part.lines)) == (1, "w1", 2, ["b"])
+        await client.cancel(job.job_id)
+        assert [each async for each in following] == []
+        [whole] = [each async for each in client.log(job.job_id)]
+        assert list(whole.lines) == ["a", "b"]
+        with pytest.raises(JobNotFound):
+            await anext(client.log("nope"))
+        await channel.close()
+
+
+async def test_a_worker_is_removed_when_it_is_gone(run, stream):
+    async with run() as master, a_client(master, "admin-a") as client:
+        channel = master.dial("worker-w1")
+        w1 = stream(channel)
+        await w1.hello()
+        with pytest.raises(WorkerInUse, match="its session is alive"):
+            await client.remove_worker("w1")
+        await w1.say(Goodbye())
+        async with asyncio.timeout(10):
+            while (await client.worker("w1")).state != WORKER_STATE_GONE:
+                await asyncio.sleep(0.01)
+        await client.remove_worker("w1")
+        assert [each async for each in client.workers()] == []
+        with pytest.raises(WorkerNotFound):
+            await client.remove_worker("w1")
+        await channel.close()
+
+
 def use_it_all(address, certs) -> None:
     with BlockingClient(address, certs) as client:
         job = client.submit(spec("a.mp4"))
         numbers = client.watch(job.job_id)
         assert next(numbers).event.number == 1
         assert client.get(job.job_id).job.job_id == job.job_id
+        assert state_of(client.pause(job.job_id)) is JobState.PAUSED
+        assert state_of(client.resume(job.job_id)) is JobState.QUEUED
+        assert client.reprioritise(job.job_id, Priority.LOW).job_id == job.job_id
+        assert list(client.log(job.job_id)) == []
+        with pytest.raises(NotAllowed):
+            client.remove_worker("w1")
         many = client.submit_many([spec("b.mp4"), spec("c.mp4")])
         assert len(list(client.list(limit=2))) == 2
         for each in (job, *many):
             client.cancel(each.job_id)
-        assert [news.event.number for news in numbers] == [2]
+        assert [news.event.number for news in numbers] == [2, 3, 4, 5]
         assert state_of(client.wait(job.job_id)) is JobState.CANCELLED
         assert len(client.results(each.job_id for each in many)) == 2
         with pytest.raises(JobFailed):

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from ffrtmp.clock import boot_seconds, utc_now
 from ffrtmp.domain.errors import StoreBusy
@@ -16,6 +17,7 @@ from ffrtmp.master.http import serving_http
 from ffrtmp.master.master import Master
 from ffrtmp.master.server import STALE_TICK_SECONDS, problem_of
 from ffrtmp.store.sqlite import SqliteStore
+from ffrtmp.telemetry.reference import families
 from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
 
 
@@ -65,6 +67,25 @@ async def test_metrics_count_jobs_workers_and_slots(run, stream, request_for):
         assert await value_of(http, "ffrtmp_queue_wait_seconds_count") == 1
         assert await value_of(http, "ffrtmp_claim_seconds_count") >= 1
         assert 0 <= await value_of(http, "ffrtmp_heartbeat_age_seconds") < 5
+
+
+async def test_a_scrape_shows_what_the_reference_lists_and_nothing_else(run, stream, request_for):
+    """What was never counted has no sample yet; its name and type are there."""
+    async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
+        await JobServiceStub(client).SubmitJob(request_for())
+        worker = stream(wire)
+        await worker.hello()
+        await worker.say(OfferReply((await worker.hear(Offer)).key))
+        _, text = await fetch(master.http, "/metrics")
+    listed = {family.name.removesuffix("_total"): family for family in families()}
+    scraped = {family.name: family for family in text_string_to_metric_families(text)}
+    assert scraped.keys() == listed.keys()
+    assert "_created" not in text
+    for name, family in scraped.items():
+        assert (family.type, family.documentation) == (listed[name].kind, listed[name].meaning)
+        assert {sample.name for sample in family.samples} <= listed[name].samples
+        labels = {label for sample in family.samples for label in sample.labels}
+        assert labels - {"le"} in ({*listed[name].labels}, set())
 
 
 async def test_no_job_path_or_name_is_on_the_port(run, stream, request_for):

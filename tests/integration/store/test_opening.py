@@ -85,7 +85,7 @@ async def test_a_database_of_a_newer_version_is_refused(open_store, store_addres
 
 def test_both_stores_have_the_same_migrations():
     numbers = [[number for number, _ in migrations(name)] for name in ("sqlite", "postgres")]
-    assert numbers[0] == numbers[1] == list(range(1, len(numbers[0]) + 1))
+    assert numbers[0] == numbers[1] == sorted(set(numbers[0]))
 
 
 async def test_a_second_master_on_a_file_is_refused(tmp_path):

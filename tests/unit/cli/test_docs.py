@@ -4,6 +4,7 @@ import pytest
 
 from ffrtmp.cli.app import run
 from ffrtmp.domain.retry import RULES, Reason
+from ffrtmp.rpc.status import STATUS_OF
 
 
 def printed(capsys, *arguments: str) -> list[list[str]]:
@@ -30,6 +31,28 @@ def test_a_row_says_what_the_rule_does(capsys, reason):
     assert ("back-off" in retried) == rule.backed_off
     assert ("another worker" in retried) == rule.avoids_worker
     assert ("budget" in retried) == rule.restartable
+
+
+def test_every_error_says_when_it_comes_and_what_to_do(capsys):
+    head, _, *rows = printed(capsys, "errors")
+    assert head == ["code", "error", "when", "what to do"]
+    names = [row[1].strip("`") for row in rows]
+    assert sorted(names) == sorted(error.__name__ for error in STATUS_OF)
+    assert {row[0].strip("`") for row in rows} == {code.name for code in STATUS_OF.values()}
+    for _, name, when, todo in rows:
+        assert when.endswith("."), name
+        assert todo.endswith((".", "?")), name
+        assert todo[0].isupper(), name
+
+
+def test_every_metric_is_printed_with_its_type_labels_and_meaning(capsys):
+    head, _, *rows = printed(capsys, "metrics")
+    assert head == ["metric", "type", "labels", "meaning"]
+    assert all(meaning.endswith(".") for _, _, _, meaning in rows)
+    [moves] = [row for row in rows if row[0] == "`ffrtmp_job_moves_total`"]
+    assert moves[1:3] == ["counter", "`cause`, `state`"]
+    [wait] = [row for row in rows if row[0] == "`ffrtmp_queue_wait_seconds`"]
+    assert wait[1:3] == ["histogram", ""]
 
 
 def test_the_options_are_printed_too(capsys):

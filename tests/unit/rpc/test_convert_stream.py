@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ffrtmp.domain.errors import DomainError, InvalidSpec, ProtocolViolation
 from ffrtmp.domain.job import Failure, FileRecord, Manifest
+from ffrtmp.domain.log import Lines
 from ffrtmp.domain.messages import (
     Cancel,
     CapabilitiesChanged,
@@ -23,6 +24,8 @@ from ffrtmp.domain.messages import (
     Heartbeat,
     HeartbeatAck,
     Hello,
+    LogPart,
+    LogReport,
     Numbered,
     Offer,
     OfferReply,
@@ -103,6 +106,10 @@ EVENTS: list[Event] = [
     OfferReply(KEY, "no room", passing=True),
     ProgressReport((PROGRESS, Progress(key=AttemptKey("01K", 1), phase=Phase.PROBE))),
     ProgressReport(()),
+    LogReport(
+        (LogPart(KEY, Lines(7, ("[info] a", "é\x1b\0"))), LogPart(AttemptKey("01K", 1), Lines()))
+    ),
+    LogReport(()),
     Staged(KEY, MANIFEST),
     Published(KEY),
     *(Failed(KEY, Failure(reason=reason, message="")) for reason in Reason),
@@ -246,6 +253,14 @@ def test_an_acknowledgement_that_we_do_not_understand_is_none(step, outcome):
         (
             pb.WorkerEvent(result=pb.Result(failure=job_pb2.Failure(reason=99))),
             "failure reason 99 is not known",
+        ),
+        (
+            pb.WorkerEvent(log=pb.Log(attempts=[pb.AttemptLog(lines=["x"] * 201)])),
+            "201 log lines of an attempt",
+        ),
+        (
+            pb.WorkerEvent(log=pb.Log(attempts=[pb.AttemptLog(line_number=1 << 63)])),
+            "for the number of a log line",
         ),
     ],
 )

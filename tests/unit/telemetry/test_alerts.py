@@ -4,16 +4,18 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
 
 from ffrtmp.cli.app import run
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.retry import Reason
-from ffrtmp.telemetry import metrics
+from ffrtmp.telemetry.reference import families
 
 PACKAGE = resources.files("ffrtmp.telemetry")
 RULES = yaml.safe_load((PACKAGE / "alerts.yml").read_text())["groups"][0]["rules"]
@@ -23,6 +25,7 @@ EXPRESSIONS = [
     *(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]),
 ]
 FAILURES = 'ffrtmp_attempt_failures_total{reason="%s"} '
+LEFT = 'ffrtmp_certificate_expiry_seconds{role="%s"} '
 MOVES = 'ffrtmp_job_moves_total{cause="failed",state="%s"} '
 
 
@@ -63,6 +66,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ['ffrtmp_streams_total{what="refused"} 0+1x60'],
         ['ffrtmp_streams_total{what="opened"} 0+9x60'],
     ),
+    "FfrtmpCertificateEnds": (
+        [LEFT % "worker" + "1300000-3000x60", LEFT % "master" + "9999999x60"],
+        [LEFT % "worker" + "1300000x60", LEFT % "master" + "9999999x60"],
+    ),
     "FfrtmpStoreFails": (
         ['ffrtmp_store_failures_total{where="sweep"} 0+1x60'],
         ['ffrtmp_store_failures_total{where="sweep"} 0x20 1x40'],
@@ -79,11 +86,50 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
 """By alert: series, a value a minute, with which it fires at the end of an hour, or does not."""
 
 
-def test_every_metric_that_is_asked_for_exists():
-    there = set(re.findall(r'"(ffrtmp_\w+)"', Path(metrics.__file__).read_text()))
-    for expression in EXPRESSIONS:
-        asked = set(re.findall(r"ffrtmp_\w+", expression))
-        assert {re.sub(r"_(total|bucket)$", "", name) for name in asked} <= there
+LABELS_OF = {
+    sample: {*family.labels, *({"le"} if sample.endswith("_bucket") else ())}
+    for family in families()
+    for sample in family.samples
+} | {"up": {"job"}}
+"""By name of a sample, as the reference has it; and what Prometheus itself adds."""
+ADDED_BY_PROMETHEUS = {"job", "instance"}
+
+
+def selectors_in(node: object) -> Iterator[promql_parser.VectorSelector]:
+    """Of a parsed expression, however deep."""
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node
+    for name in ("expr", "lhs", "rhs", "vs", "vector_selector", "args"):
+        for part in listed(getattr(node, name, None)):
+            yield from selectors_in(part)
+
+
+def listed(part: object) -> list[object]:
+    if part is None:
+        return []
+    return list(part) if isinstance(part, list) else [part]
+
+
+def parsed(expression: str) -> object:
+    """What Grafana puts in before it asks is a time, as far as the syntax goes."""
+    return promql_parser.parse(expression.replace("$__rate_interval", "5m"))
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_metric_that_is_asked_for_exists_with_its_labels(expression):
+    selectors = list(selectors_in(parsed(expression)))
+    assert {each.name for each in selectors} == set(re.findall(r"ffrtmp_\w+|\bup\b", expression))
+    asked = {matcher.name for each in selectors for matcher in each.matchers.matchers}
+    grouped = re.findall(r"(?:by|on|without|ignoring) \(([^)]*)\)", expression)
+    asked |= {name.strip() for names in grouped for name in names.split(",")}
+    there = set.union(*(LABELS_OF[each.name] for each in selectors))
+    assert asked - {"__name__"} <= there | ADDED_BY_PROMETHEUS
+
+
+def test_an_expression_with_a_slip_of_the_pen_is_not_taken():
+    with pytest.raises(ValueError, match=r"unexpected|expected|unclosed"):
+        parsed("sum(increase(ffrtmp_job_moves_total[5m])")
+    assert "ffrtmp_jobs_total" not in LABELS_OF
 
 
 def test_every_reason_and_state_that_is_asked_for_exists():

@@ -13,12 +13,14 @@ from ffrtmp.domain.facts import (
     DrainChanged,
     EnvelopeUnknown,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerRemoved,
 )
 from ffrtmp.domain.job import Failure, Holder, Job
 from ffrtmp.domain.retry import Reason
@@ -130,6 +132,8 @@ def test_moves_that_decide_nothing_and_claims_are_silent(written):
         (StreamRefused("w1", "10.0.0.9", "name taken"), "ERROR", "10.0.0.9"),
         (EnvelopeUnknown("w1", 2), "WARNING", "2 things"),
         (DrainChanged(worker="w1", draining=True, actor="admin/a"), "INFO", "drains, says admin/a"),
+        (WorkerRemoved(worker="w1", actor="admin/a"), "INFO", "w1 was removed, says admin/a"),
+        (JobsForgotten(7), "INFO", "7 finished jobs"),
         (WorkerQuarantined(worker="w1", until=NOON, jobs=("J",)), "WARNING", "12:00:00: it lost J"),
         (MassLossBegan(4, 9), "ERROR", "4 of 9 workers"),
         (AttemptDisowned("w1", "J", 3, "unknown_job"), "WARNING", "J/3: unknown_job"),

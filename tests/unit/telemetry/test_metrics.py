@@ -8,9 +8,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     EnvelopeUnknown,
     JobMoved,
+    JobsForgotten,
     MassLossBegan,
     SessionClosed,
     SessionOpened,
@@ -30,9 +32,11 @@ POOL = PoolLoad(name="hot", size=5, used=3, waiting=2, refused=1)
 
 NAMES = {
     "ffrtmp_attempt_failures",
+    "ffrtmp_certificate_expiry_seconds",
     "ffrtmp_claim_seconds",
     "ffrtmp_disowned_attempts",
     "ffrtmp_event_loop_lag_seconds",
+    "ffrtmp_forgotten_jobs",
     "ffrtmp_heartbeat_age_seconds",
     "ffrtmp_job_moves",
     "ffrtmp_mass_losses",
@@ -49,7 +53,7 @@ NAMES = {
     "ffrtmp_unknown_messages",
     "ffrtmp_workers",
 }
-LABELS = {"pool", "cause", "state", "reason", "what", "where", "le"}
+LABELS = {"role", "pool", "cause", "state", "reason", "what", "where", "le"}
 
 
 def at(seconds: float) -> datetime:
@@ -82,7 +86,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 def test_the_names_and_labels_are_those_that_are_agreed(metrics):
     found = text_string_to_metric_families(metrics.text().decode())
-    families = [family for family in found if not family.name.endswith("_created")]
+    families = list(found)
     assert {family.name for family in families} == NAMES
     assert all(family.documentation for family in families)
     assert {label for each in families for s in each.samples for label in s.labels} <= LABELS
@@ -162,7 +166,9 @@ def test_a_later_move_of_a_job_that_failed_once_is_no_second_failure(metrics):
         (ClaimTook(0.25, 3), "ffrtmp_claim_seconds_sum", 0.25),
         (SessionOpened("w", 1, "a"), 'ffrtmp_streams_total{what="opened"}', 1),
         (SessionClosed("w", 1, "why"), 'ffrtmp_streams_total{what="closed"}', 1),
+        (CertificateRanOut("w", NOON), 'ffrtmp_streams_total{what="certificate_ended"}', 1),
         (StreamRefused("w", "a", "why"), 'ffrtmp_streams_total{what="refused"}', 1),
+        (JobsForgotten(7), "ffrtmp_forgotten_jobs_total", 7),
         (EnvelopeUnknown("w", 4), "ffrtmp_unknown_messages_total", 4),
         (StoreFailed("sweeper", "y"), 'ffrtmp_store_failures_total{where="sweeper"}', 1),
     ],

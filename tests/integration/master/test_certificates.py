@@ -1,0 +1,80 @@
+"""A master takes renewed certificates while it runs, and no stream outlives its own."""
+
+import asyncio
+import ssl
+from datetime import timedelta
+
+import grpc
+import pytest
+from cryptography import x509
+
+from ffrtmp.clock import utc_now
+from ffrtmp.domain.errors import CertificateEnded
+from ffrtmp.domain.messages import Heartbeat, HeartbeatAck
+from ffrtmp.pki import authority
+from ffrtmp.rpc.status import error_from_rpc
+from ffrtmp.v1 import admin_service_pb2 as admin_pb
+from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
+from tests.integration.master.test_http import value_of
+
+DAY = timedelta(days=1)
+LEFT = 'ffrtmp_certificate_expiry_seconds{role="%s"}'
+
+
+@pytest.fixture
+def own_certs(tmp_path):
+    folder = tmp_path / "own"
+    long_ago = utc_now() - 10 * DAY
+    authority.init(folder, now=long_ago)
+    for role, name in (("master", "m"), ("worker", "w1"), ("admin", "a")):
+        authority.issue(folder, role, name, now=utc_now(), lifetime=3 * DAY)
+    return folder
+
+
+def ends_in(folder, role: str, name: str, seconds: float) -> None:
+    then = utc_now() + timedelta(seconds=seconds) - DAY
+    authority.issue(folder, role, name, now=then, lifetime=DAY, renew=True)
+
+
+def shown_by(address: str, folder) -> x509.Certificate:
+    """What the port shows in a new handshake."""
+    host, _, port = address.rpartition(":")
+    pem = ssl.get_server_certificate((host, int(port)), ca_certs=str(folder / "ca.pem"))
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+async def test_a_renewed_certificate_is_shown_and_no_open_stream_notices(run, stream, own_certs):
+    async with run(certs=own_certs / "master-m") as master:
+        dialled = master.__class__(master.address, master.http, own_certs, master.store)
+        async with dialled.dial("worker-w1") as wire:
+            worker = stream(wire)
+            await worker.hello()
+            assert await value_of(master.http, LEFT % "master") == pytest.approx(3 * 86400, abs=99)
+            assert await value_of(master.http, LEFT % "worker") == pytest.approx(3 * 86400, abs=99)
+            authority.issue(own_certs, "master", "m", now=utc_now(), renew=True)
+            new = x509.load_pem_x509_certificate((own_certs / "master-m/tls.pem").read_bytes())
+            async with asyncio.timeout(15):
+                while await asyncio.to_thread(shown_by, master.address, own_certs) != new:
+                    pass
+            await worker.say(Heartbeat(number=1, seen=1, slots=1))
+            assert (await worker.hear(HeartbeatAck)).number == 1
+            assert await value_of(master.http, LEFT % "master") > 360 * 86400
+
+
+async def test_a_stream_ends_with_its_certificate_and_so_do_calls(run, stream, own_certs):
+    ends_in(own_certs, "worker", "w1", 2)
+    ends_in(own_certs, "admin", "a", 2)
+    async with run(certs=own_certs / "master-m") as master:
+        dialled = master.__class__(master.address, master.http, own_certs, master.store)
+        async with dialled.dial("worker-w1") as wire, dialled.dial("admin-a") as channel:
+            worker = stream(wire)
+            await worker.hello()
+            assert await AdminServiceStub(channel).ListWorkers(admin_pb.ListWorkersRequest())
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                await worker.hear(HeartbeatAck)
+            assert ended.value.code() is grpc.StatusCode.UNAVAILABLE  # a worker dials again
+            assert isinstance(error_from_rpc(ended.value), CertificateEnded)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await AdminServiceStub(channel).ListWorkers(admin_pb.ListWorkersRequest())
+            assert isinstance(error_from_rpc(refused.value), CertificateEnded)
+        assert await value_of(master.http, 'ffrtmp_streams_total{what="certificate_ended"}') == 1

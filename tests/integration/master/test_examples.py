@@ -1,0 +1,128 @@
+"""Every example in the protos is a request that a master serves: sent as it stands, by buf curl.
+
+What no example can know is put in: the id of a job there is. Each gets a job of its own.
+"""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+
+from ffrtmp.domain.messages import Hello, Welcome
+from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.v1 import admin_service_pb2, job_service_pb2
+from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
+
+BUF = Path(sys.executable).with_name("buf")
+PROTOS = Path(__file__).parents[3] / "protos" / "ffrtmp" / "v1"
+SERVICES = (
+    job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+)
+METHODS = [method for service in SERVICES for method in service.methods]
+A_JOB = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+AT_ONCE = 4
+CAPABLE = Capabilities(
+    spec_version=1,
+    ffmpeg_version="9",
+    codecs=frozenset({"h264", "aac"}),
+    roots=(RootReport(name="media", nonce="n", sees=frozenset({"n"})),),
+)
+
+
+def example_of(method: MethodDescriptor) -> str:
+    """What stands behind `Example: ` at the end of its comment, made one line. Empty: nothing."""
+    file = PROTOS / Path(method.containing_service.file.name).name
+    [comment] = re.findall(
+        rf"((?:^  //[^\n]*\n)+)  rpc {method.name}\(", file.read_text(), re.MULTILINE
+    )
+    text = " ".join(line.strip().removeprefix("//").strip() for line in comment.splitlines())
+    return text.partition("Example: ")[2].strip()
+
+
+EXAMPLES = {method.full_name: example_of(method) for method in METHODS}
+
+CHECKS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
+    "SubmitJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_QUEUED",
+    "SubmitJobs": lambda got: len(got[0]["jobs"]) == 2,
+    "GetJob": lambda got: got[0]["events"][0]["number"] == "1",
+    "ListJobs": lambda got: all(
+        job["state"] == "JOB_STATE_RUNNING" for job in got[0].get("jobs", [])
+    ),
+    "WatchJob": lambda got: got[-1]["job"]["state"] == "JOB_STATE_CANCELLED",
+    "CancelJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_CANCELLED",
+    "ListWorkers": lambda got: [each["name"] for each in got[0]["workers"]] == ["w1"],
+    "GetWorker": lambda got: got[0]["worker"]["slots"] == 3,
+    "DrainWorker": lambda got: got[0]["worker"]["draining"],
+    "ResumeWorker": lambda got: "draining" not in got[0]["worker"],
+    "ReleaseWorker": lambda got: got[0]["worker"]["name"] == "w1",
+    "GetOverview": lambda got: got[0]["masters"][0]["answering"],
+    "ListQueues": lambda got: got[0]["backlogs"][0]["queue"] == "QUEUE_DEFAULT",
+    "GetStore": lambda got: got[0]["kind"] == "sqlite" and got[0]["ready"],
+    "ListSettings": lambda got: got[0]["settings"][0]["name"] == "certs",
+}
+"""What the answers, one for a call and more for a stream, are to say. Others: that they came."""
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_call_has_an_example_that_is_json(name):
+    assert EXAMPLES[name], f"{name} has no line `Example: {{...}}` in its comment"
+    assert isinstance(json.loads(EXAMPLES[name]), dict)
+
+
+async def buf_curl(master, name: str, body: str) -> list[dict[str, Any]]:
+    """The answers."""
+    service, _, method = name.rpartition(".")
+    identity = "client-c" if service.endswith("JobService") else "admin-a"
+    folder = master.certs / identity
+    process = await asyncio.create_subprocess_exec(
+        *(BUF, "curl", "--protocol", "grpc", "--cacert", folder / "ca.pem"),
+        *("--cert", folder / "tls.pem", "--key", folder / "tls.key", "--data", body),
+        f"https://{master.address}/{service}/{method}",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, f"{name} {body}: {err.decode()}"
+    return answers(out.decode())
+
+
+def answers(text: str) -> list[dict[str, Any]]:
+    decoder, found = json.JSONDecoder(), []
+    while text := text.strip():
+        answer, end = decoder.raw_decode(text)
+        found.append(answer)
+        text = text[end:]
+    return found
+
+
+async def test_buf_curl_gets_an_answer_to_every_example(run, stream, request_for):
+    async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
+        jobs, worker, room = JobServiceStub(client), stream(wire), asyncio.Semaphore(AT_ONCE)
+        await worker.say(Hello(incarnation="i1", capabilities=CAPABLE, slots=3))
+        await worker.hear(Welcome)
+
+        async def try_out(name: str, example: str) -> None:
+            """One that follows a job sees its end."""
+            request = request_for(f"{name}.mp4", name)
+            request.spec.outputs[0].path = f"media:{name}.mp4"
+            job_id = (await jobs.SubmitJob(request)).job.job_id
+            method = next(each for each in METHODS if each.full_name == name)
+            if method.server_streaming:
+                await jobs.CancelJob(job_service_pb2.CancelJobRequest(job_id=job_id))
+            async with room:
+                got = await buf_curl(master, name, A_JOB.sub(job_id, example))
+            check = CHECKS.get(method.name, bool)
+            assert check(got), (name, got)
+
+        async with asyncio.TaskGroup() as tasks:
+            for name, example in EXAMPLES.items():
+                tasks.create_task(try_out(name, example))

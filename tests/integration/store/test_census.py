@@ -1,0 +1,73 @@
+"""What operators ask of the store, and what masters tell each other through it."""
+
+from datetime import timedelta
+
+import pytest
+
+from ffrtmp.domain.job import JobState
+from ffrtmp.domain.spec import Queue
+from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, ServedWorker
+from tests.integration.store.conftest import CLASS, NOON, at, cancel, claim, new_job, open_worker
+
+
+async def test_jobs_are_counted_by_state(store):
+    assert await store.count_jobs() == {}
+    await store.submit([new_job(number) for number in range(5)])
+    await claim(store, await open_worker(store), 2)
+    await cancel(store, 4)
+    assert await store.count_jobs() == {
+        JobState.QUEUED: 2,
+        JobState.LEASED: 2,
+        JobState.CANCELLED: 1,
+    }
+
+
+async def test_the_backlog_is_told_by_queue_class_and_state(store):
+    await store.submit([new_job(number) for number in range(4)])
+    await store.submit([new_job(9, job_class="other")])
+    await claim(store, await open_worker(store), 1)
+    await cancel(store, 3)
+    found = await store.backlog(at(5))
+
+    def of(job_class: str, state: JobState) -> Backlog:
+        [one] = [each for each in found if (each.job_class, each.state) == (job_class, state)]
+        return one
+
+    assert len(found) == 3
+    assert all(each.queue is Queue.DEFAULT for each in found)
+    waiting = of(CLASS, JobState.QUEUED)
+    assert (waiting.jobs, waiting.is_later, waiting.eligible_at) == (2, False, at(1))
+    assert of(CLASS, JobState.LEASED).jobs == 1
+    later = of("other", JobState.QUEUED)
+    assert (later.jobs, later.is_later, later.eligible_at) == (1, True, at(9))
+
+
+async def test_a_store_knows_its_kind_schema_and_size(store, store_address):
+    facts = await store.facts()
+    assert facts.kind == store_address.partition(":")[0].replace("postgres:", "postgresql")
+    assert facts.schema >= 4
+    assert facts.size > 4096
+
+
+def record(run: str, seconds: float, *, slots: int = 2) -> MasterRecord:
+    worker = ServedWorker(state="connected", slots=slots, free_slots=1)
+    report = MasterReport(
+        name="m1", address="h:1", version="1", started_at=NOON, workers={"w1": worker}
+    )
+    return MasterRecord(run=run, seen_at=at(seconds), report=report)
+
+
+async def test_masters_know_of_each_other_by_what_they_said_last(store):
+    await store.note_master(record("b", 1))
+    await store.note_master(record("a", 2))
+    await store.note_master(record("b", 3, slots=4))
+    assert await store.masters() == [record("a", 2), record("b", 3, slots=4)]
+    await store.forget_master("a")
+    assert [each.run for each in await store.masters()] == ["b"]
+
+
+@pytest.mark.parametrize(("later", "known"), [(0.9, ["b", "old"]), (1.1, ["b"])])
+async def test_a_master_that_was_not_heard_for_a_day_is_forgotten(store, later, known):
+    await store.note_master(record("old", 0))
+    await store.note_master(record("b", timedelta(days=later).total_seconds()))
+    assert [each.run for each in await store.masters()] == known

@@ -1,0 +1,122 @@
+"""New files in an identity's folder are taken when they are good, and only then."""
+
+import logging
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ffrtmp.domain.identity import Role
+from ffrtmp.pki import authority
+from ffrtmp.pki.live import LiveIdentity
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Path:
+    authority.init(tmp_path / "ca", now=NOW)
+    return tmp_path / "ca"
+
+
+@pytest.fixture
+def folder(ca: Path) -> Path:
+    return authority.issue(ca, "worker", "w1", now=NOW, lifetime=30 * DAY)
+
+
+@pytest.fixture
+def live(folder: Path) -> LiveIdentity:
+    return LiveIdentity.load(folder, now=NOW, role=Role.WORKER)
+
+
+def renew(ca: Path, days: int = 60) -> None:
+    authority.issue(ca, "worker", "w1", now=NOW, lifetime=days * DAY, renew=True)
+
+
+def look_twice(live: LiveIdentity) -> None:
+    live.look(NOW)
+    live.look(NOW)
+
+
+def test_a_renewed_certificate_is_taken_once_its_files_are_left_alone(ca, live):
+    old = live.current
+    renew(ca)
+    live.look(NOW)
+    assert live.current is old
+    live.look(NOW)
+    assert live.current.not_after == NOW + 60 * DAY
+    assert live.current.key_pem != old.key_pem
+
+
+def test_what_has_not_changed_stays_the_same_object(ca, live, folder):
+    old = live.current
+    look_twice(live)
+    (folder / "tls.pem").touch()
+    look_twice(live)
+    assert live.current is old
+
+
+@pytest.mark.parametrize(
+    ("breaking", "sentence"),
+    [
+        (lambda folder: (folder / "tls.pem").write_text("nonsense"), "is not a PEM certificate"),
+        (lambda folder: (folder / "tls.key").unlink(), "is missing"),
+        (lambda folder: (folder / "tls.key").chmod(0o666), "is open to other users"),
+        (shutil.rmtree, "there is no folder"),
+    ],
+    ids=["nonsense", "missing", "open", "gone"],
+)
+def test_broken_files_are_refused_once_and_the_old_ones_kept(
+    live, folder, breaking, sentence, caplog
+):
+    old = live.current
+    breaking(folder)
+    if folder.exists():
+        (folder / "ca.pem").touch()  # a changed mode alone is not seen
+    with caplog.at_level(logging.ERROR):
+        for _ in range(4):
+            live.look(NOW)
+    assert live.current is old
+    [record] = caplog.records
+    assert "the old one is" in record.getMessage()
+    assert sentence in record.getMessage()
+
+
+def test_a_key_that_is_not_of_the_certificate_is_refused_until_it_is(ca, live, folder, caplog):
+    old = live.current
+    other = authority.issue(ca, "worker", "w2", now=NOW)
+    shutil.copy(other / "tls.key", folder / "tls.key")
+    look_twice(live)
+    assert live.current is old
+    assert "is not the key of" in caplog.text
+    renew(ca)
+    look_twice(live)
+    assert live.current is not old
+
+
+def test_the_certificate_of_somebody_else_is_refused(ca, live, folder, caplog):
+    other = authority.issue(ca, "worker", "w2", now=NOW)
+    for name in ("tls.pem", "tls.key"):
+        shutil.copy(other / name, folder / name)
+    look_twice(live)
+    assert live.current.name == "w1"
+    assert "worker/w2 of cluster ffrtmp now" in caplog.text
+
+
+def test_an_ended_one_is_refused(ca, live, caplog):
+    renew(ca, days=1)
+    live.look(NOW)
+    live.look(NOW + 2 * DAY)
+    assert live.current.not_after == NOW + 30 * DAY
+    assert "ended on" in caplog.text
+
+
+def test_news_are_told_once_to_each_who_asks(ca, live):
+    first, second = live.news(), live.news()
+    assert first() is None
+    renew(ca)
+    look_twice(live)
+    assert first() is second() is live.current
+    assert first() is second() is None
