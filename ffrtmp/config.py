@@ -43,12 +43,16 @@ STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/N
 
 
 class SettingError(ValueError):
-    """A setting is wrong: one sentence."""
+    """A setting is wrong: one sentence. `option` names it, where it is one alone."""
+
+    option = ""
 
     @classmethod
     def of(cls, name: str, value: object, expected: str) -> "SettingError":
         """Names the setting, its value, and what would be right."""
-        return cls(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+        error = cls(f"{name.replace('_', '-')}: {str(value)!r} is not valid: {expected}")
+        error.option = name
+        return error
 
 
 def parse_duration(text: str) -> timedelta:
@@ -96,6 +100,11 @@ def config_file() -> Path:
     """The TOML file; it need not exist. $FFRTMP_CONFIG names another."""
     named = os.environ.get(f"{ENV_PREFIX}CONFIG")
     return Path(named) if named else user_config_path("ffrtmp") / "config.toml"
+
+
+def variable(option: str) -> str | None:
+    """What the environment says of an option."""
+    return os.environ.get(f"{ENV_PREFIX}{option.upper()}")
 
 
 def variables() -> tuple[str, ...]:
@@ -178,6 +187,8 @@ class MasterSettings:
     """Time a worker has to answer an offer, at least 500ms."""
     drain_timeout: Duration = 600 * SECOND
     """Time a draining worker has to finish what it runs."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
     keep_finished: str = "30d"
     """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
     log_format: str = "text"
@@ -250,6 +261,8 @@ class WorkerSettings:
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
     state_dir: Path | None = None
     """The state folder: results wait in its folder worker-NAME. Default: the user's."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -288,7 +301,7 @@ class ClientSettings:
     """Options of every command that talks to a master. Default: the running `ffrtmp up`."""
 
     master: str = ""
-    """HOST:PORT of the master."""
+    """HOST:PORT of a master; with commas between for several, of which any may serve."""
     certs: Path | None = None
     """A client's or admin's identity: a folder made by `ffrtmp certs issue`."""
     root: Names = ()
@@ -298,7 +311,7 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         if self.master:
-            _check_address("master", self.master)
+            _check_addresses(split_addresses((self.master,)))
         parse_roots(self.root)
 
 
@@ -319,6 +332,8 @@ class UpSettings:
     """Attempts at once on each worker. Default: the cores shared out, at least one each."""
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
+    allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
+    """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:
@@ -341,12 +356,27 @@ class UpSettings:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulateSettings:
-    """Options of `ffrtmp simulate`. Simulated workers have one root, called `sim`."""
+    """Options of `ffrtmp simulate`. Simulated workers have one root, called `sim`.
 
-    ca: Path
+    With `jobs` it is a trial: a cluster of its own, the jobs, and a report.
+    """
+
+    ca: Path | None = None
     """The CA's folder: each simulated worker gets a certificate of its own from it."""
-    master: Names
+    master: Names = ()
     """HOST:PORT of a master; give it again, or with commas, for several."""
+    jobs: int = 0
+    """A trial: so many jobs through a master and workers of its own, then a report. 0: none."""
+    seed: int = 1
+    """Of a trial: which jobs, in which order, and which of them fail."""
+    failure_rate: float = 0.0
+    """Of a trial: the part of the jobs whose FFmpeg fails, 0 to 1."""
+    kill_rate: float = 0.0
+    """Of a trial: so often a minute a process is killed: half the workers, or the master."""
+    store: str = "sqlite"
+    """Of a trial: sqlite, postgres (a server of its own), or the DSN of an empty schema."""
+    evidence: Path | None = None
+    """Of a trial: keep its ledgers and logs in this folder, which must not be there yet."""
     workers: int = 10
     """How many workers to simulate, at most 9999."""
     name: str = "sim"
@@ -365,7 +395,12 @@ class SimulateSettings:
     """Stop when standard input is closed: whoever started this process is gone."""
 
     def __post_init__(self) -> None:
-        _check_addresses(self.addresses)
+        if self.jobs:
+            self._check_trial()
+        else:
+            _check_addresses(self.addresses)
+            if self.ca is None:
+                raise SettingError.of("ca", "", "the CA's folder, or --jobs for a trial")
         if not 1 <= self.workers <= MOST_SIMULATED:
             raise SettingError.of("workers", self.workers, f"1 to {MOST_SIMULATED}")
         if self.slots < 1:
@@ -373,6 +408,16 @@ class SimulateSettings:
         if self.pace < 0:
             raise SettingError.of("pace", self.pace, "0 or more")
         _check_log_format(self.log_format)
+
+    def _check_trial(self) -> None:
+        if self.jobs < 0:
+            raise SettingError.of("jobs", self.jobs, "0 or more")
+        if self.ca is not None or self.master:
+            raise SettingError.of("jobs", self.jobs, "a trial has a cluster of its own: no --ca")
+        if not 0 <= self.failure_rate <= 1:
+            raise SettingError.of("failure_rate", self.failure_rate, "0 to 1")
+        if self.kill_rate < 0:
+            raise SettingError.of("kill_rate", self.kill_rate, "0 or more")
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -400,7 +445,9 @@ SECTIONS: Mapping[str, type[Settings]] = {
 def nearest_option(name: str) -> str | None:
     """The option that was probably meant, as a flag."""
     known = {each.name for kind in SECTIONS.values() for each in fields(kind)}
-    near = get_close_matches(name.lstrip("-").replace("-", "_"), known, n=1)
+    wanted = name.lstrip("-").replace("-", "_")
+    near = sorted(each for each in known if wanted and each.startswith(wanted))
+    near = near or get_close_matches(wanted, known, n=1)
     return f"--{near[0].replace('_', '-')}" if near else None
 
 
@@ -449,18 +496,15 @@ class Option:
     name: str
     value: str
     found: Found
-    help: str
 
 
 def options_of(settings: Settings, found: Mapping[str, Found]) -> list[Option]:
     """In the order of the documentation. `found`: where each came from that is no default."""
-    helps = _helps(type(settings))
     return [
         Option(
             name=each.name,
             value=_written(each.name, getattr(settings, each.name)),
             found=found.get(each.name, Found(Origin.DEFAULT)),
-            help=helps[each.name],
         )
         for each in fields(settings)
     ]
@@ -475,6 +519,11 @@ def _written(name: str, value: object) -> str:
         return ",".join(map(str, value))
     text = "" if value is None else str(value)
     return shown_store(text) if name == "store" else text
+
+
+def written_default(option: Any) -> str:
+    """Of a dataclass field."""
+    return "required" if option.default is MISSING else _written(option.name, option.default)
 
 
 def shown_store(store: str) -> str:

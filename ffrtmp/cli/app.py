@@ -13,8 +13,8 @@ from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
 from ffrtmp.cli.errors import Exit, UserError
-from ffrtmp.cli.sources import sources
-from ffrtmp.config import nearest_option
+from ffrtmp.cli.sources import origins, sources
+from ffrtmp.config import SettingError, nearest_option
 
 
 def _shown(default: object) -> str | None:
@@ -42,6 +42,7 @@ app.command(
     "ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain, remove."
 )
 app.command("ffrtmp.cli.top:top", name="top", help="Watch workers and jobs.")
+app.command("ffrtmp.cli.glance:overview", name="overview", help="The whole cluster at a glance.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
@@ -109,6 +110,11 @@ def explain(error: BaseException) -> tuple[str | None, int]:
         error = error.exceptions[0]
     if isinstance(error, UserError):
         return str(error), error.exit_code
+    if isinstance(error, SettingError):
+        found = origins().get(error.option)
+        return str(error) + (
+            f" (from {found.source})" if found and found.source else ""
+        ), Exit.USAGE
     if isinstance(error, OSError) and error.errno in _FILES and error.filename is not None:
         return f"cannot use {error.filename}: {(error.strerror or '').lower()}", Exit.USAGE
     for code, names in _EXITS.items():
@@ -130,7 +136,6 @@ _EXITS: dict[int, frozenset[str]] = {
             "NotEnded",
             "PkiError",
             "PortTaken",
-            "SettingError",
             "StoreUnusable",
         }
     ),

@@ -77,8 +77,8 @@ class Wish:
     """Give up an attempt after this long."""
     restart: int = 0
     """Only for a live push: start it again after a failure, so often at most. Default: never."""
-    queue: Queue = Queue.DEFAULT
-    """live, default or batch."""
+    queue: Annotated[Queue | None, Parameter(show_default=False)] = None
+    """live, default or batch. Default: live for a live push, else default."""
     priority: Priority = Priority.NORMAL
     """low, normal or high."""
 

@@ -26,6 +26,8 @@ READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 RESTART_SECONDS = (0.2, 1.0, 5.0)
 RENEW_BEFORE = timedelta(days=30)
+_RAW = ["--allow-raw-arguments"]
+RENEW_SECONDS = timedelta(days=1).total_seconds()
 _READY = re.compile(r"master ready: gRPC on (\S+), HTTP on (\S+)")
 
 
@@ -40,6 +42,7 @@ class Plan:
     listen: str
     http: str
     ffmpeg: str = ""
+    allow_raw_arguments: bool = False
     log: IO[bytes] | None = None
 
     @property
@@ -72,12 +75,20 @@ async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
                 for number in range(1, plan.workers + 1)
             ]
             watcher = tasks.create_task(_watch(master))
+            keepers.append(tasks.create_task(_renew_certificates(plan)))
             try:
                 yield cluster
             finally:
                 watcher.cancel()
                 for keeper in keepers:
                     keeper.cancel()
+
+
+async def _renew_certificates(plan: Plan) -> None:
+    """The children take new files without a restart. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        await asyncio.to_thread(make_certificates, plan)
 
 
 def make_certificates(plan: Plan) -> None:
@@ -97,6 +108,7 @@ def make_certificates(plan: Plan) -> None:
 def _master_arguments(plan: Plan) -> list[str]:
     arguments = ["master", "--certs", str(plan.certs / "master-m1"), "--stop-at-eof"]
     arguments += ["--listen", plan.listen, "--http", plan.http]
+    arguments += _RAW if plan.allow_raw_arguments else []
     return [*arguments, "--store", f"sqlite:{plan.folder / 'master.db'}"]
 
 
@@ -104,6 +116,7 @@ def _worker_arguments(plan: Plan, number: int, address: str) -> list[str]:
     arguments = ["worker", "--certs", str(plan.certs / f"worker-w{number}"), "--stop-at-eof"]
     arguments += ["--master", address, "--slots", str(plan.slots)]
     arguments += ["--state-dir", str(plan.folder)]
+    arguments += _RAW if plan.allow_raw_arguments else []
     if plan.ffmpeg:
         arguments += ["--ffmpeg", plan.ffmpeg]
     return arguments + [

@@ -21,7 +21,7 @@ from ffrtmp.cli.follow import print_object
 from ffrtmp.cli.shown import show_size, show_span
 from ffrtmp.cli.target import Target, find_target
 from ffrtmp.clock import utc_now
-from ffrtmp.config import ClientSettings, cache_dir, parse_roots, state_dir
+from ffrtmp.config import ClientSettings, cache_dir, parse_roots, split_addresses, state_dir
 from ffrtmp.ffmpeg.capabilities import CANDIDATES
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.identity import Identity, load_identity
@@ -216,7 +216,7 @@ def _certificate(folder: Path | None) -> Iterator[Finding]:
     days = (identity.not_after - now).days
     what = f"{identity.peer.actor} of cluster {identity.cluster}, {days} days left"
     if days < FEW_DAYS:
-        todo = f"renew it: ffrtmp certs issue DIR {identity.role} {identity.name} --renew"
+        todo = f"renew it: ffrtmp certs renew DIR {identity.role}-{identity.name}"
         yield Finding("certificate", Verdict.WARN, what, todo)
     else:
         yield Finding("certificate", Verdict.GOOD, what)
@@ -228,17 +228,22 @@ def _master(target: Target | None, settings: ClientSettings) -> Iterator[Finding
         todo = "give --certs too" if settings.master else "give --master and --certs, or run `up`"
         yield Finding("master", Verdict.WARN, what, todo)
         return
+    for address in split_addresses((target.address,)):
+        yield from _one_master(address, target.certs)
+
+
+def _one_master(address: str, certs: Path) -> Iterator[Finding]:
     try:
-        identity = load_identity(target.certs, now=utc_now())
-        answer = asyncio.run(_asked(target.address, identity))
+        identity = load_identity(certs, now=utc_now())
+        answer = asyncio.run(_asked(address, identity))
     except PkiError:
-        yield Finding("master", Verdict.WARN, f"{target.address} was not asked", "see certificate")
+        yield Finding("master", Verdict.WARN, f"{address} was not asked", "see certificate")
         return
     except grpc.aio.AioRpcError as error:
-        sentence = explain_rpc_error(error, target.address)
-        yield Finding("master", Verdict.BAD, f"{target.address} is of no use", sentence)
+        sentence = explain_rpc_error(error, address)
+        yield Finding("master", Verdict.BAD, f"{address} is of no use", sentence)
         return
-    what = f"{target.address} answers in {answer.round_trip.total_seconds() * 1000:.0f} ms"
+    what = f"{address} answers in {answer.round_trip.total_seconds() * 1000:.0f} ms"
     if answer.serving:
         yield Finding("master", Verdict.GOOD, what)
     else:

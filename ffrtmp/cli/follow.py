@@ -31,6 +31,8 @@ EXITS = {
     JobState.CANCELLED: Exit.CANCELLED,
 }
 LINE_EVERY_PERCENT = 10
+BAR_FROM = 70
+"""Columns of the terminal; below, there is no room for a bar beside the figures."""
 
 
 async def follow(
@@ -79,15 +81,17 @@ def _display(*, as_json: bool) -> Iterator[_Display]:
     if as_json:
         yield _Json()
     elif sys.stderr.isatty():
+        console = Console(stderr=True)
+        bar = [BarColumn()] if console.width >= BAR_FROM else []
         with Progress(
             TextColumn("{task.description:9}"),
-            BarColumn(),
+            *bar,
             TextColumn("{task.percentage:>5.1f} %"),
             TextColumn("{task.fields[detail]}"),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
         ) as progress:
-            yield _Bar(progress)
+            yield _Bar(progress, brief=not bar)
     else:
         yield _Lines()
 
@@ -98,7 +102,8 @@ class _Json:
 
 
 class _Bar:
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, brief: bool) -> None:
+        self._brief = brief
         self._progress = progress
         self._task = progress.add_task("queued", total=100, detail="")
 
@@ -111,7 +116,7 @@ class _Bar:
             self._task,
             description=_phase(news.progress.phase),
             completed=percent if percent is not None else 0,
-            detail=speed_of(news.progress),
+            detail=speed_of(news.progress, brief=self._brief),
         )
 
 
@@ -167,13 +172,16 @@ def percent_of(progress: job_pb2.AttemptProgress) -> float | None:
     return min(100.0, 100 * done / total)
 
 
-def speed_of(progress: job_pb2.AttemptProgress) -> str:
-    """Where it is, frames a second where there is a picture, speed, and how long it will take."""
+def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
+    """Where it is, frames a second where there is a picture, speed, and how long it will take; or
+    only the last two."""
     if progress.speed <= 0:
         return ""
     position = from_duration(progress.position, "position").total_seconds()
     left = from_duration(progress.total, "total").total_seconds() - position
     eta = max(0.0, left / progress.speed)
+    if brief:
+        return f"{progress.speed:.2f}x  ETA {_clock(eta)}"
     frames = f"{progress.frames_per_second:.0f} fps  " if progress.frames else ""
     return f"at {_clock(position)}  {frames}{progress.speed:.2f}x  ETA {_clock(eta)}"
 

@@ -14,6 +14,7 @@ from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
 from ffrtmp.cli.connect import at, with_client
 from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.explain import show_explanation
 from ffrtmp.cli.follow import (
     event_line,
     follow,
@@ -26,7 +27,7 @@ from ffrtmp.cli.follow import (
 from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
 from ffrtmp.cli.shown import show_size, show_time
-from ffrtmp.cli.table import Table
+from ffrtmp.cli.table import Table, tell
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
@@ -142,9 +143,31 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
             return Exit.DONE
         _show(response.job)
         for event in response.events:
-            print(f"  {event_line(event)}")
+            tell(f"  {event_line(event)}")
         if response.HasField("progress") and (done := percent_of(response.progress)) is not None:
-            print(f"  {done:.0f} %  {speed_of(response.progress)}")
+            tell(f"  {done:.0f} %  {speed_of(response.progress)}")
+        return Exit.DONE
+
+    return with_client(settings, work)
+
+
+@jobs.command
+def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
+    """Say why a job waits: what it waits for, and why each worker does not get it.
+
+    Parameters
+    ----------
+    job
+        The job's id.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        found = await client.explain(job)
+        if settings.json:
+            print_json(found)
+        else:
+            show_explanation(job, found)
         return Exit.DONE
 
     return with_client(settings, work)
@@ -152,19 +175,19 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
 
 def _show(job: job_pb2.Job) -> None:
     targets = targets_of(job)
-    print(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
+    tell(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
     many = "" if job.attempts == 1 else "s"
-    print(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
+    tell(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
     if job.HasField("failure"):
-        print(f"  {job.failure.message}")
+        tell(f"  {job.failure.message}")
     if job.state == job_pb2.JOB_STATE_PAUSED:
-        print(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
+        tell(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
     if job.unschedulable_reason:
-        print(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
+        tell(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
     if job.blocked_by:
-        print(f"  waits until worker {job.blocked_by} has stopped the last attempt")
+        tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
-        print(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
+        tell(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
 
 
 def _place(job: job_pb2.Job) -> str:
@@ -273,7 +296,10 @@ def watch(job: JobId, /, *, after: int = 0, settings: ClientSettings | None = No
 
 @jobs.command
 def cancel(
-    *ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None
+    *ids: JobId,
+    force: Annotated[bool, Parameter(negative=())] = False,
+    choice: Choice | None = None,
+    settings: ClientSettings | None = None,
 ) -> int:
     """Cancel jobs; what they had made is thrown away.
 
@@ -281,11 +307,14 @@ def cancel(
     ----------
     ids
         Ids of jobs.
+    force
+        Also a job that was lost while it was published and waits for its worker: its outputs may be
+        there already, and stay.
     """
     settings = settings or ClientSettings()
 
     async def act(client: Client, job_id: str) -> None:
-        job = await client.cancel(job_id)
+        job = await client.cancel(job_id, force=force)
         if settings.json:
             print_json(job)
         else:

@@ -25,7 +25,8 @@ MOST_HELD = 100
 MOST_WAITING = 1000
 ENDED_SHOWN = 5
 NARROW = 72
-BAR = 8
+CLOCK = 10
+BAR = 6  # with it the longest row has 80 cells
 STYLES = {
     JobState.SUCCEEDED: "green",
     JobState.FAILED: "red",
@@ -138,12 +139,12 @@ def _head(overview: Overview, address: str, now: datetime, width: int) -> Iterat
         many = "" if present == 1 else "s"
         jobs = f"{present} worker{many}, {slots - free}/{slots} slots busy, {jobs}"
     moment = show_time(now, now)
-    if width < NARROW:
+    left = f"ffrtmp {address}  {jobs}"
+    if width < NARROW or len(left) > width - CLOCK:
         yield Text(f"{address}  {moment}", style="bold")
         yield from _wrapped(jobs, width)
         return
-    left = f"ffrtmp {address}  {jobs}"
-    yield Text(f"{set_cell_size(left, max(width - 10, 10))}  {moment}", style="bold")
+    yield Text(f"{set_cell_size(left, width - CLOCK)}  {moment}", style="bold")
 
 
 def _count(jobs: Sequence[job_pb2.Job]) -> str:

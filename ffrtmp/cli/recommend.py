@@ -9,7 +9,11 @@ from ffrtmp.cli.shown import show_size
 from ffrtmp.config import config_file
 from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
 
-config = App(name="config", help="Files for this machine and for monitoring.", help_on_error=False)
+config = App(
+    name="config", help="Settings, and files for this machine and monitoring.", help_on_error=False
+)
+config.command("ffrtmp.cli.settings:show", name="show", help="Show each option and its origin.")
+config.command("ffrtmp.cli.settings:running", name="running", help="Those of a running master.")
 
 
 @config.command

@@ -1,17 +1,29 @@
 """Where the values of options come from besides flags: `FFRTMP_*`, then the TOML file."""
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from cyclopts import App, ArgumentCollection, Token
 from cyclopts.config import Env
 
 from ffrtmp.cli.errors import UserError
-from ffrtmp.config import ENV_PREFIX, SECTIONS, Found, Origin, config_file, variables
+from ffrtmp.config import (
+    ENV_PREFIX,
+    SECTIONS,
+    Found,
+    Option,
+    Origin,
+    config_file,
+    shown_store,
+    variable,
+    variables,
+    written_default,
+)
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 NEAR = 0.85
@@ -25,6 +37,7 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
         _Variables(ENV_PREFIX, command=False, show=False),
         _refuse_misspelt_variables,
         _from_file(config_file(), _section(command)),
+        _refuse_half_numbers,
         _note_origins,
     )
 
@@ -36,6 +49,21 @@ def origins() -> Mapping[str, Found]:
     """Of the options of the command that runs, by name: where those came from that are no defaults.
     A process runs one command."""
     return dict(_origins)
+
+
+def _refuse_half_numbers(
+    _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection
+) -> None:
+    """Cyclopts would round them."""
+    for token in (
+        each
+        for argument in arguments
+        if argument.hint in (int, int | None)
+        for each in argument.tokens
+    ):
+        if re.fullmatch(r"[+-]?\d*\.\d*(e\d+)?|[+-]?\d+e\d+", token.value, re.IGNORECASE):
+            where = "" if token.source == "cli" else f" from {token.source}"
+            raise UserError(f"{token.keyword}{where}: {token.value!r} is not a whole number")
 
 
 def _note_origins(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -103,6 +131,10 @@ def _from_file(path: Path, section: str) -> Source:
             argument = arguments.get(_flag(key), None)
             if argument is None or argument.tokens:
                 continue  # not an option of this command, or somebody has said it already
+            if isinstance(value, list) and get_origin(argument.hint) is not tuple:
+                raise UserError(f"{path}: {section}.{key} takes one value, not a list")
+            if isinstance(value, dict):
+                raise UserError(f"{path}: {section}.{key} takes a value, not a table")
             for index, text in enumerate(_texts(value)):
                 keyword = f"{section}.{key}"
                 argument.append(Token(keyword=keyword, value=text, source=str(path), index=index))
@@ -122,19 +154,42 @@ def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
         if not isinstance(values, dict):
             raise UserError(f"{path}: {section} stands in no section: write it below [client]")
         if section not in SECTIONS:
-            _refuse(f"section [{section}]", section, SECTIONS, path)
+            refuse(f"section [{section}]", section, SECTIONS, f"{path}: ")
         known = [each.name for each in fields(SECTIONS[section])]
         for key in values:
             if key.replace("-", "_") not in known:
-                _refuse(f"option {key!r} in [{section}]", key, known, path)
+                refuse(f"option {key!r} in [{section}]", key, known, f"{path}: ")
     return found
 
 
-def _refuse(what: str, name: str, known: Iterable[str], path: Path) -> None:
+def refuse(what: str, name: str, known: Iterable[str], where: str = "") -> None:
+    """Raises UserError, naming the nearest that there is."""
     choice = list(known)
     near = get_close_matches(name.replace("-", "_"), choice, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(choice)}"
-    raise UserError(f"{path}: there is no {what}: {hint}")
+    raise UserError(f"{where}there is no {what}: {hint}")
+
+
+def offered(section: str) -> list[Option]:
+    """Every option of a section as variables, file and defaults have it."""
+    in_file = {key.replace("-", "_"): value for key, value in _in_file(section).items()}
+    found = []
+    for each in fields(SECTIONS[section]):
+        text = variable(each.name)
+        if text is not None:
+            value, origin = text, Found(Origin.VARIABLE, _variable(each.name))
+        elif each.name in in_file:
+            value = ",".join(_texts(in_file[each.name]))
+            origin = Found(Origin.FILE, str(config_file()))
+        else:
+            value, origin = written_default(each), Found(Origin.DEFAULT)
+        value = shown_store(value) if each.name == "store" else value
+        found.append(Option(name=each.name, value=value, found=origin))
+    return found
+
+
+def _in_file(section: str) -> Mapping[str, Any]:
+    return read_file(config_file()).get(section, {})
 
 
 def _texts(value: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """Rows for people: a table where it fits, else a few lines a row; tabs where it is no terminal."""
 
 import sys
+import textwrap
 from collections.abc import Collection, Sequence
 
 from rich import box
@@ -9,8 +10,26 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+INDENT = 4
 LEAST_FLEXIBLE = 14
 PADDING = 2
+
+
+def tell(line: str) -> None:
+    """A line for people: broken between words where the terminal is too narrow for it; ids, paths
+    and the like stay whole."""
+    if not sys.stdout.isatty():
+        print(line)
+        return
+    indent = " " * (INDENT + len(line) - len(line.lstrip()))
+    wrapped = textwrap.wrap(
+        line,
+        Console().width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    print("\n".join(wrapped or [line]))
 
 
 class Table:

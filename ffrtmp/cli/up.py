@@ -37,6 +37,7 @@ async def _run(settings: UpSettings, folder: Path) -> None:
         listen=settings.listen,
         http=settings.http,
         ffmpeg=settings.ffmpeg,
+        allow_raw_arguments=settings.allow_raw_arguments,
     )
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,5 +1,6 @@
-"""`ffrtmp workers`: list, get, drain, resume, remove."""
+"""`ffrtmp workers`: list, get, drain, resume, release, remove."""
 
+from datetime import UTC
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -8,7 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_json, print_object
-from ffrtmp.cli.table import Table
+from ffrtmp.cli.shown import show_span
+from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
@@ -136,6 +138,27 @@ def remove(
     return with_client(settings, work)
 
 
+@workers.command
+def release(
+    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
+) -> int:
+    """End a worker's quarantine and forget its losses; one that drains goes on draining.
+
+    Parameters
+    ----------
+    name
+        The name in its certificate.
+    """
+    settings = settings or ClientSettings()
+
+    async def work(client: Client) -> int:
+        worker = await client.release_worker(name)
+        drains = ", and still drains" if worker.draining else ""
+        return _tell(worker, f"worker {name} is released{drains}", as_json=settings.json)
+
+    return with_client(settings, work)
+
+
 def _tell(worker: pb.Worker, sentence: str, *, as_json: bool) -> int:
     if as_json:
         print_json(worker)
@@ -157,25 +180,28 @@ def _time(stamp: Timestamp) -> str:
 
 def _show(worker: pb.Worker) -> None:
     can = worker.capabilities
-    print(f"worker {worker.name}: {_state(worker)}, heartbeat {_age(worker)}, {worker.address}")
-    print(f"  ffrtmp {can.version}, FFmpeg {can.ffmpeg_version}, stream {worker.epoch}")
-    print(f"  encodes {', '.join(can.codecs)} with {', '.join(can.encoders)}")
-    print(f"  {worker.free_slots} of {worker.slots} slots free")
+    tell(f"worker {worker.name}: {_state(worker)}, heartbeat {_age(worker)}, {worker.address}")
+    tell(f"  ffrtmp {can.version}, FFmpeg {can.ffmpeg_version}, stream {worker.epoch}")
+    tell(f"  encodes {', '.join(can.codecs)} with {', '.join(can.encoders)}")
+    tell(f"  {worker.free_slots} of {worker.slots} slots free")
     free = worker.load.memory_free / GIB
-    print(f"  {worker.load.cpu_load:.1f} of {can.cpu_count} cores busy, {free:.1f} GiB memory free")
+    tell(f"  {worker.load.cpu_load:.1f} of {can.cpu_count} cores busy, {free:.1f} GiB memory free")
     refused = {root.name: root.reason for root in worker.refused_roots}
     for root in can.roots:
         disk = worker.load.disk_free.get(root.name, 0) / GIB
         verdict = f"NO WORK: it {refused[root.name]}" if root.name in refused else "good"
-        print(f"  root {root.name}: {verdict}, {disk:.1f} GiB free")
+        tell(f"  root {root.name}: {verdict}, {disk:.1f} GiB free")
     if worker.draining:
-        print("  drains: no new work until `ffrtmp workers resume`")
+        tell("  drains: no new work until `ffrtmp workers resume`")
     if worker.HasField("quarantine_end_time"):
-        print(f"  quarantined: no offers until {_time(worker.quarantine_end_time)} UTC")
+        tell(f"  quarantined: no offers until {_time(worker.quarantine_end_time)} UTC")
+    if worker.HasField("certificate_end_time"):
+        left = worker.certificate_end_time.ToDatetime(tzinfo=UTC) - utc_now()
+        tell(f"  its certificate ends in {show_span(left)}")
     for loss in worker.losses:
-        print(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
+        tell(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
     for attempt in worker.attempts:
-        print(f"  runs {attempt.job_id}, attempt {attempt.fence}")
+        tell(f"  runs {attempt.job_id}, attempt {attempt.fence}")
 
 
 def _state(worker: pb.Worker) -> str:

@@ -7,9 +7,9 @@ Answers are the messages of `ffrtmp.v1`; errors those of `ffrtmp.domain.errors` 
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -18,14 +18,13 @@ import grpc
 import grpc.aio
 
 from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
+from ffrtmp.client.masters import Masters, Way, split
 from ffrtmp.clock import utc_now
-from ffrtmp.domain.errors import CertificateEnded
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.pki.identity import load_identity
-from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES
 from ffrtmp.rpc.status import error_from_rpc
@@ -33,8 +32,6 @@ from ffrtmp.rpc.times import to_timestamp
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
-from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
-from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
 
 if TYPE_CHECKING:  # they are in the stubs only
     from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
@@ -50,20 +47,15 @@ WATCHES = 64
 ENDED = frozenset(JOB_STATES.to_wire(state) for state in TERMINAL_STATES)
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    channel: grpc.aio.Channel
-    jobs: "JobServiceAsyncStub"
-    admin: "AdminServiceAsyncStub"
-
-
 class Client:
-    """A master, as a client or an admin of its cluster sees it.
+    """A cluster, as a client or an admin of it sees it.
 
         async with ffrtmp.Client("master:7443", "certs/client-ann") as client:
             job = await client.submit(ffrtmp.job("media:in.mov", "media:out.mp4"))
             done = await client.result(job.job_id)
 
+    `address` names a master, or several: a sequence, or with commas between. Any of them serves;
+    when one does not answer, the call, or a watch from where it was, moves on to the next.
     `certs` is an identity's folder made by `ffrtmp certs issue`; entering raises PkiError when it
     cannot be used. `patience`: seconds to try again while no master answers; then a call raises
     Unreachable. Every call is idempotent, and may be repeated by the caller too. It connects when
@@ -71,18 +63,24 @@ class Client:
     """
 
     def __init__(
-        self, address: str, certs: str | Path, *, patience: float = PATIENCE_SECONDS
+        self,
+        address: str | Sequence[str],
+        certs: str | Path,
+        *,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self._address = address
+        """Raises ValueError when no master is named."""
+        self._addresses = split(address)
+        if not self._addresses:
+            raise ValueError("no master is named: give HOST:PORT")
         self._certs = Path(certs)
         self._patience = patience
-        self._open: _Open | None = None
+        self._open: Masters | None = None
 
     async def __aenter__(self) -> Self:
         roles = frozenset({Role.CLIENT, Role.ADMIN})
         identity = await asyncio.to_thread(load_identity, self._certs, now=utc_now(), roles=roles)
-        channel = open_channel(self._address, identity)
-        self._open = _Open(channel, JobServiceStub(channel), AdminServiceStub(channel))
+        self._open = Masters(self._addresses, identity)
         return self
 
     async def __aexit__(
@@ -93,20 +91,21 @@ class Client:
     ) -> None:
         if self._open is not None:
             opened, self._open = self._open, None
-            await opened.channel.close()
+            await opened.close()
 
-    def _opened(self) -> "_Open":
+    @property
+    def _masters(self) -> Masters:
         if self._open is None:
             raise RuntimeError("this client is not open: use it within `with` or `async with`")
         return self._open
 
     @property
     def _jobs(self) -> "JobServiceAsyncStub":
-        return self._opened().jobs
+        return self._masters.now.jobs
 
     @property
     def _admin(self) -> "AdminServiceAsyncStub":
-        return self._opened().admin
+        return self._masters.now.admin
 
     async def submit(
         self, spec: JobSpec | job_pb2.JobSpec, *, key: str | None = None
@@ -152,6 +151,11 @@ class Client:
         request = pb.GetJobRequest(job_id=job_id)
         return await self._call(lambda: self._jobs.GetJob(request, timeout=CALL_SECONDS))
 
+    async def explain(self, job_id: str) -> pb.ExplainJobResponse:
+        """Why it waits, and for each worker why that one does not get it. Raises JobNotFound."""
+        request = pb.ExplainJobRequest(job_id=job_id)
+        return await self._call(lambda: self._jobs.ExplainJob(request, timeout=CALL_SECONDS))
+
     async def list(
         self,
         *,
@@ -183,17 +187,18 @@ class Client:
     async def watch(self, job_id: str, *, after: int = 0) -> AsyncIterator[pb.WatchJobResponse]:
         """Every event above `after`, and progress; ends with the job. A broken stream is resumed
         where it broke. Raises JobNotFound."""
-        delays = iter(BACKOFF_SECONDS)
+        delays = self._delays()
         while True:
+            way = self._masters.now
             request = pb.WatchJobRequest(job_id=job_id, after_event_number=after)
             try:
-                async for news in self._jobs.WatchJob(request):
+                async for news in way.jobs.WatchJob(request):
                     if news.HasField("event"):
                         after = news.event.number
-                    delays = iter(BACKOFF_SECONDS)
+                    delays = self._delays()
                     yield news
             except grpc.aio.AioRpcError as error:
-                await self._pause_after(error, next(delays, None))
+                await self._pause_after(way, error, next(delays, None))
             else:
                 return
 
@@ -229,9 +234,10 @@ class Client:
             raise group.exceptions[0] from None
         return [task.result() for task in waiting]
 
-    async def cancel(self, job_id: str) -> job_pb2.Job:
-        """Raises JobNotFound, or IllegalTransition when it is too late."""
-        request = pb.CancelJobRequest(job_id=job_id)
+    async def cancel(self, job_id: str, *, force: bool = False) -> job_pb2.Job:
+        """Raises JobNotFound, or IllegalTransition when it is too late. `force`: also a job that
+        waits for its lost worker to publish it; its outputs may be there already."""
+        request = pb.CancelJobRequest(job_id=job_id, force=force)
         return (await self._call(lambda: self._jobs.CancelJob(request, timeout=CALL_SECONDS))).job
 
     async def pause(self, job_id: str) -> job_pb2.Job:
@@ -262,8 +268,9 @@ class Client:
         """What FFmpeg wrote behind `after`, attempt by attempt; with `follow` to the end of the
         job. A broken stream is resumed where it broke. Raises JobNotFound."""
         place = after or LogPlace()
-        delays = iter(BACKOFF_SECONDS)
+        delays = self._delays()
         while True:
+            way = self._masters.now
             request = pb.ReadJobLogRequest(
                 job_id=job_id,
                 follow=follow,
@@ -271,20 +278,23 @@ class Client:
                 after_line_number=place.line,
             )
             try:
-                async for part in self._jobs.ReadJobLog(request):
+                async for part in way.jobs.ReadJobLog(request):
                     place = LogPlace(part.fence, part.line_number + len(part.lines) - 1)
-                    delays = iter(BACKOFF_SECONDS)
+                    delays = self._delays()
                     yield part
             except grpc.aio.AioRpcError as error:
-                await self._pause_after(error, next(delays, None))
+                await self._pause_after(way, error, next(delays, None))
             else:
                 return
 
-    async def _pause_after(self, error: grpc.aio.AioRpcError, delay: float | None) -> None:
-        """Before a broken stream is opened again. Raises what the error means where that is of no
-        use."""
-        if not _is_passing(error) or delay is None:
+    async def _pause_after(
+        self, way: Way, error: grpc.aio.AioRpcError, delay: float | None
+    ) -> None:
+        """Before a broken stream is opened again, to the next master. Raises what the error means
+        where that is of no use."""
+        if not self._masters.may_pass(error) or delay is None:
             raise self._meaning(error) from None
+        self._masters.move_on(way)
         await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
 
     async def workers(self) -> AsyncIterator[admin_pb.Worker]:
@@ -324,29 +334,61 @@ class Client:
         response = await self._call(lambda: self._admin.ResumeWorker(request, timeout=CALL_SECONDS))
         return response.worker
 
+    async def release_worker(self, name: str) -> admin_pb.Worker:
+        """Ends its quarantine, not its drain. Idempotent. Raises WorkerNotFound."""
+        request = admin_pb.ReleaseWorkerRequest(name=name)
+        response = await self._call(
+            lambda: self._admin.ReleaseWorker(request, timeout=CALL_SECONDS)
+        )
+        return response.worker
+
+    async def overview(self) -> admin_pb.GetOverviewResponse:
+        """Masters, workers, jobs and slots of the whole cluster. Raises NotAllowed."""
+        request = admin_pb.GetOverviewRequest()
+        return await self._call(lambda: self._admin.GetOverview(request, timeout=CALL_SECONDS))
+
+    async def queues(self) -> Sequence[admin_pb.QueueBacklog]:
+        """What has not ended, by queue and class. Raises NotAllowed."""
+        request = admin_pb.ListQueuesRequest()
+        response = await self._call(lambda: self._admin.ListQueues(request, timeout=CALL_SECONDS))
+        return response.backlogs
+
+    async def store(self) -> admin_pb.GetStoreResponse:
+        """The store of the master that answers. Raises NotAllowed."""
+        request = admin_pb.GetStoreRequest()
+        return await self._call(lambda: self._admin.GetStore(request, timeout=CALL_SECONDS))
+
+    async def settings(self) -> Sequence[admin_pb.Setting]:
+        """Of the master that answers. Raises NotAllowed."""
+        request = admin_pb.ListSettingsRequest()
+        response = await self._call(lambda: self._admin.ListSettings(request, timeout=CALL_SECONDS))
+        return response.settings
+
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Tries again while the master cannot be reached; every call here is idempotent."""
-        loop = asyncio.get_running_loop()
+        """Tries again while no master can be reached; every call here is idempotent. Each master
+        is tried once before patience counts."""
+        masters, loop = self._masters, asyncio.get_running_loop()
         give_up_at = loop.time() + self._patience
-        delays = iter(BACKOFF_SECONDS)
+        delays, untried = self._delays(), len(masters)
         while True:
+            way = masters.now
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
+                untried -= 1
                 delay = next(delays, BACKOFF_SECONDS[-1])
-                if not _is_passing(error) or loop.time() + delay > give_up_at:
+                out_of_time = untried <= 0 and loop.time() + delay > give_up_at
+                if not masters.may_pass(error) or out_of_time:
                     raise self._meaning(error) from None
+            masters.move_on(way)
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
 
+    def _delays(self) -> Iterator[float]:
+        """None before another master is tried for the first time."""
+        return chain([0.0] * (len(self._masters) - 1), BACKOFF_SECONDS)
+
     def _meaning(self, error: grpc.aio.AioRpcError) -> Exception:
-        return error_from_rpc(error) or Unreachable(explain_rpc_error(error, self._address))
-
-
-def _is_passing(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the same call may go through later."""
-    if is_distrust(error) or isinstance(error_from_rpc(error), CertificateEnded):
-        return False
-    return error.code() is grpc.StatusCode.UNAVAILABLE
+        return error_from_rpc(error) or Unreachable(self._masters.explain(error))
 
 
 def state_of(job: job_pb2.Job) -> JobState | None:

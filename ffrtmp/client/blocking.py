@@ -31,7 +31,11 @@ class BlockingClient:
     """
 
     def __init__(
-        self, address: str, certs: str | Path, *, patience: float = PATIENCE_SECONDS
+        self,
+        address: str | Sequence[str],
+        certs: str | Path,
+        *,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._client = Client(address, certs, patience=patience)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,6 +116,10 @@ class BlockingClient:
         """As `Client.get`."""
         return self._do(self._client.get(job_id))
 
+    def explain(self, job_id: str) -> pb.ExplainJobResponse:
+        """As `Client.explain`."""
+        return self._do(self._client.explain(job_id))
+
     def list(
         self,
         *,
@@ -143,9 +151,9 @@ class BlockingClient:
         """As `Client.results`."""
         return self._do(self._client.results(job_ids))
 
-    def cancel(self, job_id: str) -> job_pb2.Job:
+    def cancel(self, job_id: str, *, force: bool = False) -> job_pb2.Job:
         """As `Client.cancel`."""
-        return self._do(self._client.cancel(job_id))
+        return self._do(self._client.cancel(job_id, force=force))
 
     def pause(self, job_id: str) -> job_pb2.Job:
         """As `Client.pause`."""
@@ -184,3 +192,23 @@ class BlockingClient:
     def resume_worker(self, name: str) -> admin_pb.Worker:
         """As `Client.resume_worker`."""
         return self._do(self._client.resume_worker(name))
+
+    def release_worker(self, name: str) -> admin_pb.Worker:
+        """As `Client.release_worker`."""
+        return self._do(self._client.release_worker(name))
+
+    def overview(self) -> admin_pb.GetOverviewResponse:
+        """As `Client.overview`."""
+        return self._do(self._client.overview())
+
+    def queues(self) -> Sequence[admin_pb.QueueBacklog]:
+        """As `Client.queues`."""
+        return self._do(self._client.queues())
+
+    def store(self) -> admin_pb.GetStoreResponse:
+        """As `Client.store`."""
+        return self._do(self._client.store())
+
+    def settings(self) -> Sequence[admin_pb.Setting]:
+        """As `Client.settings`."""
+        return self._do(self._client.settings())

@@ -23,7 +23,7 @@ def job(
     audio: AudioSettings | None = None,
     overwrite: bool = False,
     timeout: timedelta | None = None,
-    queue: Queue = Queue.DEFAULT,
+    queue: Queue | None = None,
     priority: Priority = Priority.NORMAL,
 ) -> JobSpec:
     """One file to one file, both `ROOT:PATH`, to be submitted.

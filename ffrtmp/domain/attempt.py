@@ -14,6 +14,16 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """The attempt that was accepted last: its late news count until another is accepted. `failed`:
+    it has said itself that it failed, and may only repeat that."""
+
+    holder: Holder
+    fence: int
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """One verified file: `path` is ROOT:PATH, `size` in bytes, `sha256` in hexadecimal."""
 

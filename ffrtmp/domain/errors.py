@@ -29,11 +29,14 @@ DomainError
     SessionExpired              its lease ran out; it may dial again
     Overtaken                   a later hello of the same run of the worker; it may dial again
     CertificateEnded            it may dial again, with a newer one
+    Overloaded                  too many jobs submitted at once; nothing stored; try again later
     Unavailable                 cannot be done now; to try again is safe
         StoreBusy               no connection or lock was free in time
         StoreFailing            the disk is full or broken, the database is away
         OutcomeUnknown          the connection broke during the commit
 """
+
+from typing import Self
 
 
 class DomainError(Exception):
@@ -48,7 +51,7 @@ class InvalidArgument(DomainError):
         self.value = value
         self.expected = expected
 
-    def within(self, owner: str) -> "InvalidArgument":
+    def within(self, owner: str) -> Self:
         """The same, of a part of `owner`."""
         return type(self)(f"{owner}.{self.field}", self.value, self.expected)
 
@@ -153,6 +156,11 @@ class IllegalTransition(Refused):
 
 
 class WorkerInUse(Refused):
+    """A worker that is connected, or whose name a job still bears, was to be removed.
+
+    Do: stop it, wait until `ffrtmp workers list` shows it as gone, and say it again.
+    """
+
     def __init__(self, worker: str, why: str) -> None:
         super().__init__(f"worker {worker!r} cannot be removed: {why}")
 
@@ -167,9 +175,11 @@ class StaleFence(Stale):
     Do: nothing: the worker stops that attempt.
     """
 
-    def __init__(self, job_id: str, fence: int, current: int) -> None:
+    def __init__(self, job_id: str, fence: int, current: int, newest: int = 0) -> None:
+        """`newest`: the highest ever granted, where an older attempt is the current one."""
         super().__init__(f"attempt {fence} of job {job_id} is over: its fence is {current} now")
-        self.is_from_the_future = fence > current
+        self.newest = max(current, newest)
+        self.is_from_the_future = fence > self.newest
 
 
 class StaleEpoch(Stale):
@@ -294,6 +304,19 @@ class CertificateEnded(DomainError):
     def __init__(self, member: str) -> None:
         super().__init__(
             f"the certificate of {member} has ended: renew it with `ffrtmp certs renew DIR`"
+        )
+
+
+class Overloaded(DomainError):
+    """Too many jobs are being submitted at once; nothing of this call was stored.
+
+    Do: try again a little later, with fewer at a time.
+    """
+
+    def __init__(self, jobs: int, most: int) -> None:
+        super().__init__(
+            f"{jobs} jobs more than the {most} that may be submitted at once; nothing of this call "
+            "was stored: try again a little later"
         )
 
 

@@ -143,13 +143,15 @@ Event = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """`epoch` numbers this stream among the worker's streams. `draining`: an operator wants it."""
+    """`epoch` numbers this stream among the worker's streams. `draining`: an operator wants it.
+    `acknowledges_offers`: an older master does not, and nobody waits for it."""
 
     epoch: int
     timers: Timers
     reconnect_spread: timedelta
     verdicts: tuple[Verdict, ...] = ()
     draining: bool = False
+    acknowledges_offers: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,13 @@ class Offer:
     key: AttemptKey
     spec: JobSpec
     publish_only: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAck:
+    """The acceptance is committed: the worker may touch the input now."""
+
+    key: AttemptKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +225,7 @@ class Reject:
     why: str
 
 
-Command = Welcome | HeartbeatAck | Offer | Cancel | ResultAck | Reconnect | Reject
+Command = Welcome | HeartbeatAck | Offer | OfferAck | Cancel | ResultAck | Reconnect | Reject
 
 
 @dataclass(frozen=True, slots=True)

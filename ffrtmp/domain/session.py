@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from math import inf
+from types import MappingProxyType
 
 from ffrtmp.domain.job import HELD_STATES, WAITING_STATES, Cause, Holder, Job, JobState
 
@@ -112,7 +114,7 @@ def _is_offered(job: Job, key: AttemptKey) -> bool:
 def _judge(holder: Holder, report: AttemptReport, jobs: Mapping[str, Job]) -> VerdictKind:
     job = jobs.get(report.key.job_id)
     if job is None or job.fence != report.key.fence or job.last_holder != holder:
-        return _superseded(report, job)
+        return _superseded(holder, report, job)
     if job.state in HELD_STATES:
         return VerdictKind.KEEP
     if job.state in WAITING_STATES:
@@ -126,18 +128,26 @@ def _judge_late(report: AttemptReport, job: Job) -> VerdictKind:
     """A result may still come. What runs on an offer that was taken back is being stopped."""
     if report.journalled:
         return VerdictKind.KEEP
-    return VerdictKind.STOP if job.moved_by is Cause.UNANSWERED else VerdictKind.ADOPT
+    accepted = job.accepted is not None and job.accepted.fence == report.key.fence
+    taken_back = job.moved_by is Cause.UNANSWERED and not accepted
+    return VerdictKind.STOP if taken_back else VerdictKind.ADOPT
 
 
-def _superseded(report: AttemptReport, job: Job | None) -> VerdictKind:
-    """A newer grant that is not accepted yet may come back; a journalled result waits for it."""
-    on_offer = (
-        job is not None
-        and job.state is JobState.LEASED
-        and job.fence == report.key.fence + 1
-        and report.journalled
-    )
-    return VerdictKind.KEEP if on_offer else VerdictKind.STOP
+def _superseded(holder: Holder, report: AttemptReport, job: Job | None) -> VerdictKind:
+    """Of the attempt accepted last: a newer grant that is not accepted yet may come back, and a
+    journalled result waits for that; when it has come back, the attempt goes on."""
+    if job is None or job.accepted is None:
+        return VerdictKind.STOP
+    if (job.accepted.holder, job.accepted.fence) != (holder, report.key.fence):
+        return VerdictKind.STOP
+    if job.state is JobState.LEASED and report.journalled:
+        return VerdictKind.KEEP
+    if job.state in WAITING_STATES and job.blocked_by is None:
+        return _judge_late(report, job)
+    return VerdictKind.STOP
+
+
+NOBODYS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -154,6 +164,9 @@ class Observer:
     CLOCK_BOOTTIME, at every sweep in between, none of them late. A session that was there before
     the reader started, and has not renewed since, is given `grace` instead; a reading that fails
     or comes late in that time does not shorten it.
+
+    Of a session whose stream ends here the reader knows more: a number that was first read just now
+    stands since the last heartbeat, not since the reading.
     """
 
     def __init__(self, *, lease_ttl: timedelta, grace: timedelta, late_after: timedelta) -> None:
@@ -165,21 +178,32 @@ class Observer:
         self._anew = True
         self._grace_end = 0.0
 
-    def observe(self, renewals: Mapping[str, int], at: float) -> list[str]:
+    def observe(
+        self, renewals: Mapping[str, int], at: float, beats: Mapping[str, float] = NOBODYS
+    ) -> list[str]:
         """Takes one reading of every session's renewal number; returns those that may be expired.
 
-        `at` is in seconds of the reader's CLOCK_BOOTTIME.
+        `at` is in seconds of the reader's CLOCK_BOOTTIME, and so are `beats`: when the last
+        heartbeat arrived, for the sessions that only this reader's process renews.
         """
         if self._last is None:
             self._grace_end = at + self._grace
         elif at - self._last > self._late_after:
             self.begin_anew()
         patience = max(self._lease_ttl, self._grace_end - at) if self._anew else self._lease_ttl
+        known = NOBODYS if self._anew else beats
         self._last, self._anew = at, False
         self._seen = {name: seen for name, seen in self._seen.items() if name in renewals}
         return [
-            name for name, renewal in renewals.items() if self._expired(name, renewal, at, patience)
+            name
+            for name, renewal in renewals.items()
+            if self._expired(name, renewal, at, known.get(name, at), patience)
         ]
+
+    def next_due(self, at: float) -> float:
+        """When the next session may be expired, if it stays silent; infinity when there is none."""
+        dues = (seen.since + seen.patience for seen in self._seen.values())
+        return min((due for due in dues if due > at), default=inf)
 
     def silent(self, at: float, longer_than: float) -> int:
         """How many sessions have not renewed for that long, as of the last reading."""
@@ -190,12 +214,11 @@ class Observer:
         self._seen = {}
         self._anew = True
 
-    def _expired(self, name: str, renewal: int, at: float, patience: float) -> bool:
+    def _expired(self, name: str, renewal: int, at: float, since: float, patience: float) -> bool:
         seen = self._seen.get(name)
         if seen is None or seen.renewal != renewal:
             patience = patience if seen is None else self._lease_ttl
-            self._seen[name] = _Observation(renewal, at, patience)
-            return False
+            seen = self._seen[name] = _Observation(renewal, since, patience)
         return at - seen.since >= seen.patience
 
 

@@ -5,6 +5,7 @@ worker that knows only an older one is not offered the job. Presets are expanded
 `ffmpeg/presets.py`) and stored expanded, so that a later change of a preset changes no queued job.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from enum import StrEnum
 
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.live import LiveTarget, check_url, is_url, scheme_of, shown
+from ffrtmp.domain.raw_arguments import RawArgument, check_raw_arguments
 
 SPEC_VERSION = 1
 MAX_OUTPUTS = 32
@@ -23,6 +25,8 @@ MAX_TEST_DURATION = timedelta(hours=24)
 MAX_TIMEOUT = timedelta(days=30)
 MIN_BITRATE, MAX_BITRATE = 8_000, 500_000_000
 MAX_RESTARTS = 1000
+_OURS = re.compile(r"\.ffrtmp-root\..*|\..*\.[0-9A-Za-z_-]+\.\d+\.part(\.[^.]*)?")
+"""Names of a root's proofs, and of what attempts stage, which are swept one day."""
 
 
 class Queue(StrEnum):
@@ -194,6 +198,7 @@ class Output:
     preset: str = ""
     video: VideoSettings | None = None
     audio: AudioSettings | None = None
+    raw_arguments: tuple[RawArgument, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -216,6 +221,7 @@ class Restart:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What a client asks for. `timeout` bounds one attempt, from accept to staged; None: none.
+    `queue`: None leaves it to `waits_in`.
 
     `accept_truncated`: an input that is cut off or damaged is encoded as far as it can be read.
     """
@@ -224,12 +230,17 @@ class JobSpec:
     outputs: tuple[Output, ...]
     overwrite: bool = False
     timeout: timedelta | None = None
-    queue: Queue = Queue.DEFAULT
+    queue: Queue | None = None
     priority: Priority = Priority.NORMAL
     spec_version: int = field(default=SPEC_VERSION)
     restart: Restart | None = None
     verification: Verification = Verification.PACKETS
     accept_truncated: bool = False
+
+    @property
+    def waits_in(self) -> Queue:
+        """A live push goes ahead, unless another queue is asked for."""
+        return self.queue or (Queue.LIVE if self.exclusive else Queue.DEFAULT)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -314,6 +325,8 @@ def _check_path(media: MediaPath, name: str) -> None:
             raise InvalidSpec(name, str(media), "no empty, . or .. part in the path")
         if len(part.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
             raise InvalidSpec(name, f"{part[:40]}...", f"a name has at most {MAX_NAME_BYTES} bytes")
+        if _OURS.fullmatch(part):
+            raise InvalidSpec(name, str(media), "names of this form are the workers' own")
 
 
 def _check_output(output: Output, name: str) -> None:
@@ -328,8 +341,18 @@ def _check_output(output: Output, name: str) -> None:
         _check_video(output.video, f"{name}.video")
     if output.audio is not None:
         _check_audio(output.audio, f"{name}.audio")
+    _check_raw(output, f"{name}.raw_arguments")
     if output.container and output.video and output.audio:
         _check_combination(output.container, output.video, output.audio, name)
+
+
+def _check_raw(output: Output, name: str) -> None:
+    """An argument for another codec would be ignored."""
+    if output.raw_arguments and output.url:
+        raise InvalidSpec(name, output.raw_arguments[0].name, "a live push takes none")
+    known = [each.codec for each in (output.video, output.audio) if each and each.codec]
+    whole = len(known) == 2  # noqa: PLR2004  both are set once it is expanded
+    check_raw_arguments(output.raw_arguments, name, frozenset(known) if whole else None)
 
 
 def _check_container(output: Output, name: str) -> None:

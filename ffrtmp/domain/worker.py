@@ -92,11 +92,11 @@ def misfit(
     return None
 
 
-def check_roots(spec: JobSpec, known: Collection[str], useless: Mapping[str, str]) -> None:
-    """Raises InvalidSpec for a root that no worker has, or that gets no work on any.
+def check_roots(spec: JobSpec, known: Collection[str]) -> None:
+    """Raises InvalidSpec for a root that no worker has: a slip of the pen, most likely.
 
     `known` are the roots of every worker that ever connected; empty: none did, and nothing can be
-    said. `useless`: root to reason, for roots refused on every worker that has them.
+    said. A root that is not usable now is no mistake of who submits: the job waits for it.
     """
     paths = [("input.path", spec.input.path)] if spec.input.path else []
     paths += [(f"outputs[{n}].path", target) for n, target in enumerate(spec.paths)]
@@ -105,8 +105,14 @@ def check_roots(spec: JobSpec, known: Collection[str], useless: Mapping[str, str
         if known and path.root not in known:
             roots = ", ".join(sorted(known))
             raise InvalidSpec(field_name, str(path), f"no worker has this root; there is {roots}")
-        if path.root in useless:
-            raise InvalidSpec(field_name, str(path), f"this root {useless[path.root]}")
+
+
+def waits_for(spec: JobSpec, useless: Mapping[str, str]) -> str:
+    """Which of its roots no worker can use, and why; empty when there is none. `useless` as
+    `useless_roots` has it."""
+    return next(
+        (f"root {name!r} {useless[name]}" for name in sorted(spec.roots & useless.keys())), ""
+    )
 
 
 def refused_roots(reports: Mapping[str, Iterable[RootReport]]) -> dict[str, dict[str, str]]:

@@ -139,6 +139,8 @@ def _output(output: OutputPlan, number: int, *, generated: bool) -> list[str]:
         argv += ["-map", sound]
     argv += _video(output.video, live=output.live) if output.video is not None else []
     argv += _audio(output.audio) if output.audio is not None else []
+    for argument in output.raw_arguments:
+        argv += [f"-{argument.name}", argument.value]
     muxer, *options = MUXERS[output.container]
     return [*argv, *options, "-f", muxer]
 

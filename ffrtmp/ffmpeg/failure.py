@@ -74,7 +74,12 @@ _OUR_SIDE = re.compile(rf"{_OURS}|^\[({_ENCODERS}|{_MUXERS}|{_SERVERS}) @")
 _INPUT_SIDE = re.compile(_INPUTS)
 _OTHER_READER = re.compile(rf"^\[(?!({_BOTH_SIDES}|out|enc|AV\w+|SW\w+) @)[a-z0-9_,]+ @")
 _STOPPED = re.compile(r"(?:\[\w+\] )?Exiting normally, received signal (\d{1,2})\.")
-_FATAL = re.compile(r"\[(fatal|error)\]|^/\S+: error while loading")
+_LEVEL = re.compile(r"(?:\w+ ?)?(?:\[[^\[\]]*\] )*\[(?P<level>[a-z]+)\]")
+"""At a line's start, behind who speaks, which may be an encoder by itself (`x264 [error]: ...`).
+What FFmpeg repeats of a file, its title say, may hold the same words anywhere behind it."""
+_NO_PROGRAM = re.compile(r"/\S+: error while loading")
+_ERRORS = frozenset({"error", "fatal", "panic"})
+_TALK = frozenset({"info", "verbose", "debug", ""})
 _STRANGERS = frozenset({signal.SIGKILL, signal.SIGBUS, signal.SIGINT, signal.SIGTERM})
 
 
@@ -86,7 +91,7 @@ def classify(exit_code: int, log: Sequence[str]) -> Failure:
         return Failure(
             reason=Reason.RESOURCE_MEMORY, message=message, exit_code=exit_code, log_tail=tail
         )
-    errors = [line for line in log if _FATAL.search(line)] or list(tail[-1:])
+    errors = error_lines(log) or list(tail[-1:])
     reason, line = _reason_of(errors)
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     what = "the input cannot be decoded" if reason is Reason.INPUT_BAD else "FFmpeg failed"
@@ -132,11 +137,27 @@ def _plain(line: str) -> str:
     return re.sub(r"\[[^\]]*\]\s*", "", line).strip() or line.strip()
 
 
+def error_lines(log: Sequence[str]) -> list[str]:
+    """What FFmpeg, or the system in its place, calls an error."""
+    return [line for line in log if _level(line) in _ERRORS or _NO_PROGRAM.match(line)]
+
+
 def fatal_lines(log: Sequence[str]) -> list[str]:
     """Lines that forbid calling a run a success, whatever its exit code."""
-    return [line for line in log if "[fatal]" in line or "No space left on device" in line]
+    return [
+        line
+        for line in log
+        if _level(line) == "fatal"
+        or ("No space left on device" in line and _level(line) not in _TALK)
+    ]
 
 
 def lost_lines(log: Sequence[str]) -> list[str]:
     """Lines of a reader that skipped damage, for which FFmpeg never fails, even when told to."""
-    return [line for line in log if "[error]" in line and _LOST.search(line)]
+    return [line for line in log if _level(line) == "error" and _LOST.search(line)]
+
+
+def _level(line: str) -> str:
+    """Empty for a line that goes on with the one before, which is never more than talk."""
+    match = _LEVEL.match(line)
+    return match["level"] if match else ""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.spec import (
     MAX_CRF,
     AudioCodec,
@@ -75,6 +76,7 @@ class OutputPlan:
     video: VideoPlan | None
     audio: AudioPlan | None
     live: bool = False
+    raw_arguments: tuple[RawArgument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,13 @@ def _plan_output(output: Output, source: MediaInfo, encoders: Mapping[str, str])
         _check_copies(output, video, audio)
     if video is not None and video.encoder is None:
         _check_cut(output, video.source)
-    return OutputPlan(container=output.container, video=video, audio=audio, live=bool(output.url))
+    return OutputPlan(
+        container=output.container,
+        video=video,
+        audio=audio,
+        live=bool(output.url),
+        raw_arguments=output.raw_arguments,
+    )
 
 
 def _check_copies(output: Output, *kept: VideoPlan | AudioPlan | None) -> None:

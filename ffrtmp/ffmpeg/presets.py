@@ -76,7 +76,7 @@ def expand(spec: JobSpec) -> JobSpec:
     outputs = tuple(
         _expand_output(output, f"outputs[{number}]") for number, output in enumerate(spec.outputs)
     )
-    expanded = replace(spec, outputs=outputs)
+    expanded = replace(spec, outputs=outputs, queue=spec.waits_in)
     validate(expanded)
     return expanded
 

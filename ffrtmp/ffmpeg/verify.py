@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ffrtmp.domain.spec import AudioCodec, FrameRate, VideoCodec
-from ffrtmp.ffmpeg.failure import fatal_lines, lost_lines
+from ffrtmp.ffmpeg.failure import error_lines, fatal_lines, lost_lines
 from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, VideoPlan
 
@@ -59,7 +59,7 @@ def judge_run(log: Sequence[str], *, said_end: bool) -> list[Problem]:
 
 def judge_decoding(log: Sequence[str], *, name: str, code: int) -> Problem | None:
     """V4, of a file that we made: it gives no reason for the slightest complaint."""
-    complaints = [line for line in log if "[error]" in line or "[fatal]" in line]
+    complaints = error_lines(log)
     if code == 0 and not complaints:
         return None
     return Problem(f"V4 full decode of {name}", "no error", next(iter(complaints), f"exit {code}"))

@@ -6,7 +6,7 @@ could not be sent is taken back by the sweeper.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,7 @@ from ffrtmp.domain.errors import Unavailable
 from ffrtmp.domain.facts import ClaimTook, StoreFailed
 from ffrtmp.domain.job import Job, JobState
 from ffrtmp.domain.messages import Offer
-from ffrtmp.domain.scheduling import Room, assign
+from ffrtmp.domain.scheduling import Assignment, Room, assign
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.parts import Parts
@@ -23,8 +23,12 @@ from ffrtmp.master.roster import SentOffer
 from ffrtmp.store.base import Change
 
 POLL_SECONDS = 1.0
+AT_ONCE = 256
+"""Jobs granted in one pass, at most: the event loop is not held up for longer."""
 LOOK_AHEAD = 32
-"""Jobs read beyond the free slots: some at the head may avoid or exclude the only free worker."""
+"""Jobs read beyond the free slots once some were passed over: those at the head may avoid or
+exclude the only free worker. Doubled as long as that is so, up to the most that is read."""
+MOST_AHEAD = 1024
 
 
 @dataclass(slots=True)
@@ -38,18 +42,19 @@ class Dispatcher:
     def __init__(self, parts: Parts, woken: asyncio.Event) -> None:
         self._parts = parts
         self._woken = woken
+        self._ahead: Mapping[str, int] = {}
         self.health = Health(parts.boot())
 
     async def run(self) -> None:
         """Runs until cancelled."""
         while True:
+            again = False
             try:
-                granted = await self._dispatch()
+                again = await self._dispatch()
             except Unavailable as error:
                 self._parts.observe(StoreFailed("dispatcher", str(error)))
-                granted = 0
             self.health.ticked_at = self._parts.boot()
-            if not granted:
+            if not again:
                 await self._pause()
 
     async def _pause(self) -> None:
@@ -60,30 +65,36 @@ class Dispatcher:
             return
         self._woken.clear()
 
-    async def _dispatch(self) -> int:
-        """One pass; returns how many jobs were granted."""
+    async def _dispatch(self) -> bool:
+        """One pass; says whether the next one may find more."""
         rooms = self._parts.roster.rooms(self._parts.now())
-        wanted = _wanted(rooms)
+        wanted = _wanted(rooms, self._ahead)
         if not wanted:
-            return 0
+            return False
         began = self._parts.boot()
         granted = await self._parts.jobs.claim(
-            wanted, now=self._parts.now(), choose=partial(self._choose, rooms)
+            wanted, now=self._parts.now(), choose=partial(self._choose, rooms, wanted)
         )
         for job, spec in granted:
             self._offer(job, spec)
         self._parts.observe(ClaimTook(self._parts.boot() - began, len(granted)))
-        return len(granted)
+        return bool(granted or self._ahead)
 
-    def _choose(self, rooms: Sequence[Room], jobs: Sequence[Job]) -> list[Change]:
+    def _choose(
+        self, rooms: Sequence[Room], wanted: Mapping[str, int], jobs: Sequence[Job]
+    ) -> list[Change]:
         now = self._parts.now()
         changes = []
-        for assignment in assign(jobs, rooms):
+        assignments = assign(jobs, rooms)[:AT_ONCE]
+        self._ahead = _further(wanted, jobs, rooms, assignments)
+        for assignment in assignments:
             presence = self._parts.roster.get(assignment.holder.worker)
             if presence is None or presence.holder != assignment.holder:
                 continue
-            rule = partial(rules.grant, holder=assignment.holder, now=now)
-            changes.append(Change(assignment.job.job_id, rule, presence.session))
+            job_id = assignment.job.job_id
+            above = self._parts.fences.above(job_id)
+            rule = partial(rules.grant, holder=assignment.holder, now=now, above=above)
+            changes.append(Change(job_id, rule, presence.session))
         return changes
 
     def _offer(self, job: Job, spec: JobSpec) -> None:
@@ -105,10 +116,29 @@ class Dispatcher:
             asyncio.get_running_loop().call_later(delay + 0.001, self._woken.set)
 
 
-def _wanted(rooms: Sequence[Room]) -> dict[str, int]:
-    """How many jobs of each class to read."""
+def _wanted(rooms: Sequence[Room], ahead: Mapping[str, int]) -> dict[str, int]:
+    """How many jobs of each class to read: as many as could be given, or as were too few."""
     free: Counter[str] = Counter()
     for room in rooms:
         if room.free > 0:
             free.update(dict.fromkeys(room.classes, room.free))
-    return {job_class: count + LOOK_AHEAD for job_class, count in free.items()}
+    return {each: max(min(count, AT_ONCE), ahead.get(each, 0)) for each, count in free.items()}
+
+
+def _further(
+    wanted: Mapping[str, int],
+    jobs: Sequence[Job],
+    rooms: Sequence[Room],
+    assignments: Sequence[Assignment],
+) -> dict[str, int]:
+    """How many jobs of which classes to read at the next pass: more, where jobs were read to the
+    limit, some were passed over, and a slot that such a job could have is left all the same."""
+    read = Counter(job.job_class for job in jobs)
+    given = Counter(each.job.job_class for each in assignments)
+    taken = Counter(each.holder.worker for each in assignments)
+    return {
+        each: min(2 * most + LOOK_AHEAD, MOST_AHEAD)
+        for each, most in wanted.items()
+        if given[each] < read[each] and most <= read[each] < MOST_AHEAD
+        if any(each in room.classes and room.free > taken[room.holder.worker] for room in rooms)
+    }

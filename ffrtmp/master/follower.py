@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ffrtmp.domain.errors import Unavailable
 from ffrtmp.domain.facts import StoreFailed
+from ffrtmp.domain.standing import Standing
 from ffrtmp.master.parts import Parts
 
 POLL_SECONDS = 1.0
@@ -33,10 +34,17 @@ class Follower:
                 self._parts.observe(StoreFailed("follower", str(error)))
             await asyncio.sleep(PACE_SECONDS)
 
+    async def _learn_standings(self) -> None:
+        """An operator may tell any master that a worker is to drain."""
+        standings = await self._parts.store.standings()
+        for presence in self._parts.roster:
+            presence.standing = standings.get(presence.session.worker, Standing())
+
     async def _look(self) -> None:
         if self._parts.boot() - self._learnt_at >= POLL_SECONDS:
             self._learnt_at = self._parts.boot()
             self._parts.roster.learn(await self._parts.store.classes())
+            await self._learn_standings()
         jobs = await self._parts.store.get_many(self._parts.watchers.followed())
         for job in jobs.values():
             if self._versions.get(job.job_id) != job.version:

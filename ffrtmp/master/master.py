@@ -7,22 +7,25 @@ from datetime import datetime
 from functools import partial
 
 from ffrtmp.domain import job as rules
-from ffrtmp.domain import orders
-from ffrtmp.domain.errors import DomainError, InvalidArgument, WorkerInUse
+from ffrtmp.domain import orders, waiting
+from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec, WorkerInUse
 from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
-from ffrtmp.domain.job import TERMINAL_STATES
+from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, JobState
 from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
+from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
-from ffrtmp.domain.spec import Priority
+from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import check_roots, requirements
+from ffrtmp.domain.waiting import Explanation
+from ffrtmp.domain.worker import check_roots, requirements, waits_for
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
+from ffrtmp.master.gate import MOST_SUBMITTED, Gate
 from ffrtmp.master.janitor import Janitor
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import LogKeeper, Logs, read_log
@@ -32,6 +35,7 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
+from ffrtmp.master.traffic import Traffic
 from ffrtmp.master.views import JobView, Submission, Watched, WorkerView
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
@@ -42,10 +46,12 @@ from ffrtmp.store.base import (
     NewJob,
     PageKey,
     Store,
+    WorkerRecord,
 )
 
 LARGEST_BATCH = 1000
 LONGEST_KEY = 128
+TURN = 50
 
 
 class Master:
@@ -59,11 +65,14 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        raw_arguments: bool = False,
         name: str = "",
         version: str = "",
+        most_submitted: int = MOST_SUBMITTED,
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
-        `version` are for people."""
+        `version` are for people. `raw_arguments`: whether jobs may have them.
+        `most_submitted`: jobs on their way into the store at once."""
         woken = asyncio.Event()
         roster, logs = Roster(), Logs()
         jobs = Jobs(store, logs)
@@ -84,12 +93,16 @@ class Master:
             started_at=clocks[1](),
         )
         self._new_id = new_id
+        self._gate = Gate(most_submitted)
+        self.traffic = Traffic()
+        self._raw_arguments = raw_arguments
         self._janitor = Janitor(self._parts, retention or Retention())
         now = clocks[0]()
         this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
         self.census = Census(self._parts, this)
         self._dispatcher = Dispatcher(self._parts, woken)
         jobs.listen(roster.note)
+        jobs.listen(self._parts.fences.forget)
         jobs.listen(self._parts.warden.note)
         jobs.listen(self._dispatcher.note)
         jobs.listen(logs.note_move)
@@ -120,45 +133,54 @@ class Master:
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
         self._parts.roster.forget_roots()
-        after = ""
-        while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
-            for record in records:
-                roots = {root.name for root in record.capabilities.roots}
-                self._parts.roster.know_roots(roots)
-            after = records[-1].name
+        async for record in self._all_workers():
+            self._parts.roster.know_roots(root.name for root in record.capabilities.roots)
 
     # -- jobs -------------------------------------------------------------------------------
 
     async def submit(self, submissions: Sequence[Submission], *, actor: str) -> list[JobRecord]:
         """Adds all or none.
 
-        Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken.
+        Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken,
+        Overloaded.
         """
         if not 1 <= len(submissions) <= LARGEST_BATCH:
             raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
-        new = []
-        for number, submission in enumerate(submissions):
-            try:
-                new.append(self._new_job(submission, actor))
-            except InvalidArgument as error:
-                raise error.within(f"jobs[{number}]") if len(submissions) > 1 else error from None
-        self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
-        stored = await self._parts.jobs.submit(new)
+        with self._gate.entered(len(submissions)):
+            new = await self._new_jobs(submissions, actor)
+            if self._parts.store.shared and any(each.objection for each in new):
+                await self._learn_roots()  # a worker may have brought one to another master
+                new = await self._new_jobs(submissions, actor)
+            self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
+            stored = await self._parts.jobs.submit(new)
         return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
 
-    def _new_job(self, submission: Submission, actor: str) -> NewJob:
+    async def _new_jobs(self, submissions: Sequence[Submission], actor: str) -> list[NewJob]:
+        """A large batch lets others have their turn in between."""
+        new = []
+        for number, submission in enumerate(submissions):
+            owner = f"jobs[{number}]" if len(submissions) > 1 else ""
+            try:
+                new.append(self._new_job(submission, actor, owner))
+            except InvalidArgument as error:
+                raise error.within(owner) if owner else error from None
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        return new
+
+    def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:
             raise InvalidArgument(
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
         spec = expand(submission.spec)
-        check_roots(spec, self._parts.roster.known_roots, self._parts.roster.useless_roots)
+        check_allowed([each.raw_arguments for each in spec.outputs], allowed=self._raw_arguments)
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(
             job_id=self._new_id(),
             job_class=needs.job_class,
-            rank=rank(submit_at=now, queue=spec.queue, priority=spec.priority),
+            rank=rank(submit_at=now, queue=spec.waits_in, priority=spec.priority),
             now=now,
             actor=actor,
             exclusive=spec.exclusive,
@@ -170,12 +192,25 @@ class Master:
             requirements=needs,
             key=submission.key,
             digest=submission.digest,
+            objection=self._objection(spec, owner),
         )
+
+    def _objection(self, spec: JobSpec, owner: str) -> InvalidSpec | None:
+        """Told only of a job that is new: workers come and go, and a submit that is sent again gets
+        its first answer."""
+        try:
+            check_roots(spec, self._parts.roster.known_roots)
+        except InvalidSpec as error:
+            return error.within(owner) if owner else error
+        return None
 
     async def get(self, job_id: str) -> JobView:
         """Raises JobNotFound."""
         record = await self._parts.store.get(job_id)
-        return JobView(record, await self._parts.store.events(job_id), self._progress_of(record))
+        events = await self._parts.store.events(job_id)
+        queued = record.job.state in WAITING_STATES
+        waits = waits_for(record.spec, self._parts.roster.useless_roots) if queued else ""
+        return JobView(record, events, self._progress_of(record), waits)
 
     def _progress_of(self, record: JobRecord) -> Progress | None:
         holder = record.job.holder
@@ -225,9 +260,29 @@ class Master:
             parts.logs, parts.store, parts.watchers, job_id=job_id, after=after, follow=follow
         )
 
-    async def cancel(self, job_id: str, *, actor: str) -> JobRecord:
+    async def explain(self, job_id: str) -> Explanation:
+        """Why it waits. Raises JobNotFound."""
+        record = await self._parts.store.get(job_id)
+        job, now = record.job, self._parts.now()
+        if job.state is not JobState.QUEUED:
+            return waiting.explain(job, (), None, now)
+        needs, roster = requirements(record.spec), self._parts.roster
+        names = [each.name async for each in self._all_workers()]
+        candidates = [roster.candidate(name, job_id, needs) for name in names]
+        verdicts = waiting.judge(job, candidates, now)
+        return waiting.explain(job, verdicts, await self._parts.store.place_of(job), now)
+
+    async def _all_workers(self) -> AsyncIterator[WorkerRecord]:
+        after = ""
+        while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
+            for record in records:
+                yield record
+            after = records[-1].name
+
+    async def cancel(self, job_id: str, *, actor: str, force: bool = False) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""
-        return await self._apply(job_id, partial(rules.cancel, actor=actor, now=self._parts.now()))
+        rule = partial(rules.cancel, actor=actor, now=self._parts.now(), force=force)
+        return await self._apply(job_id, rule)
 
     async def pause(self, job_id: str, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition unless it waits."""
@@ -239,7 +294,7 @@ class Master:
 
     async def reprioritise(self, job_id: str, priority: Priority, *, actor: str) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition unless it waits."""
-        queue = (await self._parts.store.get(job_id)).spec.queue
+        queue = (await self._parts.store.get(job_id)).spec.waits_in
         now = self._parts.now()
         rule = partial(orders.reprioritise, queue=queue, priority=priority, actor=actor, now=now)
         return await self._apply(job_id, rule)

@@ -1,11 +1,12 @@
 """What the use cases answer, as protobuf."""
 
 from ffrtmp.domain.log import AttemptLog
+from ffrtmp.domain.waiting import Explanation
 from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView
 from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
 from ffrtmp.rpc.convert_page import attempt_to_pb
 from ffrtmp.rpc.convert_worker import capabilities_to_pb, load_to_pb
-from ffrtmp.rpc.enums import Twins
+from ffrtmp.rpc.enums import OBSTACLES, WAIT_REASONS, Twins
 from ffrtmp.rpc.times import to_timestamp
 from ffrtmp.store.base import JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -18,9 +19,15 @@ def pack_job(record: JobRecord) -> job_pb2.Job:
     return job_to_pb(record.job, record.spec)
 
 
+def _pack_waiting(view: JobView) -> job_pb2.Job:
+    job = pack_job(view.record)
+    job.unschedulable_reason = job.unschedulable_reason or view.waits_for
+    return job
+
+
 def pack_view(view: JobView) -> job_service_pb2.GetJobResponse:
     return job_service_pb2.GetJobResponse(
-        job=pack_job(view.record),
+        job=_pack_waiting(view),
         events=[event_to_pb(event) for event in view.events],
         progress=progress_to_pb(view.progress) if view.progress else None,
     )
@@ -31,6 +38,24 @@ def pack_watched(watched: Watched) -> job_service_pb2.WatchJobResponse:
         event=event_to_pb(watched.event) if watched.event else None,
         progress=progress_to_pb(watched.progress) if watched.progress else None,
         job=pack_job(watched.record) if watched.record else None,
+    )
+
+
+def pack_explanation(found: Explanation) -> job_service_pb2.ExplainJobResponse:
+    place = found.place
+    return job_service_pb2.ExplainJobResponse(
+        reason=WAIT_REASONS.to_wire(found.reason),  # type: ignore[arg-type]
+        detail=found.detail,
+        jobs_ahead=place.ahead if place else None,
+        jobs_ahead_in_class=place.ahead_in_class if place else None,
+        workers=[
+            job_service_pb2.WorkerVerdict(
+                worker=each.worker,
+                obstacle=OBSTACLES.to_wire(each.obstacle),  # type: ignore[arg-type]
+                detail=each.detail,
+            )
+            for each in found.verdicts
+        ],
     )
 
 

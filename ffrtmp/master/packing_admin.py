@@ -84,5 +84,4 @@ def pack_option(option: Option) -> pb.Setting:
         value=option.value,
         origin=ORIGINS.to_wire(option.found.origin),  # type: ignore[arg-type]
         source=option.found.source,
-        help=option.help,
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.session import BlockObserver
 from ffrtmp.domain.timers import Timers
+from ffrtmp.master.fences import Fences
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import Logs
 from ffrtmp.master.roster import Roster
@@ -40,4 +41,5 @@ class Parts:
     observe: Callable[[Fact], None]
     wake: Callable[[], None]
     started_at: float
+    fences: Fences = field(default_factory=Fences)
     hellos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HELLOS_AT_ONCE))

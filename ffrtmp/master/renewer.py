@@ -9,10 +9,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from ffrtmp.domain.errors import Unavailable
+from ffrtmp.domain.timers import Timers
 from ffrtmp.store.base import SessionKey, SessionStore
 
-PATIENCE = 1.0
-"""After so many seconds a heartbeat is acknowledged anyway, with what is left of the lease."""
+LONGEST_PATIENCE = 1.0
+"""After so many seconds, or a heartbeat's interval, a heartbeat is acknowledged anyway, with what
+is left of the lease: a worker that hears nothing for longer takes its master for dead."""
 
 
 class Renewer:
@@ -21,14 +23,15 @@ class Renewer:
         store: SessionStore,
         session: SessionKey,
         *,
-        lease_ttl: timedelta,
+        timers: Timers,
         boot: Callable[[], float],
         opened_at: float,
     ) -> None:
         """`opened_at`: when the opening of the session, which is a renewal too, was begun."""
         self._store = store
         self._session = session
-        self._lease_ttl = lease_ttl
+        self._lease_ttl = timers.lease_ttl
+        self._patience = min(LONGEST_PATIENCE, timers.heartbeat_interval.total_seconds())
         self._boot = boot
         self._renewed_from = opened_at
         self._wanted = asyncio.Event()
@@ -59,7 +62,7 @@ class Renewer:
         Waits for the renewal that it caused, but not for long.
         """
         try:
-            async with asyncio.timeout(max(0.0, arrived + PATIENCE - self._boot())):
+            async with asyncio.timeout(max(0.0, arrived + self._patience - self._boot())):
                 while self._renewed_from < arrived:
                     await self._renewed.wait()
         except TimeoutError:

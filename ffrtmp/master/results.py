@@ -16,6 +16,7 @@ from ffrtmp.domain.facts import AttemptDisowned
 from ffrtmp.domain.messages import (
     Cancel,
     Failed,
+    OfferAck,
     OfferReply,
     Published,
     Result,
@@ -38,6 +39,11 @@ class Results:
         self._presence = presence
         self._outbox = outbox
         self._owed: list[OfferReply] = []
+
+    @property
+    def owes(self) -> bool:
+        """Whether a reply waits for the store: the next message asks again."""
+        return bool(self._owed)
 
     async def commit(self, events: Sequence[OfferReply | Result]) -> None:
         """Raises StaleEpoch once a newer stream of the worker took over."""
@@ -93,10 +99,12 @@ class Results:
         self._presence.offers.pop(reply.key, None)
         if reply.rejection:
             if not reply.passing:
-                self._presence.excluded.add(reply.key.job_id)
+                self._presence.excluded[reply.key.job_id] = reply.rejection
             self._parts.wake()
         elif isinstance(outcome, DomainError):
             self._outbox.put(Cancel(reply.key))  # too late: it is not this worker's any more
+        else:
+            self._outbox.put(OfferAck(reply.key))
 
     def _acknowledge(self, result: Result, outcome: Outcome) -> None:
         answer = outcome_of(outcome)
@@ -111,6 +119,7 @@ class Results:
             what = "unknown_job"
         elif isinstance(outcome, StaleFence) and outcome.is_from_the_future:
             what = "future_fence"
+            self._parts.fences.note(event.key.job_id, said=event.key.fence, stored=outcome.newest)
         else:
             return
         worker, key = self._presence.holder.worker, event.key

@@ -13,6 +13,7 @@ from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
 from ffrtmp.domain.standing import Standing
+from ffrtmp.domain.waiting import Candidate, hindrance
 from ffrtmp.domain.worker import (
     Capabilities,
     Load,
@@ -41,9 +42,9 @@ class SentOffer:
 class Presence:
     """One worker. `outbox` is None while its stream is broken and its session still runs.
 
-    `blocks`: attempts that were taken away and that it has not said to be over, each with the
-    number of its offer (0: offered on an earlier stream, or accepted). `moves` counts what was
-    noted of jobs.
+    `excluded`: jobs that it rejected, and why. `blocks`: attempts that were taken away and that it
+    has not said to be over, each with the number of its offer (0: offered on an earlier stream, or
+    accepted). `moves` counts what was noted of jobs.
     """
 
     session: SessionKey
@@ -62,20 +63,33 @@ class Presence:
     offers: dict[AttemptKey, SentOffer] = field(default_factory=dict)
     blocks: dict[AttemptKey, int] = field(default_factory=dict)
     moves: int = 0
-    excluded: set[str] = field(default_factory=set)
+    excluded: dict[str, str] = field(default_factory=dict)
     progress: dict[AttemptKey, Progress] = field(default_factory=dict)
-    runnable: dict[str, bool] = field(default_factory=dict)
+    classes: frozenset[str] | None = None
+    room: Room | None = None
 
     @property
     def free(self) -> int:
         """Slots without an attempt that the worker lists or the store says it holds."""
+        if not self.listed:
+            return max(0, self.slots - len(self.held))
         held = {AttemptKey(job.job_id, job.fence) for job in self.held.values()}
         return max(0, self.slots - len(held | self.listed.keys()))
 
     def takes_work(self, now: datetime) -> bool:
-        stands = self.standing
-        able = self.outbox is not None and self.slots > 0
-        return able and not stands.draining and not stands.is_quarantined(now)
+        connected, standing = self.outbox is not None, self.standing
+        return not hindrance(connected=connected, slots=self.slots, standing=standing, now=now)
+
+    def as_candidate(self, job_id: str, unfit: str | None) -> Candidate:
+        return Candidate(
+            worker=self.session.worker,
+            connected=self.outbox is not None,
+            slots=self.slots,
+            free=self.free,
+            standing=self.standing,
+            unfit=unfit,
+            rejection=self.excluded.get(job_id),
+        )
 
     def has_not_seen(self, job: Job, seen: int) -> bool:
         """Whether the grant of this job was offered behind command `seen`, or is just being."""
@@ -95,6 +109,7 @@ class Roster:
         self._refused: dict[str, dict[str, str]] = {}
         self._useless: dict[str, str] = {}
         self._needs: dict[str, Requirements] = {}
+        self._matches: dict[object, frozenset[str]] = {}
         self._known_roots: set[str] = set()
         self._stale = False
 
@@ -128,6 +143,14 @@ class Roster:
                 presence.outbox.close(why)
             self.recheck()
 
+    def drop_superseded(self, sessions: Iterable[SessionKey]) -> None:
+        """Of all live sessions: a worker whose newer stream is with another master has left."""
+        for key in sessions:
+            presence = self._present.get(key.worker)
+            if presence is not None and presence.session.epoch < key.epoch:
+                why = StaleEpoch(key.worker, presence.session.epoch, key.epoch)
+                self.remove(presence.session, why)
+
     def _current(self, session: SessionKey) -> Presence | None:
         presence = self._present.get(session.worker)
         return presence if presence is not None and presence.session == session else None
@@ -139,7 +162,9 @@ class Roster:
 
     def learn(self, needs: Mapping[str, Requirements]) -> None:
         """Makes classes of jobs known, so that workers can be matched with them."""
-        self._needs.update(needs)
+        if not needs.keys() <= self._needs.keys():
+            self._needs.update(needs)
+            self._forget_matches()
 
     def recheck(self) -> None:
         """What a worker can run has changed, and with its roots what others can. What follows is
@@ -179,32 +204,57 @@ class Roster:
         self._refused = refused_roots(reports)
         self._useless = useless_roots(reports, self._refused)
         for presence in self._present.values():
-            presence.runnable.clear()
             self._known_roots.update(root.name for root in presence.capabilities.roots)
+        self._forget_matches()
+
+    def _forget_matches(self) -> None:
+        self._matches.clear()
+        for presence in self._present.values():
+            presence.classes = None
 
     def rooms(self, now: datetime) -> list[Room]:
         """Every connected worker that takes work, busy ones too, as the scheduling rule wants to
         see it."""
         self._refresh()
-        return [
-            Room(
+        return [self._room_of(each) for each in self._present.values() if each.takes_work(now)]
+
+    def _room_of(self, presence: Presence) -> Room:
+        """The one of the last time, as long as it is still right: most are, at each pass."""
+        room, free, classes = presence.room, presence.free, self._classes_of(presence)
+        if (
+            room is None
+            or room.free != free
+            or room.classes is not classes
+            or len(room.excluded) != len(presence.excluded)
+        ):
+            room = presence.room = Room(
                 holder=presence.holder,
-                free=presence.free,
-                classes=frozenset(name for name in self._needs if self._may_run(presence, name)),
+                free=free,
+                classes=classes,
                 excluded=frozenset(presence.excluded),
             )
-            for presence in self._present.values()
-            if presence.takes_work(now)
-        ]
+        return room
 
-    def _may_run(self, presence: Presence, job_class: str) -> bool:
-        known = presence.runnable.get(job_class)
-        if known is None:
-            refused = self.refused_roots(presence.session.worker)
-            needs = self._needs[job_class]
-            known = misfit(needs, presence.capabilities, refused) is None
-            presence.runnable[job_class] = known
-        return known
+    def candidate(self, worker: str, job_id: str, needs: Requirements) -> Candidate:
+        """The worker as that waiting job sees it."""
+        presence = self._present.get(worker)
+        if presence is None:
+            return Candidate(worker=worker, connected=False)
+        unfit = misfit(needs, presence.capabilities, self.refused_roots(worker))
+        return presence.as_candidate(job_id, unfit)
+
+    def _classes_of(self, presence: Presence) -> frozenset[str]:
+        """The known classes that it may run: found out once for all workers that can the same."""
+        if presence.classes is None:
+            refused, can = self._refused.get(presence.session.worker, {}), presence.capabilities
+            roots = frozenset(root.name for root in can.roots)
+            ability = can.spec_version, can.codecs, roots, frozenset(refused)
+            if ability not in self._matches:
+                self._matches[ability] = frozenset(
+                    name for name, needs in self._needs.items() if not misfit(needs, can, refused)
+                )
+            presence.classes = self._matches[ability]
+        return presence.classes
 
     def note(self, before: Job | None, after: Job) -> None:
         """A job moved: keeps the mirror of who holds what, and tells a worker of a cancel."""

@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from types import MappingProxyType
 
@@ -32,7 +33,7 @@ from ffrtmp.rpc.interceptors import Gatekeeper
 from ffrtmp.store.base import PoolUse, Store
 from ffrtmp.store.opening import open_store
 from ffrtmp.telemetry import logs
-from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
+from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse, Traffic
 from ffrtmp.v1 import admin_service_pb2, job_service_pb2, worker_service_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from ffrtmp.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
@@ -95,13 +96,14 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
+            raw_arguments=settings.allow_raw_arguments,
             retention=settings.retention,
             name=identity.current.name,
             version=__version__,
         )
         metrics = Metrics(
             lambda: _fleet(master),
-            lambda: StoreUse(store.commits, [_pool_load(use) for use in store.pools()]),
+            partial(_store_use, store),
             lambda: _certificates(identity, master),
         )
         facts.metrics = metrics
@@ -271,6 +273,7 @@ def _fleet(master: Master) -> Fleet:
         slots=sum(presence.slots for presence in connected),
         slots_free=sum(presence.free for presence in connected),
         oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
+        traffic=Traffic(**asdict(master.traffic)),
     )
 
 
@@ -282,6 +285,10 @@ def _certificates(identity: LiveIdentity, master: Master) -> dict[str, float]:
     if known := [end for end in shown if end is not None]:
         ends["worker"] = min(known)
     return {name: (end - now).total_seconds() for name, end in ends.items()}
+
+
+def _store_use(store: Store) -> StoreUse:
+    return StoreUse(store.commits, [_pool_load(use) for use in store.pools()], store.operations)
 
 
 def _pool_load(use: PoolUse) -> PoolLoad:

@@ -16,7 +16,14 @@ from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.messages import Event, Numbered
 from ffrtmp.master.census import Check
 from ffrtmp.master.master import Master
-from ffrtmp.master.packing import pack_job, pack_log, pack_view, pack_watched, pack_worker
+from ffrtmp.master.packing import (
+    pack_explanation,
+    pack_job,
+    pack_log,
+    pack_view,
+    pack_watched,
+    pack_worker,
+)
 from ffrtmp.master.packing_admin import pack_option, pack_overview, pack_queue, pack_store
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import priority_from_pb, states_from_pb, submissions_from_pb
@@ -57,6 +64,11 @@ class JobServicer(JobServiceServicer):
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         return pack_view(await self._master.get(request.job_id))
 
+    async def ExplainJob(
+        self, request: pb.ExplainJobRequest, context: Context
+    ) -> pb.ExplainJobResponse:
+        return pack_explanation(await self._master.explain(request.job_id))
+
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         records, token = await self._master.find(
             _filter(request), size=request.page_size, page_token=request.page_token
@@ -81,7 +93,8 @@ class JobServicer(JobServiceServicer):
     async def CancelJob(
         self, request: pb.CancelJobRequest, context: Context
     ) -> pb.CancelJobResponse:
-        record = await self._master.cancel(request.job_id, actor=peer_of(context).actor)
+        actor = peer_of(context).actor
+        record = await self._master.cancel(request.job_id, actor=actor, force=request.force)
         return pb.CancelJobResponse(job=pack_job(record))
 
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
@@ -194,12 +207,17 @@ class WorkerServicer(WorkerServiceServicer):
             response = worker_pb.ConnectResponse(
                 commands=[command_to_pb(each) for each in commands]
             )
+            self._master.traffic.note_sent(len(commands))
             try:
                 await context.write(response)
             except grpc.aio.InternalError:  # the connection broke in the middle of it
                 raise WorkerDoesNotRead(worker) from None
 
-        events = _events(request_iterator, lambda n: self._observe(EnvelopeUnknown(worker, n)))
+        events = _events(
+            request_iterator,
+            heard=self._master.traffic.note_received,
+            ignored=lambda n: self._observe(EnvelopeUnknown(worker, n)),
+        )
         await self._master.serve(
             worker=worker,
             address=context.peer(),
@@ -210,10 +228,14 @@ class WorkerServicer(WorkerServiceServicer):
 
 
 async def _events(
-    requests: AsyncIterator[worker_pb.ConnectRequest], ignored: Callable[[int], None]
+    requests: AsyncIterator[worker_pb.ConnectRequest],
+    *,
+    heard: Callable[[int], None],
+    ignored: Callable[[int], None],
 ) -> AsyncIterator[Sequence[Event]]:
     async for request in _readable(requests):
         found = events_from_pb(request)
+        heard(len(found))
         known = [event for event in found if event is not None]
         if len(known) < len(found):
             ignored(len(found) - len(known))

@@ -205,7 +205,7 @@ class Session:
             slots=hello.slots,
             load=hello.load,
             listed={report.key: report for report in hello.attempts},
-            excluded=set(former.excluded) if former and unchanged else set(),
+            excluded=dict(former.excluded) if former and unchanged else {},
         )
         parts.roster.attach(presence)
         parts.blocks.forget(presence.holder)
@@ -214,7 +214,7 @@ class Session:
         self._renewer = Renewer(
             parts.store,
             self._session,
-            lease_ttl=parts.timers.lease_ttl,
+            timers=parts.timers,
             boot=parts.boot,
             opened_at=opened_at,
         )
@@ -249,7 +249,8 @@ class Session:
     async def _take(self, batch: Sequence[Event], arrived: float) -> None:
         beats = [event for event in batch if isinstance(event, Heartbeat)]
         self._note_logs(batch)
-        if said := [event for event in batch if isinstance(event, OfferReply | Result)]:
+        said = [event for event in batch if isinstance(event, OfferReply | Result)]
+        if said or self._results.owes:
             await self._results.commit(said)
         for event in batch:
             await self._note(event)

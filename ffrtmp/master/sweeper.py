@@ -1,5 +1,5 @@
-"""Once a second: expires silent sessions, returns what they held, takes back unanswered offers;
-ends streams whose certificate has ended.
+"""Once a second, or when a lease runs out: expires silent sessions, returns what they held; takes
+back unanswered offers; ends streams whose certificate has ended.
 
 Each step is repeated until it finds nothing: a crash between two of them loses no job. What blocks
 an exclusive job ends with the lease of its old holder, which was seen here to run out in full.
@@ -22,6 +22,7 @@ from ffrtmp.store.base import Change, SessionKey
 
 BATCH = 500
 LATE = timedelta(seconds=1)
+SHORTEST_PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,13 @@ class Sweeper:
             except Unavailable as error:
                 self._observer.begin_anew()
                 self._parts.observe(StoreFailed("sweeper", str(error)))
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Earlier than the next sweep when a lease may run out before: nobody waits longer for a
+        dead worker than its lease."""
+        at = self._parts.boot()
+        return min(self._interval, max(SHORTEST_PAUSE, self._observer.next_due(at) - at))
 
     async def sweep(self) -> None:
         self._end_with_certificates()
@@ -76,9 +83,14 @@ class Sweeper:
 
     async def _expire_sessions(self) -> None:
         renewals = await self._parts.store.renewals()
+        if self._parts.store.shared:
+            self._parts.roster.drop_superseded(renewals)
         by_name = {f"{key.worker}/{key.epoch}": key for key in renewals}
         readings = {name: renewals[key] for name, key in by_name.items()}
-        silent = self._observer.observe(readings, self._parts.boot())
+        beats = {
+            f"{each.session.worker}/{each.session.epoch}": each.beat for each in self._parts.roster
+        }
+        silent = self._observer.observe(readings, self._parts.boot(), beats)
         in_a_mass = bool(silent) and self._is_mass_loss(len(silent))
         for name in silent:
             await self._expire(by_name[name], readings[name], in_a_mass=in_a_mass)

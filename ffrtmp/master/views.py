@@ -33,9 +33,12 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
+    """`waits_for`: a root that no worker can use now, and why."""
+
     record: JobRecord
     events: list[JobEvent]
     progress: Progress | None
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,12 @@ class Warden:
 
     def note(self, before: Job | None, after: Job) -> None:
         """A job moved: notes a charged loss, and one that turned out to be none."""
-        if before is None or before.last_holder is None:
+        if before is None or after.last_holder is None:
             return
-        worker, incarnation = before.last_holder.worker, before.last_holder.incarnation
-        key = AttemptKey(before.job_id, before.fence)
-        if after.cause is Cause.LOST and (after.refundable or after.charged > before.charged):
+        worker, incarnation = after.last_holder.worker, after.last_holder.incarnation
+        key = AttemptKey(after.job_id, after.fence)
+        charged = after.charged > before.charged or (after.refundable and not before.refundable)
+        if after.cause is Cause.LOST and charged:
             loss = Loss(key, incarnation, after.changed_at, after.detail)
             self._lost.setdefault(worker, []).append(loss)
         elif before.refundable and after.charged < before.charged:

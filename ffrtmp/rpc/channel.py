@@ -82,7 +82,7 @@ _SIGNS: Final = (
         "certificate has expired",
         (
             "the certificate of the master at {address} has ended: renew it with "
-            "`ffrtmp certs issue DIR master NAME --renew`, and restart the master"
+            "`ffrtmp certs renew DIR master-NAME`; the master takes it without a restart"
         ),
     ),
     (

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.spec import (
     SPEC_VERSION,
     AudioSettings,
@@ -16,7 +17,6 @@ from ffrtmp.domain.spec import (
     MediaPath,
     Output,
     Priority,
-    Queue,
     Restart,
     TestSource,
     Verification,
@@ -46,7 +46,7 @@ def spec_from_pb(spec: pb.JobSpec) -> JobSpec:
         ),
         overwrite=spec.overwrite,
         timeout=_span(spec, "timeout", "timeout"),
-        queue=QUEUES.chosen(spec.queue, "queue") or Queue.DEFAULT,
+        queue=QUEUES.chosen(spec.queue, "queue"),
         priority=PRIORITIES.chosen(spec.priority, "priority") or Priority.NORMAL,
         verification=VERIFICATIONS.chosen(spec.verification, "verification")
         or Verification.PACKETS,
@@ -85,6 +85,7 @@ def _output_from_pb(output: pb.Output, name: str) -> Output:
         preset=output.preset,
         video=_video_from_pb(output.video, f"{name}.video") if output.HasField("video") else None,
         audio=_audio_from_pb(output.audio, f"{name}.audio") if output.HasField("audio") else None,
+        raw_arguments=tuple(RawArgument(each.name, each.value) for each in output.raw_arguments),
     )
 
 
@@ -150,7 +151,7 @@ def spec_to_pb(spec: JobSpec) -> pb.JobSpec:
         outputs=[_output_to_pb(output) for output in spec.outputs],
         overwrite=spec.overwrite,
         timeout=to_duration(spec.timeout),
-        queue=QUEUES.to_wire(spec.queue),  # type: ignore[arg-type]
+        queue=QUEUES.to_wire(spec.queue) if spec.queue else 0,  # type: ignore[arg-type]
         priority=PRIORITIES.to_wire(spec.priority),  # type: ignore[arg-type]
         verification=VERIFICATIONS.to_wire(spec.verification),  # type: ignore[arg-type]
         accept_truncated=spec.accept_truncated,
@@ -183,6 +184,7 @@ def _output_to_pb(output: Output) -> pb.Output:
         preset=output.preset,
         video=_video_to_pb(output.video) if output.video else None,
         audio=_audio_to_pb(output.audio) if output.audio else None,
+        raw_arguments=[pb.RawArgument(name=a.name, value=a.value) for a in output.raw_arguments],
     )
 
 

@@ -25,6 +25,7 @@ from ffrtmp.domain.messages import (
     LogReport,
     Numbered,
     Offer,
+    OfferAck,
     OfferReply,
     ProgressReport,
     Published,
@@ -232,6 +233,8 @@ def _command_to_pb(command: Command) -> pb.MasterCommand:
                 publish_only=_manifest_to_pb(manifest) if manifest else None,
             )
             return pb.MasterCommand(offer=offer)
+        case OfferAck(key):
+            return pb.MasterCommand(offer_ack=pb.OfferAck(key=_key_to_pb(key)))
         case Cancel(key):
             return pb.MasterCommand(cancel=pb.Cancel(key=_key_to_pb(key)))
         case ResultAck(key, step, outcome):
@@ -264,6 +267,7 @@ def _welcome_to_pb(welcome: Welcome) -> pb.Welcome:
         reconnect_spread_duration=to_duration(welcome.reconnect_spread),
         verdicts=[_verdict_to_pb(verdict) for verdict in welcome.verdicts],
         draining=welcome.draining,
+        acknowledges_offers=welcome.acknowledges_offers,
     )
 
 
@@ -292,6 +296,8 @@ def _command_from_pb(message: pb.MasterCommand) -> Command | None:
             return _ack_from_pb(message.heartbeat_ack)
         case "offer":
             return _offer_from_pb(message.offer)
+        case "offer_ack":
+            return OfferAck(_key_from_pb(message.offer_ack.key))
         case "cancel":
             return Cancel(_key_from_pb(message.cancel.key))
         case "result_ack":
@@ -311,6 +317,7 @@ def _welcome_from_pb(welcome: pb.Welcome) -> Welcome:
         reconnect_spread=from_duration(welcome.reconnect_spread_duration, "reconnect_spread"),
         verdicts=_verdicts_from_pb(welcome.verdicts),
         draining=welcome.draining,
+        acknowledges_offers=welcome.acknowledges_offers,
     )
 
 

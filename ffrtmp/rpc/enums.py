@@ -18,7 +18,8 @@ from ffrtmp.domain.spec import (
     Verification,
     VideoCodec,
 )
-from ffrtmp.v1 import job_pb2, worker_service_pb2
+from ffrtmp.domain.waiting import Obstacle, WaitReason
+from ffrtmp.v1 import job_pb2, job_service_pb2, worker_service_pb2
 
 T = TypeVar("T", bound=StrEnum)
 
@@ -66,6 +67,8 @@ CONTAINERS = Twins(job_pb2.Container, Container, "CONTAINER")
 VIDEO_CODECS = Twins(job_pb2.VideoCodec, VideoCodec, "VIDEO_CODEC")
 AUDIO_CODECS = Twins(job_pb2.AudioCodec, AudioCodec, "AUDIO_CODEC")
 SPEEDS = Twins(job_pb2.Speed, Speed, "SPEED")
+WAIT_REASONS = Twins(job_service_pb2.WaitReason, WaitReason, "WAIT_REASON")
+OBSTACLES = Twins(job_service_pb2.Obstacle, Obstacle, "OBSTACLE")
 VERDICTS = Twins(worker_service_pb2.VerdictKind, VerdictKind, "VERDICT_KIND")
 RESULT_STEPS = Twins(worker_service_pb2.ResultStep, ResultStep, "RESULT_STEP")
 RESULT_OUTCOMES = Twins(worker_service_pb2.ResultOutcome, ResultOutcome, "RESULT_OUTCOME")

@@ -41,6 +41,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.NameUnsettled: StatusCode.UNAVAILABLE,
         errors.WorkerDoesNotRead: StatusCode.RESOURCE_EXHAUSTED,
         errors.WorkerFloods: StatusCode.RESOURCE_EXHAUSTED,
+        errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
         errors.SessionExpired: StatusCode.UNAVAILABLE,
         errors.Overtaken: StatusCode.UNAVAILABLE,
         # Not UNAUTHENTICATED, which would end a worker that may have a newer one.
@@ -91,7 +92,7 @@ def trailers_of(error: DomainError) -> Trailers:
             "expected": _cut(error.expected, _LONGEST_FACT),
         }
     trailers: Trailers = ((ERROR_TRAILER, json.dumps(facts, ensure_ascii=False).encode()),)
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable | errors.Overloaded):
         trailers += (
             (RETRY_TRAILER, str(RETRY_AFTER_MS)),
             (DETAILS_TRAILER, _retry_info(error).SerializeToString()),

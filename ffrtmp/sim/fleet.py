@@ -64,6 +64,7 @@ async def run_fleet(settings: SimulateSettings) -> int:
     Returns the exit code: all end when the master refuses one of them for good. Raises PkiError,
     JournalUnusable.
     """
+    assert settings.ca is not None
     identities = await asyncio.to_thread(
         make_identities, settings.ca, settings.workers, settings.name
     )

@@ -19,13 +19,15 @@ from ffrtmp.worker.process import Deadline
 
 REPORT_SECONDS = 1.0
 MIB = 1 << 20
+FAILS = ".fails."
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)s\.\w+$")
 
 
 class SimRunner:
     """Implements `attempts.Runs`. `pace`: real seconds for a second of source; 0 takes no time.
 
-    A source that is a file lasts as long as its name says (`sim:take-2.5s.mkv`), or a second.
+    A source that is a file lasts as long as its name says (`sim:take-2.5s.mkv`), or a second. What
+    has `.fails.` in its target's name fails as an FFmpeg does.
     """
 
     def __init__(
@@ -55,6 +57,9 @@ class SimRunner:
         """Reports progress as an encode would; of FFmpeg there is nothing to be heard."""
         with self._run(key):
             await self._spend(key, spec, report)
+        if any(FAILS in str(target) for target in spec.targets):
+            self._ledger.note(self._worker, "failed", key)
+            raise AttemptFailed.because(Reason.FFMPEG_FAILED, "it was meant to fail")
         files = tuple(
             FileRecord(
                 path=str(target),

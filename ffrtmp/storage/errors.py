@@ -6,6 +6,7 @@ StorageError
     InputBad            missing while its root is there, not a regular file, not readable, changed
     TargetConflict      the target exists, and the job may not overwrite it
     TargetIsInput       by real path
+    TargetSwapped       the staged file's name means another file by now
     TargetUnusable      the target's folder cannot be made or written
     NoSpace             the file system is full, or a quota or size limit is reached
     StagedLost          neither the staged file nor its published self is there
@@ -86,6 +87,14 @@ class TargetConflict(StorageError):
 class TargetIsInput(StorageError):
     def __init__(self, media: object) -> None:
         super().__init__(f"output {media} is the input itself; choose another path")
+
+
+class TargetSwapped(StorageError):
+    def __init__(self, media: object) -> None:
+        super().__init__(
+            f"the staged file of {media} was replaced or removed by somebody while it was written; "
+            "let nobody but the workers write in that folder"
+        )
 
 
 class TargetUnusable(StorageError):

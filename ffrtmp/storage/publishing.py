@@ -10,11 +10,13 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.storage.errors import StagedLost, TargetConflict, exists, writing
+from ffrtmp.storage.handles import Proof
 from ffrtmp.storage.staging import hash_file, staged_path, sync
 
 AT_FDCWD = -100
@@ -25,19 +27,26 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One output on its way: its record in the manifest, its target, and where it is staged."""
+    """One output on its way: its record in the manifest, its target, and where it is staged.
+
+    `proof` is of the very file that was hashed; None: nobody remembers, and it is hashed anew.
+    """
 
     record: FileRecord
     target: Path
     staged: Path
+    proof: Proof | None = None
 
 
-def deliveries(manifest: Manifest, targets: Sequence[Path], job_id: str) -> tuple[Delivery, ...]:
-    """`targets` in the manifest's order."""
+def deliveries(
+    manifest: Manifest, targets: Sequence[Path], job_id: str, proofs: Sequence[Proof] = ()
+) -> tuple[Delivery, ...]:
+    """`targets`, and `proofs` where there are any, in the manifest's order."""
     key = AttemptKey(job_id, manifest.fence)
+    known = proofs or repeat(None, len(targets))
     return tuple(
-        Delivery(record, target, staged_path(target, key))
-        for record, target in zip(manifest.files, targets, strict=True)
+        Delivery(record, target, staged_path(target, key), proof)
+        for record, target, proof in zip(manifest.files, targets, known, strict=True)
     )
 
 
@@ -140,10 +149,13 @@ def _is_delivered(parcel: Delivery) -> bool:
 
 
 def _has_staged(parcel: Delivery) -> bool:
+    """Only the bytes of the manifest may be published: the file that was hashed, untouched, or one
+    that has them."""
     try:
-        return parcel.staged.lstat().st_size == parcel.record.size
+        found = parcel.staged.lstat()
     except OSError:
         return False
+    return Proof.of(found) == parcel.proof or _holds(parcel.staged, parcel.record)
 
 
 def _holds(path: Path, record: FileRecord) -> bool:

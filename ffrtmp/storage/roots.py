@@ -21,7 +21,9 @@ from ffrtmp.storage.errors import (
     StorageFailing,
     reading,
     words,
+    writing,
 )
+from ffrtmp.storage.handles import Handle, HeldFolder, hold_file, hold_folder
 
 PREFIX = ".ffrtmp-root."
 KINDS = {
@@ -42,6 +44,7 @@ class _Root:
         self.nonce_file: Path | None = None
         self.older_proofs: tuple[Path, ...] = ()
         self._identity: tuple[int, int] | None = None
+        self.report = RootReport(name=name)
 
     def remember(self, nonce_file: Path) -> None:
         found = self.folder.stat()
@@ -92,9 +95,45 @@ class Roots:
             raise InputNotAFile(media, KINDS.get(kind, "no file"))
         return real
 
+    def open_input(self, media: MediaPath) -> Handle:
+        """The file that `resolve` finds, held: whatever its name means a moment later. Raises as
+        `resolve` does."""
+        real = self.resolve(media, for_writing=False)
+        with reading(media):
+            return hold_file(real)
+
+    def open_folder(self, media: MediaPath, *, make: bool) -> HeldFolder:
+        """The folder of an output, held. Raises RootAbsent, PathEscapes, TargetUnusable, NoSpace,
+        StorageFailing; without `make` also FileNotFoundError."""
+        target = self.resolve(media, for_writing=True)
+        try:
+            with writing(media):
+                return hold_folder(target.parent, make=make)
+        except StorageFailing as error:
+            if isinstance(error.__cause__, FileNotFoundError) and not make:
+                raise error.__cause__ from None
+            raise
+
     def report(self, worker_name: str, nonce: str) -> tuple[RootReport, ...]:
         """Proves each root, for registration. What is wrong with one is said in its `problem`."""
-        return tuple(_prove(root, worker_name, nonce) for root in self._roots.values())
+        for root in self._roots.values():
+            root.report = _prove(root, worker_name, nonce)
+        return self.reports
+
+    def report_again(self, worker_name: str, nonce: str) -> tuple[RootReport, ...]:
+        """As `report`, later. A root that was never proved is tried once more; one that was is only
+        looked for: what lies at its place now may be the empty folder below a mount."""
+        for root in self._roots.values():
+            if root.nonce_file is None:
+                root.report = _prove(root, worker_name, nonce)
+            else:
+                _look_again(root, nonce)
+        return self.reports
+
+    @property
+    def reports(self) -> tuple[RootReport, ...]:
+        """As they were found last."""
+        return tuple(root.report for root in self._roots.values())
 
     def remove_older_proofs(self) -> None:
         """Those of earlier runs of this worker. Only once the master has welcomed this run: until
@@ -153,10 +192,22 @@ def _prove(root: _Root, worker_name: str, nonce: str) -> RootReport:
     return RootReport(name=root.name, nonce=nonce, sees=sees, empty=empty)
 
 
+def _look_again(root: _Root, nonce: str) -> None:
+    try:
+        root.check()
+        if not root.report.problem:
+            return
+        sees, empty = _look_around(root.folder)
+    except (RootAbsent, OSError) as error:
+        root.report = RootReport(name=root.name, problem=str(error))
+        return
+    root.report = RootReport(name=root.name, nonce=nonce, sees=sees, empty=empty)
+
+
 def _not_a_folder(folder: Path) -> str:
     if folder.exists():
         return f"{folder} is not a folder: map the root to one"
-    return f"{folder} does not exist: mount or make it, then restart the worker"
+    return f"{folder} does not exist: mount or make it, and it is tried again"
 
 
 def _look_around(folder: Path) -> tuple[frozenset[str], bool]:

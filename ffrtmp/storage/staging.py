@@ -5,7 +5,6 @@ Everything here blocks on the file system: call it in a thread. A staged file is
 the same file, and it lies on the target's file system, so that a rename publishes it.
 """
 
-import errno
 import hashlib
 import os
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from ffrtmp.domain.job import FileRecord
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.storage.errors import writing
+from ffrtmp.storage.handles import Handle, HeldFolder, remove_folders
 
 MAX_NAME_BYTES = 255
 LONGEST_SUFFIX = 16
@@ -45,55 +45,46 @@ def attempt_of(name: str) -> AttemptKey | None:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A staged file that is open for business. `made` are the folders made for it, outermost
-    first."""
+    """A staged file that is open for business: its name in the folder that is held, and itself."""
 
     path: Path
-    made: tuple[Path, ...]
+    file: Handle
+    folder: HeldFolder
+
+    def is_in_place(self) -> bool:
+        """Whether the name still means this file."""
+        try:
+            return os.path.samestat(self.path.lstat(), os.fstat(self.file.number))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self.file.close()
+        self.folder.handle.close()
+
+    def withdraw(self) -> None:
+        """As if it had never been."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+        remove_folders(self.folder.made)
 
 
-def reserve(target: Path, key: AttemptKey, media: object) -> Reservation:
-    """Makes the target's folder and an empty staged file: whether one can write there is known
-    before hours of encoding. Raises TargetUnusable, NoSpace, StorageFailing; then nothing is left.
+def reserve(folder: HeldFolder, name: str, key: AttemptKey, media: object) -> Reservation:
+    """Makes an empty staged file: whether one can write there is known before hours of encoding.
+    The name is this attempt's, so what lies there already is removed: a file opened through a link
+    would be another file. Raises TargetUnusable, NoSpace, StorageFailing; then nothing is left, and
+    the folder is closed.
     """
-    staged = staged_path(target, key)
-    made: tuple[Path, ...] = ()
+    staged = staged_path(folder.handle.path / name, key)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with writing(media):
-            made = _make_folders(target.parent)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(staged, flags, 0o666))
+            staged.unlink(missing_ok=True)
+            return Reservation(staged, Handle(os.open(staged, flags, 0o666)), folder)
     except BaseException:
-        remove_folders(made)
+        folder.handle.close()
+        remove_folders(folder.made)
         raise
-    return Reservation(staged, made)
-
-
-def _make_folders(folder: Path) -> tuple[Path, ...]:
-    missing: list[Path] = []
-    while not folder.is_dir():
-        if folder.exists():
-            raise NotADirectoryError(errno.ENOTDIR, f"{folder.name!r} is not a folder")
-        missing.append(folder)
-        folder = folder.parent
-    made: list[Path] = []
-    try:
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            made.append(path)
-    except OSError:
-        remove_folders(made)
-        raise
-    return tuple(made)
-
-
-def remove_folders(made: Iterable[Path]) -> None:
-    """Takes back folders that were made for an output; one that is in use by now stays."""
-    for folder in reversed(tuple(made)):
-        try:
-            folder.rmdir()
-        except OSError:
-            return
 
 
 class Hashing:
@@ -136,11 +127,11 @@ def hash_file(path: Path, media: object) -> FileRecord:
     return hashing.record
 
 
-def make_durable(path: Path, media: object) -> None:
+def make_durable(reservation: Reservation, media: object) -> None:
     """The bytes of a file, and its name, survive a power cut. Raises NoSpace, StorageFailing."""
     with writing(media):
-        sync(path)
-        sync(path.parent)
+        sync(reservation.file.path)
+        sync(reservation.path.parent)
 
 
 def sync(path: Path) -> None:

@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from ffrtmp.domain.errors import DomainError
+from ffrtmp.domain.errors import DomainError, InvalidSpec
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
+from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job to submit. `digest` is a hash of the body as submitted; `key` is the client's.
+    `objection`: why it is not taken, unless it was before.
 
     Keys are told apart by submitter: `job.actor`, the identity of who submits.
     """
@@ -31,6 +33,7 @@ class NewJob:
     requirements: Requirements
     key: str
     digest: str
+    objection: InvalidSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,11 @@ class WorkerRecord:
 
 class JobStore(Protocol):
     async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
-        """Adds all, or none and raises IdempotencyMismatch or TargetTaken.
+        """Adds all, or none and raises IdempotencyMismatch, TargetTaken or an objection.
 
-        A job whose submitter, key and digest are known is returned as it is now; its targets are
-        not checked again. A target is free again once its job `frees_targets`.
+        A job whose submitter, key and digest are known is returned as it is now; its targets and
+        what was objected to it are not looked at again. A target is free again once its job
+        `frees_targets`.
         """
         ...
 
@@ -150,6 +154,12 @@ class JobStore(Protocol):
 
     async def classes(self) -> dict[str, Requirements]:
         """Every class that has a job which has not ended."""
+        ...
+
+
+class QueueStore(Protocol):
+    async def place_of(self, job: Job) -> Place:
+        """Where it stands among the queued jobs."""
         ...
 
 
@@ -232,6 +242,10 @@ class WorkerStore(Protocol):
 
     async def worker(self, name: str) -> WorkerRecord:
         """Raises WorkerNotFound."""
+        ...
+
+    async def standings(self) -> dict[str, Standing]:
+        """Of workers whose session is alive; only of those that drain, or lost something."""
         ...
 
     async def remove_worker(self, name: str) -> bool:
@@ -354,11 +368,17 @@ class Shared(Protocol):
         """Transactions that were committed since it was opened."""
         ...
 
+    @property
+    def operations(self) -> int:
+        """In those transactions."""
+        ...
+
     def pools(self) -> list[PoolUse]: ...
 
 
 class Store(
     JobStore,
+    QueueStore,
     HistoryStore,
     LeaseStore,
     SessionStore,

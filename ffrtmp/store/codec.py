@@ -1,12 +1,13 @@
 """Rows to domain values and back. Nested values are JSON, times microseconds since 1970."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.job import Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.log import AttemptLog, Lines
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec, Priority
@@ -21,10 +22,14 @@ class Row(Protocol):
     """What both adapters' rows can do."""
 
     def __getitem__(self, column: str, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_STATES = {state.value: state for state in JobState}
+_CAUSES = {cause.value: cause for cause in Cause}
+_PRIORITIES = {priority.value: priority for priority in Priority}
 
 JOB_COLUMNS = (
     "job_id",
@@ -61,6 +66,8 @@ JOB_COLUMNS = (
     "rejected_since",
     "priority",
     "cause_before",
+    "granted",
+    "accepted",
 )
 
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
@@ -133,42 +140,87 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         to_micros(job.rejected_since) if job.rejected_since else None,
         job.priority.value if job.priority else None,
         job.cause_before.value if job.cause_before else None,
+        job.granted,
+        encode(job.accepted) if job.accepted else None,
     )
 
 
 def job_from_row(row: Row) -> Job:
+    """Whose first columns are JOB_COLUMNS, in their order: to look each up by name costs more
+    than all the rest."""
+    (
+        job_id,
+        state,
+        job_class,
+        rank,
+        submit_time,
+        eligible_time,
+        version,
+        cause,
+        actor,
+        changed_time,
+        fence,
+        attempts,
+        charged,
+        resource_failures,
+        refundable,
+        holder,
+        holder_incarnation,
+        last_holder,
+        last_incarnation,
+        avoid,
+        start_time,
+        end_time,
+        manifest,
+        failure,
+        detail,
+        exclusive,
+        restarts,
+        blocked_by,
+        blocked_incarnation,
+        charged_on,
+        rejects,
+        rejected_since,
+        priority,
+        cause_before,
+        granted,
+        accepted,
+        *_,
+    ) = row
     return Job(
-        job_id=row["job_id"],
-        state=JobState(row["state"]),
-        job_class=row["job_class"],
-        rank=row["rank"],
-        submit_at=from_micros(row["submit_time"]),
-        eligible_at=from_micros(row["eligible_time"]),
-        version=row["version"],
-        cause=Cause(row["cause"]),
-        actor=row["actor"],
-        changed_at=from_micros(row["changed_time"]),
-        fence=row["fence"],
-        attempts=row["attempts"],
-        charged=row["charged"],
-        resource_failures=row["resource_failures"],
-        refundable=bool(row["refundable"]),
-        holder=_holder(row["holder"], row["holder_incarnation"]),
-        last_holder=_holder(row["last_holder"], row["last_incarnation"]),
-        avoid=row["avoid"],
-        start_at=_maybe_time(row["start_time"]),
-        end_at=_maybe_time(row["end_time"]),
-        manifest=_maybe(row["manifest"], Manifest),
-        failure=_maybe(row["failure"], Failure),
-        detail=row["detail"],
-        exclusive=bool(row["exclusive"]),
-        restarts=row["restarts"],
-        blocked_by=_holder(row["blocked_by"], row["blocked_incarnation"]),
-        charged_on=tuple(row["charged_on"].split(",")) if row["charged_on"] else (),
-        rejects=row["rejects"],
-        rejected_since=_maybe_time(row["rejected_since"]),
-        priority=Priority(row["priority"]) if row["priority"] else None,
-        cause_before=Cause(row["cause_before"]) if row["cause_before"] else None,
+        job_id=job_id,
+        state=_STATES[state],
+        job_class=job_class,
+        rank=rank,
+        submit_at=from_micros(submit_time),
+        eligible_at=from_micros(eligible_time),
+        version=version,
+        cause=_CAUSES[cause],
+        actor=actor,
+        changed_at=from_micros(changed_time),
+        fence=fence,
+        attempts=attempts,
+        charged=charged,
+        resource_failures=resource_failures,
+        refundable=bool(refundable),
+        holder=_holder(holder, holder_incarnation),
+        last_holder=_holder(last_holder, last_incarnation),
+        avoid=avoid,
+        start_at=_maybe_time(start_time),
+        end_at=_maybe_time(end_time),
+        manifest=_maybe(manifest, Manifest),
+        failure=_maybe(failure, Failure),
+        detail=detail,
+        exclusive=bool(exclusive),
+        restarts=restarts,
+        blocked_by=_holder(blocked_by, blocked_incarnation),
+        charged_on=tuple(charged_on.split(",")) if charged_on else (),
+        rejects=rejects,
+        rejected_since=_maybe_time(rejected_since),
+        priority=_PRIORITIES[priority] if priority else None,
+        cause_before=_CAUSES[cause_before] if cause_before else None,
+        granted=granted,
+        accepted=_maybe(accepted, Accepted),
     )
 
 

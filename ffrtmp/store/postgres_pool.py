@@ -4,8 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
@@ -18,6 +18,7 @@ MOST_WAITING = 1024
 CONNECT_SECONDS = 2.0
 STATEMENT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
+WRITABLE = "read-write"
 ROLL_BACK_SECONDS = 1.0
 SETTINGS = {
     "application_name": "ffrtmp",
@@ -43,20 +44,47 @@ FAILURES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Server:
-    """Where it is, and how many seconds a caller waits for a connection."""
+    """Where it is, and how many seconds a caller waits for a connection.
 
-    dsn: str
-    patience: float
+    A DSN may name several hosts (`postgresql://USER@A:5432,B:5432/NAME`): the one that takes writes
+    is used, so a standby that was promoted is found. Each host has a time limit of its own: asyncpg
+    would spend it all on a first host that is switched off.
+    """
 
-    async def connect(self) -> "asyncpg.Connection[Any]":
-        return await asyncpg.connect(
-            self.dsn,
-            timeout=CONNECT_SECONDS,
-            command_timeout=STATEMENT_SECONDS,
-            server_settings=SETTINGS,
-        )
+    def __init__(self, dsn: str, patience: float) -> None:
+        self.dsn = dsn
+        self.patience = patience
+        self._hosts = hosts_of(dsn)
+
+    async def connect(self, *_arguments: object, **_options: object) -> "asyncpg.Connection[Any]":
+        """The host that served last is asked first. Raises one of FAILURES."""
+        failure: BaseException = OSError()
+        for host in tuple(self._hosts):
+            try:
+                connection = await asyncpg.connect(
+                    host,
+                    timeout=CONNECT_SECONDS / len(self._hosts),
+                    command_timeout=STATEMENT_SECONDS,
+                    server_settings=SETTINGS,
+                    target_session_attrs=WRITABLE if len(self._hosts) > 1 else None,
+                )
+            except FAILURES as error:
+                failure = error
+                continue
+            self._hosts = [host, *(other for other in self._hosts if other != host)]
+            return connection
+        raise failure
+
+
+def hosts_of(dsn: str) -> list[str]:
+    """A DSN for each host of a DSN."""
+    parts = urlsplit(dsn)
+    user, at, hosts = parts.netloc.rpartition("@")
+    named = hosts.split(",")
+    if len(named) == 1:
+        return [dsn]
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in named]
 
 
 @contextmanager
@@ -98,10 +126,8 @@ class Pool:
             server.dsn,
             min_size=0,  # it would log a traceback when it cannot keep its minimum
             max_size=size,
-            timeout=CONNECT_SECONDS,
-            command_timeout=STATEMENT_SECONDS,
+            connect=server.connect,
             max_inactive_connection_lifetime=0,
-            server_settings=SETTINGS,
             reset=_leave_as_it_is,
         )
         try:

@@ -34,6 +34,12 @@ CLAIMABLE = (
     " ORDER BY rank, job_id LIMIT $3"
     f" FOR NO KEY UPDATE SKIP LOCKED) SELECT {_COLUMNS} FROM claimed ORDER BY rank, job_id"
 )
+# One indexed range a class: what stands behind the job is not read.
+AHEAD = (
+    "SELECT count(*) AS ahead, count(*) FILTER (WHERE jobs.job_class = $1) AS ahead_in_class"
+    " FROM classes CROSS JOIN jobs WHERE jobs.job_class = classes.job_class"
+    " AND jobs.state = 'queued' AND (jobs.rank, jobs.job_id) < ($2, $3)"
+)
 SPECS = "SELECT job_id, spec FROM specs WHERE job_id = ANY($1)"
 
 RECORD = f"SELECT {_JOB}, specs.spec FROM jobs JOIN specs USING (job_id) WHERE job_id = $1"
@@ -104,6 +110,7 @@ REMOVE_WORKER = (
     " AND NOT EXISTS (SELECT 1 FROM jobs WHERE blocked_by = $1) RETURNING worker"
 )
 STANDING = "SELECT standing FROM sessions WHERE worker = $1 AND removed = 0"
+STANDINGS = "SELECT worker, standing FROM sessions WHERE alive = 1 AND standing NOT IN ('{}', $1)"
 SET_STANDING = "UPDATE sessions SET standing = $1 WHERE worker = $2"
 
 CHECK = "UPDATE checks SET count = count + 1"

@@ -13,6 +13,7 @@ from ffrtmp.domain.job import HELD_STATES, Job
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.standing import Standing, StandingRule
+from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
 from ffrtmp.store.base import (
@@ -59,6 +60,10 @@ class SqlStore(Census):
     @property
     def commits(self) -> int:
         return sum(writer.commits for writer in {self._hot.writer, self._api.writer})
+
+    @property
+    def operations(self) -> int:
+        return sum(writer.operations for writer in {self._hot.writer, self._api.writer})
 
     def pools(self) -> list[PoolUse]:
         uses = [lane.use() for lane in (self._hot, self._api)]
@@ -127,6 +132,10 @@ class SqlStore(Census):
             return [(moved, specs[moved.after.job_id]) for moved in granted]
 
         return await self._hot.writer.do(apply)
+
+    async def place_of(self, job: Job) -> Place:
+        [row] = await self._api.fetch(queries.AHEAD, job.job_class, job.rank, job.job_id)
+        return Place(row["ahead"], row["ahead_in_class"])
 
     async def classes(self) -> dict[str, Requirements]:
         rows = await self._hot.fetch(queries.CLASSES, sorted(HELD_STATES))
@@ -227,6 +236,10 @@ class SqlStore(Census):
         if not rows:
             raise WorkerNotFound(name)
         return worker_from_row(rows[0])
+
+    async def standings(self) -> dict[str, Standing]:
+        rows = await self._hot.fetch(queries.STANDINGS, encode(Standing()))
+        return {row["worker"]: decode_standing(row["standing"]) for row in rows}
 
     async def remove_worker(self, name: str) -> bool:
         async def apply(tx: Transaction) -> bool:

@@ -2,6 +2,10 @@
 
 An OS lock keeps a second master off the file; so renewals, which only this process can make, are
 kept in memory.
+
+What the writer does to a few rows takes less time than to hand it to a thread and to hear of it:
+it is done where it is asked for. What waits for the disk (a commit) or for many rows goes to the
+writer's one thread, so that the event loop is never held up for long.
 """
 
 import asyncio
@@ -9,13 +13,14 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import random
-from typing import Protocol
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
@@ -30,6 +35,10 @@ from ffrtmp.store.writer import Writer
 READERS = 2
 PATIENCE_SECONDS = 2.0
 RETRY_SECONDS = 0.02
+AT_ONCE = 64
+"""So many rows are written, or looked for, on the event loop; more of them in the thread."""
+
+T = TypeVar("T")
 
 _FACTS = (
     "SELECT user_version AS schema, page_count * page_size AS size"
@@ -37,15 +46,11 @@ _FACTS = (
 )
 
 
-class Statements(Protocol):
+class Reader(Protocol):
     """What is used of an aiosqlite connection."""
 
-    @property
-    def in_transaction(self) -> bool: ...
-    async def execute(self, sql: str, /) -> object: ...
-    async def executemany(self, sql: str, parameters: Iterable[Sequence[object]], /) -> object: ...
     async def execute_fetchall(
-        self, sql: str, parameters: Sequence[object], /
+        self, sql: str, parameters: Iterable[Any], /
     ) -> Iterable[sqlite3.Row]: ...
 
 
@@ -62,17 +67,19 @@ class SqliteStore(SqlStore):
         """Creates the file if it is not there. Raises StoreUnusable or StoreLocked."""
         async with AsyncExitStack() as stack:
             stack.enter_context(locked(path))
+            thread = stack.enter_context(ThreadPoolExecutor(1, "sqlite-writer"))
             connection = await stack.enter_async_context(open_database(path))
             readers = [await stack.enter_async_context(open_reader(path)) for _ in range(READERS)]
-            over = cls.over(connection, readers, patience=patience, chance=random)
+            over = cls.over(connection, thread, readers, patience=patience, chance=random)
             yield await stack.enter_async_context(over)
 
     @classmethod
     @asynccontextmanager
     async def over(
         cls,
-        connection: Statements,
-        readers: Sequence[Statements],
+        connection: sqlite3.Connection,
+        thread: Executor | None,
+        readers: Sequence[Reader],
         *,
         patience: float,
         chance: Callable[[], float],
@@ -80,7 +87,7 @@ class SqliteStore(SqlStore):
     ) -> "AsyncIterator[SqliteStore]":
         """On connections to a database that is ready. `renewals`: where they are kept instead, by
         those who share one database."""
-        database = _Database(connection, readers)
+        database = _Database(connection, thread, readers)
         writer = Writer(database.begin, patience=patience, chance=chance)
         async with writer.running():
             lane = Lane(writer, database.fetch, lambda: database.use(writer))
@@ -99,15 +106,22 @@ class SqliteStore(SqlStore):
 
 
 class _Database:
-    def __init__(self, connection: Statements, readers: Sequence[Statements]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        thread: Executor | None,
+        readers: Sequence[Reader],
+    ) -> None:
         self._connection = connection
+        self._thread = thread
         self._readers = readers
         self._turn = 0
 
     async def fetch(self, query: str, *values: object) -> list[sqlite3.Row]:
         self._turn = (self._turn + 1) % len(self._readers)
+        reader = self._readers[self._turn]
         try:
-            return await _fetch(self._readers[self._turn], query, values)
+            return list(await reader.execute_fetchall(_in_sqlite(query), _all_bound(values)))
         except sqlite3.Error as error:
             raise StoreFailing(str(error)) from error
 
@@ -115,25 +129,32 @@ class _Database:
     async def begin(self) -> AsyncIterator[Connection]:
         """Another process may hold the lock for as long as it likes; callers do not wait so."""
         try:
-            while not await self._try_begin():  # noqa: ASYNC110  # nobody tells us
+            while not self._try_begin():  # noqa: ASYNC110  # nobody tells us
                 await asyncio.sleep(RETRY_SECONDS)
-            yield _Connection(self._connection)
-            await self._connection.execute("COMMIT")
+            yield _Connection(self._connection, self._in_thread)
+            await self._in_thread(self._connection.execute, "COMMIT")
         except sqlite3.Error as error:
             raise StoreFailing(str(error)) from error
         finally:
             if self._connection.in_transaction:
-                with suppress(sqlite3.Error):  # it has failed already
-                    await self._connection.execute("ROLLBACK")
+                await self._in_thread(self._roll_back)  # behind a commit that nobody waits for
 
-    async def _try_begin(self) -> bool:
+    def _try_begin(self) -> bool:
         try:
-            await self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 return False
             raise
         return True
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):  # it has failed already
+                self._connection.execute("ROLLBACK")
+
+    async def _in_thread(self, work: Callable[..., T], *values: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *values)
 
     def use(self, writer: Writer) -> PoolUse:
         return PoolUse(
@@ -146,11 +167,18 @@ class _Database:
 
 
 class _Connection:
-    def __init__(self, connection: Statements) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, in_thread: Callable[..., Awaitable[Any]]
+    ) -> None:
         self._connection = connection
+        self._in_thread = in_thread
 
     async def fetch(self, query: str, *values: object) -> list[sqlite3.Row]:
-        return await _fetch(self._connection, query, values)
+        found: list[sqlite3.Row] = await self._do(_size_of(values), self._fetch, query, values)
+        return found
+
+    def _fetch(self, query: str, values: Sequence[object]) -> list[sqlite3.Row]:
+        return self._connection.execute(_in_sqlite(query), _all_bound(values)).fetchall()
 
     async def insert(
         self,
@@ -163,7 +191,7 @@ class _Connection:
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
         statement += on_conflict(columns, key)
-        await self._connection.executemany(statement, rows)
+        await self._do(len(rows), self._connection.executemany, statement, rows)
 
     async def update(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
@@ -171,7 +199,14 @@ class _Connection:
         key, *others = columns
         assigned = ", ".join(f"{name} = ?" for name in others)
         statement = f"UPDATE {table} SET {assigned} WHERE {key} = ?"
-        await self._connection.executemany(statement, [(*row[1:], row[0]) for row in rows])
+        rows = [(*row[1:], row[0]) for row in rows]
+        await self._do(len(rows), self._connection.executemany, statement, rows)
+
+    async def _do(self, size: int, work: Callable[..., T], *values: object) -> T:
+        if size <= AT_ONCE:
+            return work(*values)
+        done: T = await self._in_thread(work, *values)
+        return done
 
 
 class _Renewals:
@@ -195,18 +230,16 @@ class _Renewals:
         return self._numbers[session]
 
 
-async def _fetch(connection: Statements, query: str, values: Sequence[object]) -> list[sqlite3.Row]:
-    bound = [_bound(value) for value in values]
-    return list(await connection.execute_fetchall(_in_sqlite(query), bound))
+def _size_of(values: Sequence[object]) -> int:
+    return max((len(value) for value in values if _is_many(value)), default=1)
 
 
-def _bound(value: object) -> object:
-    return value if isinstance(value, str | int | None) else json.dumps(list(_strings(value)))
+def _all_bound(values: Sequence[object]) -> list[object]:
+    return [json.dumps(list(value)) if _is_many(value) else value for value in values]
 
 
-def _strings(value: object) -> Collection[str]:
-    assert isinstance(value, Collection)
-    return value
+def _is_many(value: object) -> TypeGuard[Collection[str]]:
+    return not isinstance(value, str | int | None)
 
 
 @cache

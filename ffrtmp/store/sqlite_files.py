@@ -1,8 +1,9 @@
 """Opens SQLite files the way this store wants them."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import aiosqlite
@@ -12,27 +13,31 @@ from ffrtmp.store.migrate import migrations
 
 
 @asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    """The connection that writes. Every commit is on the disk when it returns."""
-    async with AsyncExitStack() as stack:
-        try:
-            connection = await stack.enter_async_context(
-                aiosqlite.connect(path, isolation_level=None)
-            )
-            await _prepare(connection, path)
-        except sqlite3.Error as error:
-            raise StoreUnusable(f"cannot use {path} as a database: {error}") from error
+async def open_database(path: Path) -> AsyncIterator[sqlite3.Connection]:
+    """The connection that writes, for one thread at a time. Every commit is on the disk when it
+    returns."""
+    try:
+        connection = await asyncio.to_thread(_prepared, path)
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"cannot use {path} as a database: {error}") from error
+    with closing(connection):
         yield connection
 
 
-async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
-    connection.row_factory = aiosqlite.Row
-    # A commit that cannot be served waits in the writer, which can give up; SQLite cannot.
-    await connection.execute("PRAGMA busy_timeout = 0")
-    await connection.execute("PRAGMA journal_mode = WAL")
-    await connection.execute("PRAGMA synchronous = FULL")
-    await connection.execute("PRAGMA foreign_keys = ON")
-    await _migrate(connection, path)
+def _prepared(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        # A commit that cannot be served waits in the writer, which can give up; SQLite cannot.
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @asynccontextmanager
@@ -44,15 +49,13 @@ async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
         yield connection
 
 
-async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     known = migrations("sqlite")
-    async with connection.execute("PRAGMA user_version") as cursor:
-        row = await cursor.fetchone()
-    version = row[0] if row else 0
+    [version] = connection.execute("PRAGMA user_version").fetchone()
     if version > known[-1][0]:
         raise SchemaTooNew(str(path), version, known[-1][0])
     for number, text in known:
         if number > version:
-            await connection.executescript(
+            connection.executescript(
                 f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;"
             )

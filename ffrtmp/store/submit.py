@@ -15,6 +15,9 @@ def submit(tx: Transaction, jobs: Sequence[NewJob]) -> list[Job]:
     is a Conflict when it is written, and the next try sees it.
     """
     fresh = _fresh(tx, jobs)
+    for new in fresh:
+        if new.objection is not None:
+            raise new.objection
     _refuse_taken_targets(tx, fresh)
     for new in fresh:
         tx.add(new)

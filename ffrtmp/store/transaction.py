@@ -83,14 +83,16 @@ class Transaction:
     async def _read_submissions(self, new: Collection[NewJob]) -> None:
         if not new:
             return
+        # Targets first: whoever commits between the two statements is known by its key, and is not
+        # mistaken for a stranger that took the target.
+        targets = {str(target) for each in new for target in each.spec.targets}
+        rows = await self.fetch(queries.TAKEN_TARGETS, targets)
+        self.owners = {row["target"]: Owner(row["job_id"], bool(row["ended"])) for row in rows}
         for submitter in sorted({each.job.actor for each in new}):
             keys = {each.key for each in new if each.job.actor == submitter}
             for row in await self.fetch(queries.SUBMITTED, submitter, keys):
                 known = Submission(row["digest"], row["job_id"])
                 self.submissions[submitter, row["key"]] = known
-        targets = {str(target) for each in new for target in each.spec.targets}
-        rows = await self.fetch(queries.TAKEN_TARGETS, targets)
-        self.owners = {row["target"]: Owner(row["job_id"], bool(row["ended"])) for row in rows}
         known_ids = {known.job_id for known in self.submissions.values()}
         if known_ids:
             rows = await self.fetch(queries.JOBS_BY_ID, known_ids)

@@ -31,6 +31,7 @@ class _Operation(Generic[T]):
     apply: Apply[T]
     done: asyncio.Future[T]
     ahead: Ahead
+    until: float
     begun: bool = False
     withdrawn: bool = False
 
@@ -55,7 +56,9 @@ class Writer:
         self._arrived = asyncio.Event()
         self._group: list[_Operation[Any]] = []
         self._closing = False
+        self._late: asyncio.TimerHandle | None = None
         self.commits = 0
+        self.operations = 0
         self.refused = 0
 
     @property
@@ -81,6 +84,8 @@ class Writer:
     def _close(self, running: "asyncio.Task[None]") -> None:
         self._closing = True
         self._arrived.set()
+        if self._late is not None:
+            self._late.cancel()
         if self._group:
             return  # it finishes them, and what waits
         running.cancel()
@@ -98,21 +103,27 @@ class Writer:
         if len(self._waiting) >= MOST_WAITING:
             self.refused += 1
             raise StoreBusy(0)
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        operation = _Operation(apply, done, ahead or Ahead())
-        done.add_done_callback(_retrieve)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience
+        operation: _Operation[T] = _Operation(apply, loop.create_future(), ahead or Ahead(), until)
         self._waiting.append(operation)
         self._arrived.set()
+        self._late = self._late or loop.call_at(until, self._refuse_late)
         try:
-            async with asyncio.timeout(self._patience):
-                return await asyncio.shield(done)
-        except TimeoutError:
-            if operation.begun:
-                return await asyncio.shield(done)
-            self.refused += 1
-            raise StoreBusy(self._patience) from None
+            return await operation.done
         finally:
             operation.withdrawn = not operation.begun
+
+    def _refuse_late(self) -> None:
+        """One timer for all: who came first is late first."""
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._waiting[0].until <= loop.time():
+            operation = self._waiting.popleft()
+            if not operation.withdrawn:
+                self.refused += 1
+                _settle(operation, _Refused(StoreBusy(self._patience)))
+        first = self._waiting[0] if self._waiting else None
+        self._late = loop.call_at(first.until, self._refuse_late) if first else None
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -138,6 +149,7 @@ class Writer:
                 results = self._refuse(error)
             else:
                 self.commits += 1
+                self.operations += len(results)
                 self._committed()
             break
         group, self._group = self._group, []
@@ -187,9 +199,3 @@ def _settle(operation: _Operation[Any], result: object) -> None:
         operation.done.set_exception(result.error)
     else:
         operation.done.set_result(result)
-
-
-def _retrieve(done: "asyncio.Future[Any]") -> None:
-    """A caller that went away leaves a result nobody fetches; that is no error."""
-    if not done.cancelled():
-        done.exception()

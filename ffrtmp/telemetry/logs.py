@@ -97,6 +97,14 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
                 lost,
                 fleet,
             )
+        case AttemptDisowned(worker, job_id, fence, "future_fence"):
+            _log.error(
+                "worker %s speaks of attempt %s/%d, which was never granted: unless it lies, the "
+                "database is older than what workers know",
+                worker,
+                job_id,
+                fence,
+            )
         case AttemptDisowned(worker, job_id, fence, what):
             _log.warning("worker %s speaks of attempt %s/%d: %s", worker, job_id, fence, what)
         case EnvelopeUnknown(peer, count):

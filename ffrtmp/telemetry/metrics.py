@@ -1,7 +1,8 @@
 """Facts as Prometheus metrics. Names of workers and jobs are on none of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,10 +32,20 @@ from ffrtmp.domain.facts import (
     WorkerReleased,
     WorkerRemoved,
 )
-from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job
+from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job, JobState
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
-LONG_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
+LONG_SECONDS = (0.005, 0.02, 0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Messages on the streams of workers, and the events and commands in them, since the start."""
+
+    received: int = 0
+    events: int = 0
+    sent: int = 0
+    commands: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class Fleet:
     slots: int
     slots_free: int
     oldest_heartbeat_seconds: float
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +77,7 @@ class StoreUse:
 
     commits: int
     pools: Sequence[PoolLoad]
+    operations: int = 0
 
 
 class Metrics:
@@ -96,6 +109,12 @@ class Metrics:
             "How long jobs waited: from eligible to accepted by a worker.",
             registry=registry,
             buckets=LONG_SECONDS,
+        )
+        self._offers = Histogram(
+            "ffrtmp_offer_seconds",
+            "How long workers took to accept: from granted to accepted.",
+            registry=registry,
+            buckets=SECONDS,
         )
         self._run_time = Histogram(
             "ffrtmp_run_seconds",
@@ -190,13 +209,18 @@ class Metrics:
             case StoreFailed(where, _):
                 self._store_failures.labels(where).inc()
 
+    @cache  # noqa: B019 - as many as there are causes and states; metrics live as long as all
+    def _move_of(self, cause: Cause, state: JobState) -> Counter:
+        return self._moves.labels(cause.value, state.value)
+
     def _count_move(self, before: Job | None, after: Job) -> None:
-        self._moves.labels(after.cause.value, after.state.value).inc()
+        self._move_of(after.cause, after.state).inc()
         if after.cause in {Cause.FAILED, Cause.LOST} and after.failure is not None:
             self._failures.labels(after.failure.reason.value).inc()
         if before is not None and after.cause is Cause.ACCEPTED:
             waited = (after.changed_at - before.eligible_at).total_seconds()
             self._queue_wait.observe(max(0.0, waited))
+            self._offers.observe(max(0.0, (after.changed_at - before.changed_at).total_seconds()))
         if after.state in TERMINAL_STATES and after.start_at and after.end_at:
             self._run_time.observe((after.end_at - after.start_at).total_seconds())
 
@@ -243,16 +267,39 @@ class _Gauges(Collector):
         slots.add_metric(["used"], fleet.slots - fleet.slots_free)
         slots.add_metric(["free"], fleet.slots_free)
         yield slots
+        yield from self._of_the_streams(fleet.traffic)
         yield GaugeMetricFamily(
             "ffrtmp_heartbeat_age_seconds",
             "Age of the oldest heartbeat of a live worker.",
             value=fleet.oldest_heartbeat_seconds,
         )
 
+    def _of_the_streams(self, traffic: Traffic) -> Iterator[Metric]:
+        messages = CounterMetricFamily(
+            "ffrtmp_stream_messages",
+            "Messages on the streams of workers: received, sent.",
+            labels=["direction"],
+        )
+        messages.add_metric(["received"], traffic.received)
+        messages.add_metric(["sent"], traffic.sent)
+        parts = CounterMetricFamily(
+            "ffrtmp_stream_parts",
+            "Events received and commands sent in those messages.",
+            labels=["direction"],
+        )
+        parts.add_metric(["received"], traffic.events)
+        parts.add_metric(["sent"], traffic.commands)
+        yield from (messages, parts)
+
     def _of_the_store(self) -> Iterator[Metric]:
         store = self._store()
         yield CounterMetricFamily(
             "ffrtmp_store_commits", "Transactions that were committed.", value=store.commits
+        )
+        yield CounterMetricFamily(
+            "ffrtmp_store_operations",
+            "Operations in those transactions: divided by them, the size of a group commit.",
+            value=store.operations,
         )
         connections = GaugeMetricFamily(
             "ffrtmp_store_connections",

@@ -762,7 +762,6 @@ class Setting(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
-    HELP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in the configuration file: `heartbeat_interval`."""
     value: _builtins.str
@@ -770,8 +769,6 @@ class Setting(_message.Message):
     origin: Global___SettingOrigin.ValueType
     source: _builtins.str
     """The variable or the file it came from, if it did."""
-    help: _builtins.str
-    """What it means."""
     def __init__(
         self,
         *,
@@ -779,11 +776,10 @@ class Setting(_message.Message):
         value: _builtins.str = ...,
         origin: Global___SettingOrigin.ValueType = ...,
         source: _builtins.str = ...,
-        help: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["help", b"help", "name", b"name", "origin", b"origin", "source", b"source", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "origin", b"origin", "source", b"source", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

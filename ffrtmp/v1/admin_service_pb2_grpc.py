@@ -215,7 +215,7 @@ class AdminServiceServicer:
         * NOT_FOUND: no worker of this name ever connected, or it was removed.
         * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
 
-        Example: {"name": "w1"}
+        Example: {"name": "w2"}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

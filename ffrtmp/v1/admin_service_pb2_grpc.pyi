@@ -119,7 +119,7 @@ class AdminServiceStub:
     * NOT_FOUND: no worker of this name ever connected, or it was removed.
     * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
 
-    Example: {"name": "w1"}
+    Example: {"name": "w2"}
     """
     ReleaseWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseWorkerRequest, _admin_service_pb2.ReleaseWorkerResponse]
     """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
@@ -222,7 +222,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     * NOT_FOUND: no worker of this name ever connected, or it was removed.
     * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
 
-    Example: {"name": "w1"}
+    Example: {"name": "w2"}
     """
     ReleaseWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseWorkerRequest, _admin_service_pb2.ReleaseWorkerResponse]  # type: ignore[assignment]
     """Ends a worker's quarantine and forgets its losses. One that drains goes on draining, unlike
@@ -376,7 +376,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         * NOT_FOUND: no worker of this name ever connected, or it was removed.
         * FAILED_PRECONDITION: its session is alive, or it still holds or blocks a job.
 
-        Example: {"name": "w1"}
+        Example: {"name": "w2"}
         """
 
     @_abc_1.abstractmethod

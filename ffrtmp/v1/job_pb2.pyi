@@ -168,7 +168,7 @@ class _Queue:
 class _QueueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Queue.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     QUEUE_UNSPECIFIED: _Queue.ValueType  # 0
-    """The default queue."""
+    """As `JobSpec.queue` says."""
     QUEUE_LIVE: _Queue.ValueType  # 1
     QUEUE_DEFAULT: _Queue.ValueType  # 2
     QUEUE_BATCH: _Queue.ValueType  # 3
@@ -177,7 +177,7 @@ class Queue(_Queue, metaclass=_QueueEnumTypeWrapper):
     """Where a job waits. A queue is a head start: live 24 h, default 0, batch -6 h."""
 
 QUEUE_UNSPECIFIED: Queue.ValueType  # 0
-"""The default queue."""
+"""As `JobSpec.queue` says."""
 QUEUE_LIVE: Queue.ValueType  # 1
 QUEUE_DEFAULT: Queue.ValueType  # 2
 QUEUE_BATCH: Queue.ValueType  # 3
@@ -467,7 +467,8 @@ class Job(_message.Message):
     """
     unschedulable_reason: _builtins.str
     """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
-    the last one did not. It is still tried, once a minute.
+    the last one did not. It is still tried, once a minute. In `GetJob` also set while none of the
+    workers can use one of its roots, and why: the job starts by itself when one can.
     """
     priority: Global___Priority.ValueType
     """Output only. The priority that counts: that of the spec, until `ReprioritiseJob` gives another."""
@@ -621,7 +622,7 @@ class JobSpec(_message.Message):
     overwrite: _builtins.bool
     """Replace a target that exists. Default: the job fails with TARGET_EXISTS. Not for a live push."""
     queue: Global___Queue.ValueType
-    """Default: QUEUE_DEFAULT."""
+    """Default: QUEUE_LIVE for a live push, else QUEUE_DEFAULT."""
     priority: Global___Priority.ValueType
     """Default: PRIORITY_NORMAL."""
     spec_version: _builtins.int
@@ -801,6 +802,7 @@ class Output(_message.Message):
     VIDEO_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
+    RAW_ARGUMENTS_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """ROOT:PATH."""
     container: Global___Container.ValueType
@@ -826,6 +828,14 @@ class Output(_message.Message):
     def audio(self) -> Global___AudioSettings:
         """Default: AAC (Opus in WebM)."""
 
+    @_builtins.property
+    def raw_arguments(self) -> _containers.RepeatedCompositeFieldContainer[Global___RawArgument]:
+        """Encoder options that no field names, added to FFmpeg's command line for this output, in this
+        order. At most 16, each name once. Only what is listed at RawArgument, and only where the masters
+        and workers were started with `--allow-raw-arguments`; else the job is refused. Not for a live
+        push.
+        """
+
     def __init__(
         self,
         *,
@@ -835,14 +845,50 @@ class Output(_message.Message):
         video: Global___VideoSettings | None = ...,
         audio: Global___AudioSettings | None = ...,
         url: _builtins.str = ...,
+        raw_arguments: _abc.Iterable[Global___RawArgument] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "url", b"url", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "container", b"container", "path", b"path", "preset", b"preset", "raw_arguments", b"raw_arguments", "url", b"url", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Output: _TypeAlias = Output  # noqa: Y015
+
+@_typing.final
+class RawArgument(_message.Message):
+    """One option of an encoder, `-NAME VALUE` to FFmpeg. A name that is not listed here, a value that is
+    not of its form and one for another codec are refused, naming what is allowed:
+    * h264 takes tune (film, animation, grain, stillimage, fastdecode, zerolatency), level (3 to 6.2),
+      rc-lookahead (0 to 250), aq-mode (0 to 3) and aq-strength (0 to 3).
+    * h264 and h265 take profile:v (baseline, main, high, main10), keyint_min (1 to 500), bf (0 to
+      16), refs (1 to 16), maxrate and bufsize (8000 to 500000000).
+    * Every picture that is encoded takes g (1 to 1000).
+    * vp9 and vp8 take lag-in-frames (0 to 25), vp9 takes row-mt (0, 1) and tile-columns (0 to 6).
+    * aac takes cutoff (4000 to 20000), opus takes application (voip, audio, lowdelay).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Without its dash."""
+    value: _builtins.str
+    """One of the words, or a plain decimal number."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RawArgument: _TypeAlias = RawArgument  # noqa: Y015
 
 @_typing.final
 class VideoSettings(_message.Message):

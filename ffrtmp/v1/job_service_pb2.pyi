@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,102 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _WaitReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAIT_REASON_UNSPECIFIED: _WaitReason.ValueType  # 0
+    WAIT_REASON_NOT_WAITING: _WaitReason.ValueType  # 1
+    """It does not wait: it is held by a worker, or has ended."""
+    WAIT_REASON_PAUSED: _WaitReason.ValueType  # 2
+    """Until somebody resumes it."""
+    WAIT_REASON_BACK_OFF: _WaitReason.ValueType  # 3
+    """Until its next try."""
+    WAIT_REASON_BLOCKED: _WaitReason.ValueType  # 4
+    """Until the FFmpeg of its last attempt is known to have stopped: a live push has one writer."""
+    WAIT_REASON_NO_WORKER: _WaitReason.ValueType  # 5
+    """No worker is connected."""
+    WAIT_REASON_NO_FIT_WORKER: _WaitReason.ValueType  # 6
+    """No worker that is here may run it: `workers` has the reasons."""
+    WAIT_REASON_NO_FREE_SLOT: _WaitReason.ValueType  # 7
+    """All workers that may run it are busy."""
+    WAIT_REASON_TURN: _WaitReason.ValueType  # 8
+    """Nothing is in its way: it is about to be offered."""
+
+class WaitReason(_WaitReason, metaclass=_WaitReasonEnumTypeWrapper):
+    """What a job waits for."""
+
+WAIT_REASON_UNSPECIFIED: WaitReason.ValueType  # 0
+WAIT_REASON_NOT_WAITING: WaitReason.ValueType  # 1
+"""It does not wait: it is held by a worker, or has ended."""
+WAIT_REASON_PAUSED: WaitReason.ValueType  # 2
+"""Until somebody resumes it."""
+WAIT_REASON_BACK_OFF: WaitReason.ValueType  # 3
+"""Until its next try."""
+WAIT_REASON_BLOCKED: WaitReason.ValueType  # 4
+"""Until the FFmpeg of its last attempt is known to have stopped: a live push has one writer."""
+WAIT_REASON_NO_WORKER: WaitReason.ValueType  # 5
+"""No worker is connected."""
+WAIT_REASON_NO_FIT_WORKER: WaitReason.ValueType  # 6
+"""No worker that is here may run it: `workers` has the reasons."""
+WAIT_REASON_NO_FREE_SLOT: WaitReason.ValueType  # 7
+"""All workers that may run it are busy."""
+WAIT_REASON_TURN: WaitReason.ValueType  # 8
+"""Nothing is in its way: it is about to be offered."""
+Global___WaitReason: _TypeAlias = WaitReason  # noqa: Y015
+
+class _Obstacle:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ObstacleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Obstacle.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OBSTACLE_UNSPECIFIED: _Obstacle.ValueType  # 0
+    OBSTACLE_AWAY: _Obstacle.ValueType  # 1
+    """It has no stream to this master."""
+    OBSTACLE_LEAVING: _Obstacle.ValueType  # 2
+    """It takes nothing new any more: it is going to end."""
+    OBSTACLE_DRAINING: _Obstacle.ValueType  # 3
+    """An operator drains it."""
+    OBSTACLE_QUARANTINED: _Obstacle.ValueType  # 4
+    """It lost too many jobs."""
+    OBSTACLE_UNFIT: _Obstacle.ValueType  # 5
+    """It cannot run it: spec version, encoder, root."""
+    OBSTACLE_REJECTED: _Obstacle.ValueType  # 6
+    """It was offered the job and rejected it: no room on its disk, for example."""
+    OBSTACLE_AVOIDED: _Obstacle.ValueType  # 7
+    """The job's last attempt failed there, and others can run it."""
+    OBSTACLE_BUSY: _Obstacle.ValueType  # 8
+    """All its slots are taken."""
+    OBSTACLE_NONE: _Obstacle.ValueType  # 9
+    """None: it may have the job now."""
+
+class Obstacle(_Obstacle, metaclass=_ObstacleEnumTypeWrapper):
+    """Why a worker does not get a job, first things first."""
+
+OBSTACLE_UNSPECIFIED: Obstacle.ValueType  # 0
+OBSTACLE_AWAY: Obstacle.ValueType  # 1
+"""It has no stream to this master."""
+OBSTACLE_LEAVING: Obstacle.ValueType  # 2
+"""It takes nothing new any more: it is going to end."""
+OBSTACLE_DRAINING: Obstacle.ValueType  # 3
+"""An operator drains it."""
+OBSTACLE_QUARANTINED: Obstacle.ValueType  # 4
+"""It lost too many jobs."""
+OBSTACLE_UNFIT: Obstacle.ValueType  # 5
+"""It cannot run it: spec version, encoder, root."""
+OBSTACLE_REJECTED: Obstacle.ValueType  # 6
+"""It was offered the job and rejected it: no room on its disk, for example."""
+OBSTACLE_AVOIDED: Obstacle.ValueType  # 7
+"""The job's last attempt failed there, and others can run it."""
+OBSTACLE_BUSY: Obstacle.ValueType  # 8
+"""All its slots are taken."""
+OBSTACLE_NONE: Obstacle.ValueType  # 9
+"""None: it may have the job now."""
+Global___Obstacle: _TypeAlias = Obstacle  # noqa: Y015
 
 @_typing.final
 class SubmitJobRequest(_message.Message):
@@ -163,6 +260,99 @@ class GetJobResponse(_message.Message):
 Global___GetJobResponse: _TypeAlias = GetJobResponse  # noqa: Y015
 
 @_typing.final
+class ExplainJobRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """Required."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainJobRequest: _TypeAlias = ExplainJobRequest  # noqa: Y015
+
+@_typing.final
+class ExplainJobResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    JOBS_AHEAD_FIELD_NUMBER: _builtins.int
+    JOBS_AHEAD_IN_CLASS_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    reason: Global___WaitReason.ValueType
+    """What the job waits for, first things first."""
+    detail: _builtins.str
+    """A few words about it."""
+    jobs_ahead: _builtins.int
+    """Queued jobs of a better rank, whatever they need. Absent when the job is not queued."""
+    jobs_ahead_in_class: _builtins.int
+    """Those among them that need the same as this one. Absent when the job is not queued."""
+    @_builtins.property
+    def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerVerdict]:
+        """Every worker that ever connected, by name; empty when the job is not queued."""
+
+    def __init__(
+        self,
+        *,
+        reason: Global___WaitReason.ValueType = ...,
+        detail: _builtins.str = ...,
+        jobs_ahead: _builtins.int | None = ...,
+        jobs_ahead_in_class: _builtins.int | None = ...,
+        workers: _abc.Iterable[Global___WorkerVerdict] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_jobs_ahead_in_class", b"_jobs_ahead_in_class", "jobs_ahead", b"jobs_ahead", "jobs_ahead_in_class", b"jobs_ahead_in_class"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_jobs_ahead_in_class", b"_jobs_ahead_in_class", "detail", b"detail", "jobs_ahead", b"jobs_ahead", "jobs_ahead_in_class", b"jobs_ahead_in_class", "reason", b"reason", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__jobs_ahead: _TypeAlias = _typing.Literal["jobs_ahead"]  # noqa: Y015
+    _WhichOneofArgType__jobs_ahead: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead"]  # noqa: Y015
+    _WhichOneofReturnType__jobs_ahead_in_class: _TypeAlias = _typing.Literal["jobs_ahead_in_class"]  # noqa: Y015
+    _WhichOneofArgType__jobs_ahead_in_class: _TypeAlias = _typing.Literal["_jobs_ahead_in_class", b"_jobs_ahead_in_class"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jobs_ahead) -> _WhichOneofReturnType__jobs_ahead | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jobs_ahead_in_class) -> _WhichOneofReturnType__jobs_ahead_in_class | None: ...
+
+Global___ExplainJobResponse: _TypeAlias = ExplainJobResponse  # noqa: Y015
+
+@_typing.final
+class WorkerVerdict(_message.Message):
+    """The first obstacle between a job and a worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    OBSTACLE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    obstacle: Global___Obstacle.ValueType
+    detail: _builtins.str
+    """A few words about it; may be empty."""
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        obstacle: Global___Obstacle.ValueType = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "obstacle", b"obstacle", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerVerdict: _TypeAlias = WorkerVerdict  # noqa: Y015
+
+@_typing.final
 class ListJobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -297,16 +487,22 @@ class CancelJobRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Required."""
+    force: _builtins.bool
+    """Also cancel a job that was lost while it was being published and now waits for its worker, or
+    for another that sees its root: its outputs may be there already, and stay. The event says so.
+    """
     def __init__(
         self,
         *,
         job_id: _builtins.str = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "job_id", b"job_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,6 +59,11 @@ class JobServiceStub:
                 request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.GetJobRequest.SerializeToString,
                 response_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.GetJobResponse.FromString,
                 _registered_method=True)
+        self.ExplainJob = channel.unary_unary(
+                '/ffrtmp.v1.JobService/ExplainJob',
+                request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ExplainJobRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ExplainJobResponse.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/ffrtmp.v1.JobService/ListJobs',
                 request_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ListJobsRequest.SerializeToString,
@@ -117,6 +122,8 @@ class JobServiceServicer:
         Errors:
         * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
         * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
+        * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
+        after the time in the details (google.rpc.RetryInfo).
 
         Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
         "idempotency_key": "in-1"}
@@ -141,6 +148,20 @@ class JobServiceServicer:
 
     def GetJob(self, request, context):
         """Returns one job.
+
+        Errors:
+        * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainJob(self, request, context):
+        """Says why a job waits: what stands in its own way, where it stands in the queue, and for each
+        worker the first reason why that one does not get it. By the rules that the dispatcher goes by,
+        as this master sees the workers: one whose stream is with another master is AWAY here.
 
         Errors:
         * NOT_FOUND: no such job.
@@ -257,7 +278,7 @@ class JobServiceServicer:
         Errors:
         * NOT_FOUND: no such job.
         * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
-        is published already; or it has succeeded or failed.
+        is published already (see `force`); or it has succeeded or failed.
 
         Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
         """
@@ -282,6 +303,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.GetJob,
                     request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.GetJobRequest.FromString,
                     response_serializer=ffrtmp_dot_v1_dot_job__service__pb2.GetJobResponse.SerializeToString,
+            ),
+            'ExplainJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainJob,
+                    request_deserializer=ffrtmp_dot_v1_dot_job__service__pb2.ExplainJobRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_job__service__pb2.ExplainJobResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -410,6 +436,33 @@ class JobService:
             '/ffrtmp.v1.JobService/GetJob',
             ffrtmp_dot_v1_dot_job__service__pb2.GetJobRequest.SerializeToString,
             ffrtmp_dot_v1_dot_job__service__pb2.GetJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.JobService/ExplainJob',
+            ffrtmp_dot_v1_dot_job__service__pb2.ExplainJobRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_job__service__pb2.ExplainJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class JobServiceStub:
     Errors:
     * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
     * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
+    * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
+      after the time in the details (google.rpc.RetryInfo).
 
     Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
     "idempotency_key": "in-1"}
@@ -67,6 +69,16 @@ class JobServiceStub:
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]
     """Returns one job.
+
+    Errors:
+    * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    ExplainJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ExplainJobRequest, _job_service_pb2.ExplainJobResponse]
+    """Says why a job waits: what stands in its own way, where it stands in the queue, and for each
+    worker the first reason why that one does not get it. By the rules that the dispatcher goes by,
+    as this master sees the workers: one whose stream is with another master is AWAY here.
 
     Errors:
     * NOT_FOUND: no such job.
@@ -155,7 +167,7 @@ class JobServiceStub:
     Errors:
     * NOT_FOUND: no such job.
     * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
-      is published already; or it has succeeded or failed.
+      is published already (see `force`); or it has succeeded or failed.
 
     Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
     """
@@ -183,6 +195,8 @@ class JobServiceAsyncStub(JobServiceStub):
     Errors:
     * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
     * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
+    * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
+      after the time in the details (google.rpc.RetryInfo).
 
     Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
     "idempotency_key": "in-1"}
@@ -199,6 +213,16 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]  # type: ignore[assignment]
     """Returns one job.
+
+    Errors:
+    * NOT_FOUND: no such job.
+
+    Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+    """
+    ExplainJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ExplainJobRequest, _job_service_pb2.ExplainJobResponse]  # type: ignore[assignment]
+    """Says why a job waits: what stands in its own way, where it stands in the queue, and for each
+    worker the first reason why that one does not get it. By the rules that the dispatcher goes by,
+    as this master sees the workers: one whose stream is with another master is AWAY here.
 
     Errors:
     * NOT_FOUND: no such job.
@@ -287,7 +311,7 @@ class JobServiceAsyncStub(JobServiceStub):
     Errors:
     * NOT_FOUND: no such job.
     * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
-      is published already; or it has succeeded or failed.
+      is published already (see `force`); or it has succeeded or failed.
 
     Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
     """
@@ -318,6 +342,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
         * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
+        * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
+          after the time in the details (google.rpc.RetryInfo).
 
         Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
         "idempotency_key": "in-1"}
@@ -346,6 +372,22 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.GetJobResponse, _abc.Awaitable[_job_service_pb2.GetJobResponse]]:
         """Returns one job.
+
+        Errors:
+        * NOT_FOUND: no such job.
+
+        Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainJob(
+        self,
+        request: _job_service_pb2.ExplainJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.ExplainJobResponse, _abc.Awaitable[_job_service_pb2.ExplainJobResponse]]:
+        """Says why a job waits: what stands in its own way, where it stands in the queue, and for each
+        worker the first reason why that one does not get it. By the rules that the dispatcher goes by,
+        as this master sees the workers: one whose stream is with another master is AWAY here.
 
         Errors:
         * NOT_FOUND: no such job.
@@ -476,7 +518,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         * NOT_FOUND: no such job.
         * FAILED_PRECONDITION: the job is being published, or was when its worker was lost, and maybe
-          is published already; or it has succeeded or failed.
+          is published already (see `force`); or it has succeeded or failed.
 
         Example: {"job_id": "01JDXV4Q5W2N0A8M3B7K9C6E1T"}
         """

@@ -226,6 +226,7 @@ class MasterCommand(_message.Message):
     RESULT_ACK_FIELD_NUMBER: _builtins.int
     RECONNECT_FIELD_NUMBER: _builtins.int
     REJECT_FIELD_NUMBER: _builtins.int
+    OFFER_ACK_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Rises by one on each stream, from 1."""
     @_builtins.property
@@ -242,6 +243,8 @@ class MasterCommand(_message.Message):
     def reconnect(self) -> Global___Reconnect: ...
     @_builtins.property
     def reject(self) -> Global___Reject: ...
+    @_builtins.property
+    def offer_ack(self) -> Global___OfferAck: ...
     def __init__(
         self,
         *,
@@ -253,12 +256,13 @@ class MasterCommand(_message.Message):
         result_ack: Global___ResultAck | None = ...,
         reconnect: Global___Reconnect | None = ...,
         reject: Global___Reject | None = ...,
+        offer_ack: Global___OfferAck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "offer", b"offer", "reconnect", b"reconnect", "reject", b"reject", "result_ack", b"result_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "offer", b"offer", "offer_ack", b"offer_ack", "reconnect", b"reconnect", "reject", b"reject", "result_ack", b"result_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "number", b"number", "offer", b"offer", "reconnect", b"reconnect", "reject", b"reject", "result_ack", b"result_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "number", b"number", "offer", b"offer", "offer_ack", b"offer_ack", "reconnect", b"reconnect", "reject", b"reject", "result_ack", b"result_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "heartbeat_ack", "offer", "cancel", "result_ack", "reconnect", "reject"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "heartbeat_ack", "offer", "cancel", "result_ack", "reconnect", "reject", "offer_ack"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -621,7 +625,11 @@ Global___Goodbye: _TypeAlias = Goodbye  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
-    """The stream stands."""
+    """The stream stands.
+
+    An attempt that was accepted on an earlier stream, without an `offer_ack`, begins on a verdict
+    KEEP or ADOPT.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -630,10 +638,13 @@ class Welcome(_message.Message):
     RECONNECT_SPREAD_DURATION_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGES_OFFERS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Number of this stream among the worker's streams."""
     draining: _builtins.bool
     """Take no new work (`slots` 0), finish what runs: an operator asked for it."""
+    acknowledges_offers: _builtins.bool
+    """Whether acceptances are answered by `offer_ack` (an older master does not): else begin at once."""
     @_builtins.property
     def timers(self) -> Global___Timers: ...
     @_builtins.property
@@ -652,10 +663,11 @@ class Welcome(_message.Message):
         reconnect_spread_duration: _duration_pb2.Duration | None = ...,
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
         draining: _builtins.bool = ...,
+        acknowledges_offers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "epoch", b"epoch", "reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledges_offers", b"acknowledges_offers", "draining", b"draining", "epoch", b"epoch", "reconnect_spread_duration", b"reconnect_spread_duration", "timers", b"timers", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -803,6 +815,30 @@ class Offer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Offer: _TypeAlias = Offer  # noqa: Y015
+
+@_typing.final
+class OfferAck(_message.Message):
+    """An acceptance is committed: only now may the worker touch the input, so that a file that kills
+    its worker is charged for it. One that comes too late is answered by `cancel`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key(self) -> Global___AttemptKey: ...
+    def __init__(
+        self,
+        *,
+        key: Global___AttemptKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferAck: _TypeAlias = OfferAck  # noqa: Y015
 
 @_typing.final
 class Cancel(_message.Message):

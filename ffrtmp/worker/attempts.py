@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -31,7 +31,7 @@ from ffrtmp.domain.messages import (
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import JobSpec
-from ffrtmp.storage.errors import words
+from ffrtmp.storage.errors import StagedLost, words
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.journal import Entry, Journal
 from ffrtmp.worker.process import Deadline
@@ -40,6 +40,7 @@ from ffrtmp.worker.threads import in_thread
 _log = logging.getLogger("ffrtmp.worker")
 
 JOURNAL_RETRY_SECONDS = 1.0
+PASSING = frozenset({Reason.RESOURCE, Reason.RESOURCE_MEMORY, Reason.TRANSPORT})
 
 
 class Runs(Protocol):
@@ -70,8 +71,9 @@ class Runs(Protocol):
 class Attempt:
     """`entry` is set once a result is journalled; `ask_again`: the master could not take it yet.
 
-    `wanted` turns False when the master does not want the attempt any more. `said`: up to which
-    line its log was told on this stream.
+    `wanted` turns False when the master does not want the attempt any more. `begun`: the master has
+    committed that it was accepted, so that a file which kills this worker is charged for it.
+    `said`: up to which line its log was told on this stream.
     """
 
     key: AttemptKey
@@ -83,6 +85,7 @@ class Attempt:
     entry: Entry | None = None
     task: asyncio.Task[None] | None = None
     wanted: bool = True
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     ask_again: bool = False
     unsaid: bool = False
 
@@ -106,6 +109,7 @@ class Attempts:
         self._idle.set()
         self.draining = False
         self.told_to_drain = False
+        self.waits_for_word = True
         self.say: Callable[[Event], None] = _nowhere
         self.may_publish: Callable[[], bool] = lambda: False
         self.hurry: Callable[[], None] = lambda: None
@@ -211,7 +215,14 @@ class Attempts:
         self.say(OfferReply(offer.key))
         attempt = Attempt(offer.key, offer.spec)
         self._hold(attempt)
+        if not self.waits_for_word:
+            attempt.begun.set()
         self._start(attempt, self._make(attempt, offer.publish_only))
+
+    def begin(self, key: AttemptKey) -> None:
+        """The acceptance is committed: the input may be touched."""
+        if (attempt := self._held.get(key)) is not None:
+            attempt.begun.set()
 
     def stop(self, key: AttemptKey) -> None:
         """The master does not want it: what it made goes."""
@@ -231,7 +242,7 @@ class Attempts:
             case VerdictKind.RESULT_KNOWN:
                 self._finish(verdict.key)
             case VerdictKind.KEEP | VerdictKind.ADOPT:
-                pass
+                self.begin(verdict.key)
 
     def acknowledge(self, ack: ResultAck) -> None:
         attempt = self._held.get(ack.key)
@@ -262,6 +273,7 @@ class Attempts:
         key, spec = attempt.key, attempt.spec
         try:
             await self._begin(key, spec)
+            await attempt.begun.wait()
             if spec.exclusive:
                 self._require_lease()
                 report, hear = partial(_note, attempt), attempt.log.write
@@ -274,7 +286,8 @@ class Attempts:
                 report, hear = partial(_note, attempt), attempt.log.write
                 manifest = await self._runner.encode(key, spec, report, hear)
         except AttemptFailed as error:
-            await self._record(attempt, Entry(key=key, spec=spec, failure=error.failure))
+            failure = error.failure if publish_only is None else await _unless_lost(error)
+            await self._record(attempt, Entry(key=key, spec=spec, failure=failure))
         else:
             attempt.phase = Phase.PUBLISH
             done = Entry(key=key, spec=spec, manifest=manifest, published=spec.exclusive)
@@ -309,7 +322,8 @@ class Attempts:
         try:
             await self._runner.publish(attempt.key, attempt.spec, entry.manifest)
         except AttemptFailed as error:
-            done = Entry(key=attempt.key, spec=attempt.spec, failure=error.failure)
+            failure = await _unless_lost(error)
+            done = Entry(key=attempt.key, spec=attempt.spec, failure=failure)
         else:
             done = Entry(
                 key=attempt.key, spec=attempt.spec, manifest=entry.manifest, published=True
@@ -396,6 +410,16 @@ def _note(attempt: Attempt, progress: Progress) -> None:
     attempt.phase = progress.phase
     attempt.progress = progress
     attempt.unsaid = True
+
+
+async def _unless_lost(error: AttemptFailed) -> Failure:
+    """Of what is to be published. It may lie under its final name already: only where it was looked
+    for and not found may the job forget its manifest and be encoded anew. Whatever else is amiss
+    here passes, or is not so elsewhere: the attempt is given back, not at once."""
+    if isinstance(error.__cause__, StagedLost) or error.failure.reason not in PASSING:
+        return error.failure
+    await asyncio.sleep(JOURNAL_RETRY_SECONDS)
+    return replace(error.failure, reason=Reason.STOPPED)
 
 
 def _named(attempt: Attempt) -> str:

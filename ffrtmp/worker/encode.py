@@ -51,7 +51,9 @@ class Encode:
                 await in_thread(self.place.check_input)
                 found = await self._verify(planned)
                 await self._decode(planned, found, time)
-                return Manifest(await self._records(), self.key.fence)
+                records = await self._records()
+                await in_thread(self.place.check_staged)
+                return Manifest(records, self.key.fence)
 
     async def _transcode(self, planned: Plan, time: TimeLeft) -> None:
         argv = build_argv(
@@ -117,9 +119,9 @@ class Encode:
 
     async def _records(self) -> tuple[FileRecord, ...]:
         records = []
-        for path, target in zip(self.place.staged, self.spec.paths, strict=True):
-            await in_thread(make_durable, path, target)
-            hashing = Hashing(path, target)
+        for entry, target in zip(self.place.reservations, self.spec.paths, strict=True):
+            await in_thread(make_durable, entry, target)
+            hashing = Hashing(entry.file.path, target)
             try:
                 while await in_thread(hashing.step):
                     pass

@@ -29,6 +29,7 @@ REASON_OF: dict[type[Exception], Reason] = {
     errors.InputBad: Reason.INPUT_BAD,
     errors.TargetConflict: Reason.TARGET_EXISTS,
     errors.TargetIsInput: Reason.INVALID_SPEC,
+    errors.TargetSwapped: Reason.TRANSPORT,
     errors.TargetUnusable: Reason.INVALID_SPEC,
     errors.NoSpace: Reason.RESOURCE,
     errors.StagedLost: Reason.TRANSPORT,

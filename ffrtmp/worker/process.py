@@ -97,6 +97,12 @@ class Deadline:
             self._followers.discard(tell)
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would obey, or would show as something else than it is: the line may
+    repeat what a stranger wrote into a file."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "?" for c in text)
+
+
 class Tail:
     """The last lines of a stream of any length and any bytes. `redact` gets each first; `hear` gets
     what is kept."""
@@ -119,7 +125,7 @@ class Tail:
 
     def _close(self, end: bytes) -> None:
         raw = (self._open + end)[:RAW_LINE_BYTES].decode(errors="replace")
-        line = self._redact(raw).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
+        line = printable(self._redact(raw)).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
         self._open = b""
         if line:
             self._lines.append(line)

@@ -4,6 +4,9 @@ Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ffrtmp.domain.job import Manifest
@@ -11,13 +14,13 @@ from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.storage import publishing
-from ffrtmp.storage.errors import TargetConflict
+from ffrtmp.storage.errors import StagedLost, TargetConflict
+from ffrtmp.storage.handles import Proof, remove_folders
 from ffrtmp.storage.roots import Roots
-from ffrtmp.storage.staging import remove_folders
 from ffrtmp.worker.encode import Encode
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
-from ffrtmp.worker.place import prepare, remove_staged
+from ffrtmp.worker.place import Place, prepare, remove_staged
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.push import Push
 from ffrtmp.worker.steps import HearFn, ReportFn
@@ -30,18 +33,39 @@ __all__ = ["AttemptFailed", "ReportFn", "Runner"]
 def _to_nobody(_line: str) -> None: ...
 
 
-class Runner:
-    """All methods may run at once, for different attempts."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Of an attempt that this process encoded: folders made for it, and what it staged."""
 
-    def __init__(self, *, roots: Roots, tools: Tools, patience: Patience = USUAL) -> None:
+    made: tuple[Path, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+
+
+class Runner:
+    """All methods may run at once, for different attempts. `links`: a folder that is only ours.
+    `raw_arguments`: whether jobs may have them here."""
+
+    def __init__(
+        self,
+        *,
+        roots: Roots,
+        tools: Tools,
+        patience: Patience = USUAL,
+        links: Path | None = None,
+        raw_arguments: bool = False,
+    ) -> None:
         self._patience = patience
         self._roots = roots
         self._tools = tools
-        self._made: dict[AttemptKey, tuple[Path, ...]] = {}
+        self._links = links
+        self._raw_arguments = raw_arguments
+        self._known: dict[AttemptKey, _Known] = {}
 
     def objection(self, spec: JobSpec) -> str:
         """Why this machine cannot do it at all; empty: it can. What the master's report does not
-        tell: not every FFmpeg is built with SRT."""
+        tell: not every FFmpeg is built with SRT, not every worker allows raw arguments."""
+        if not self._raw_arguments and any(output.raw_arguments for output in spec.outputs):
+            return "raw arguments are off on this worker: start it with --allow-raw-arguments"
         for scheme in (scheme_of(output.url) for output in spec.outputs if output.url):
             if scheme not in self._tools.protocols:
                 return f"the FFmpeg of this worker was built without {scheme}"
@@ -57,22 +81,24 @@ class Runner:
         """
         deadline = _deadline(spec)
         try:
-            with named():
-                place = await in_thread(prepare, self._roots, key, spec)
-            self._made[key] = place.made
-            return await Encode(
-                key=key,
-                spec=spec,
-                place=place,
-                tools=self._tools,
-                report=report,
-                hear=hear,
-                deadline=deadline,
-                patience=self._patience,
-            ).run()
+            with ExitStack() as held:
+                place = await self._prepared(held, key, spec)
+                self._known[key] = _Known(place.made)
+                manifest = await Encode(
+                    key=key,
+                    spec=spec,
+                    place=place,
+                    tools=self._tools,
+                    report=report,
+                    hear=hear,
+                    deadline=deadline,
+                    patience=self._patience,
+                ).run()
+                self._known[key] = _Known(place.made, place.proofs)
         except BaseException:
             await self.discard(key, spec)
             raise
+        return manifest
 
     async def push(
         self,
@@ -88,18 +114,22 @@ class Runner:
         raised again, FFmpeg is gone.
         """
         deadline = _deadline(spec)
+        with ExitStack() as held:
+            place = await self._prepared(held, key, spec)
+            await Push(
+                key=key,
+                spec=spec,
+                place=place,
+                tools=self._tools,
+                report=report,
+                hear=hear,
+                deadline=deadline,
+                lease=lease,
+            ).run()
+
+    async def _prepared(self, held: ExitStack, key: AttemptKey, spec: JobSpec) -> Place:
         with named():
-            place = await in_thread(prepare, self._roots, key, spec)
-        await Push(
-            key=key,
-            spec=spec,
-            place=place,
-            tools=self._tools,
-            report=report,
-            hear=hear,
-            deadline=deadline,
-            lease=lease,
-        ).run()
+            return await in_thread(prepare, held, self._roots, key, spec, self._links)
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         """Makes staged files of another attempt this one's, or finds them published.
@@ -109,10 +139,10 @@ class Runner:
         """
         try:
             with named():
-                parcels = await in_thread(self._parcels, key, spec, manifest)
-                await in_thread(publishing.take_over, parcels, key)
-        except AttemptFailed:
-            await self.discard(key, spec)
+                await in_thread(self._take_over, key, spec, manifest)
+        except AttemptFailed as error:
+            if isinstance(error.__cause__, StagedLost):
+                await self.discard(key, spec)
             raise
         return Manifest(manifest.files, key.fence)
 
@@ -124,24 +154,42 @@ class Runner:
         """
         try:
             with named():
-                parcels = await in_thread(self._parcels, key, spec, manifest)
-                await in_thread(publishing.publish, parcels, overwrite=spec.overwrite)
+                await in_thread(self._publish, key, spec, manifest)
         except AttemptFailed as error:
             if isinstance(error.__cause__, TargetConflict):
                 await self.discard(key, spec)
             raise
-        self._made.pop(key, None)
+        self._known.pop(key, None)
 
     async def discard(self, key: AttemptKey, spec: JobSpec) -> None:
         """Removes what the attempt staged, and the folders made for it. Never fails."""
         await in_thread(remove_staged, self._roots, key, spec)
-        await in_thread(remove_folders, self._made.pop(key, ()))
+        await in_thread(remove_folders, self._known.pop(key, _Known()).made)
 
+    def _take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None:
+        with self._parcels(key, spec, manifest) as parcels:
+            publishing.take_over(parcels, key)
+
+    def _publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None:
+        with self._parcels(key, spec, manifest) as parcels:
+            publishing.publish(parcels, overwrite=spec.overwrite)
+
+    @contextmanager
     def _parcels(
         self, key: AttemptKey, spec: JobSpec, manifest: Manifest
-    ) -> tuple[publishing.Delivery, ...]:
-        targets = [self._roots.resolve(media, for_writing=True) for media in spec.paths]
-        return publishing.deliveries(manifest, targets, key.job_id)
+    ) -> Iterator[tuple[publishing.Delivery, ...]]:
+        """Their folders are held meanwhile. Raises StagedLost when one is gone."""
+        with ExitStack() as stack:
+            targets = []
+            for media in spec.paths:
+                try:
+                    folder = self._roots.open_folder(media, make=False).handle
+                except FileNotFoundError as error:
+                    raise StagedLost(media) from error
+                stack.callback(folder.close)
+                targets.append(folder.path / Path(media.path).name)
+            proofs = self._known.get(key, _Known()).proofs
+            yield publishing.deliveries(manifest, targets, key.job_id, proofs)
 
 
 def _deadline(spec: JobSpec) -> float | None:

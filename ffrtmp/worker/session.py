@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 
-from ffrtmp.domain.messages import HeartbeatAck, Welcome
+from ffrtmp.domain.messages import CapabilitiesChanged, HeartbeatAck, Welcome
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, Load
 from ffrtmp.worker.attempts import Attempts
@@ -115,6 +115,11 @@ class Session:
         if self._current is not None:
             self._current.leave(why)
 
+    def report(self, capabilities: Capabilities) -> None:
+        """They changed: told at once, or in the next hello."""
+        self._presentation = replace(self._presentation, capabilities=capabilities)
+        self._attempts.say(CapabilitiesChanged(capabilities))
+
     def beat_now(self) -> None:
         """The master is to know at once what changed."""
         self._hurry.set()
@@ -145,7 +150,7 @@ class Session:
             await visit.run(
                 incarnation=self._presentation.incarnation,
                 previous=self._presentation.previous,
-                capabilities=self._presentation.capabilities,
+                capabilities=lambda: self._presentation.capabilities,
                 load=self._presentation.load,
                 first_load=hello_load,
                 leaving=self._leaving,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ffrtmp.domain.messages import (
     Cancel,
+    CapabilitiesChanged,
     Event,
     Goodbye,
     Heartbeat,
@@ -14,6 +15,7 @@ from ffrtmp.domain.messages import (
     Hello,
     Numbered,
     Offer,
+    OfferAck,
     Reconnect,
     Reject,
     ResultAck,
@@ -92,16 +94,17 @@ class Visit:
         *,
         incarnation: str,
         previous: str,
-        capabilities: Capabilities,
+        capabilities: Callable[[], Capabilities],
         load: LOOK,
         first_load: Load,
         leaving: asyncio.Event,
     ) -> None:
         """Until `leaving` is set and goodbye was heard. Raises StreamBroken, Refused."""
+        said = capabilities()
         hello = Hello(
             incarnation=incarnation,
             previous=previous,
-            capabilities=capabilities,
+            capabilities=said,
             attempts=self._attempts.reports,
             slots=self._attempts.slots,
             load=first_load,
@@ -115,6 +118,9 @@ class Visit:
                 tasks.create_task(self._beat(load))
                 tasks.create_task(self._tell_progress())
                 tasks.create_task(self._until_left())
+                await self._welcomed.wait()
+                if (newest := capabilities()) != said:  # nobody heard of it on the way here
+                    self._outbox.put(CapabilitiesChanged(newest))
                 await leaving.wait()
                 self._outbox.put(Goodbye())  # the master hangs up when it has read it
         except* (StreamBroken, MasterDoesNotRead, Refused) as group:
@@ -190,6 +196,8 @@ class Visit:
                 self._acknowledged(numbered.command)
             case Offer():
                 self._attempts.offer(numbered.command)
+            case OfferAck(key):
+                self._attempts.begin(key)
             case Cancel(key):
                 self._attempts.stop(key)
             case ResultAck():
@@ -204,6 +212,7 @@ class Visit:
         self._lease.open(welcome, self._hello_sent_at)
         self._wait_longer()
         self._attempts.say = self._outbox.put
+        self._attempts.waits_for_word = welcome.acknowledges_offers
         self._obey_drain(draining=welcome.draining)
         for verdict in welcome.verdicts:
             self._attempts.judge(verdict)

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import random
 import secrets
+import shutil
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.hardware import Tools, probe_tools
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.link import Link
+from ffrtmp.worker.registration import keep_proving
 from ffrtmp.worker.runner import Runner
 from ffrtmp.worker.session import Presentation, Session
 from ffrtmp.worker.stream import Refused
@@ -53,7 +55,12 @@ async def run_worker(settings: WorkerSettings) -> int:
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
         reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
-        runner = Runner(roots=roots, tools=tools)
+        runner = Runner(
+            roots=roots,
+            tools=tools,
+            links=await in_thread(_emptied, state / "links"),
+            raw_arguments=settings.allow_raw_arguments,
+        )
         attempts = await stack.enter_async_context(
             Attempts.running(runner, journal, slots=settings.slot_count)
         )
@@ -74,12 +81,26 @@ async def run_worker(settings: WorkerSettings) -> int:
             "worker %s: FFmpeg %s, %s", identity.name, tools.version, ", ".join(tools.encoders)
         )
 
-        def settle() -> None:
-            last.write(incarnation)
-            roots.remove_older_proofs()
+        async def chores() -> None:
+            await session.first_welcome()
+            await in_thread(last.write, incarnation)
+            await in_thread(roots.remove_older_proofs)
+            await keep_proving(
+                roots,
+                worker=identity.name,
+                nonce=incarnation,
+                tell=lambda found: session.report(_capabilities(tools, found)),
+            )
 
         renewing = _Renewing(live, link)
-        return await _serve(session, attempts, settle, settings, renewing)
+        return await _serve(session, attempts, chores, settings, renewing)
+
+
+def _emptied(folder: Path) -> Path:
+    """What a run that was killed left there is of no use. The journal's lock says that it ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 class LastRun:
@@ -138,7 +159,7 @@ async def _load(roots: Roots) -> Load:
 async def _serve(
     session: Session,
     attempts: Attempts,
-    settle: Callable[[], None],
+    chores: Callable[[], Coroutine[object, object, None]],
     settings: WorkerSettings,
     renewing: "_Renewing",
 ) -> int:
@@ -154,7 +175,7 @@ async def _serve(
                 await stack.enter_async_context(at_end_of_input(at_once))
             helpers = [
                 tasks.create_task(drain_when_told(session, attempts, stops)),
-                tasks.create_task(_tidy(session, settle)),
+                tasks.create_task(chores()),
                 tasks.create_task(renewing.follow()),
                 tasks.create_task(renewing.redial(session)),
             ]
@@ -200,11 +221,6 @@ class _Renewing:
                     "made with `ffrtmp certs issue DIR worker %s --renew`; jobs run on",
                     *(used.folder, used.name),
                 )
-
-
-async def _tidy(session: Session, settle: Callable[[], None]) -> None:
-    await session.first_welcome()
-    await in_thread(settle)
 
 
 def _twice(stops: "asyncio.Queue[signal.Signals]", number: signal.Signals) -> Callable[[], None]:

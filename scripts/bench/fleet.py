@@ -99,13 +99,15 @@ class Bench:
         )
         [self.address] = re.findall(r"gRPC on ([^,]+),", said)
 
-    def start_fleet(self, stack: ExitStack, workers: int, *, slots: int, pace: float) -> None:
+    def start_fleet(
+        self, stack: ExitStack, workers: int, *, slots: int, pace: float, name: str = "sim"
+    ) -> None:
         memory = Path(tempfile.mkdtemp(prefix="ffrtmp-fleet-", dir="/dev/shm"))
         stack.callback(shutil.rmtree, memory, ignore_errors=True)
         arguments = ["simulate", "--ca", str(self.certs), "--master", self.address]
         arguments += ["--workers", str(workers), "--slots", str(slots), "--pace", str(pace)]
-        arguments += ["--ledger", str(self.ledger), "--state-dir", str(memory)]
-        self.start(stack, "fleet", "simulated workers dial", *arguments)
+        arguments += ["--ledger", str(self.ledger), "--state-dir", str(memory), "--name", name]
+        self.start(stack, f"fleet-{name}", "simulated workers dial", *arguments)
 
     def master_cpu(self) -> float:
         assert self.master is not None

@@ -204,7 +204,7 @@ def test_a_job_that_waits_is_paused_resumed_and_moved_in_the_queue(cluster, shel
         assert shell(cluster, "jobs", "cancel", job_id).code == 0
 
 
-def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell):
+def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell, tmp_path):
     ended = submit(shell, cluster, "logged.mp4", SHORT)
     assert shell(cluster, "jobs", "watch", ended).code == 0
     ran = shell(cluster, "jobs", "logs", ended)
@@ -215,17 +215,19 @@ def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell):
     assert "wrote nothing" in shell(cluster, "jobs", "logs", ended, "--attempt", "2").err
 
     job_id = submit(shell, cluster, "following.mp4")
-    following = subprocess.Popen(
-        [sys.executable, "-m", "ffrtmp", "jobs", "logs", job_id, "--follow"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(cluster.state),
-    )
-    seen = [following.stdout.readline()]
+    out = tmp_path / "out"
+    with out.open("w") as file:
+        following = subprocess.Popen(
+            [sys.executable, "-m", "ffrtmp", "jobs", "logs", job_id, "--follow"],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(cluster.state),
+        )
+    wait_for(out.read_text)
     following.send_signal(signal.SIGINT)
-    out, err = following.communicate(timeout=30)
-    seen += out.splitlines(keepends=True)
+    _, err = following.communicate(timeout=30)
+    seen = out.read_text().splitlines(keepends=True)
     assert following.returncode == 130
     on = re.search(r"to go on: ffrtmp (jobs logs \w+ --follow --after 1/(\d+))\n", err)
     assert on is not None, err
@@ -259,8 +261,11 @@ def test_a_reader_that_goes_away_ends_a_command_in_silence(cluster, count):
 def test_every_view_fits_its_terminal(cluster, shell, terminal, columns):
     job_id = submit(shell, cluster, "a-rather-long-name-for-a-file-that-nobody-would-type.mp4")
     views = (("jobs", "list"), ("workers", "list"), ("presets", "4K30"), ("jobs", "get", job_id))
+    views += (("workers", "get", "w1"),)
     for started in [terminal(cluster, *view, columns=columns) for view in views]:
         assert started.wait() == 0
+    _, found, said = started.text.partition("worker w1:")
+    assert max(map(len, (found + said).splitlines())) <= columns
     shown = terminal(cluster, "top", columns=columns)
     shown.wait_for(job_id)
     shown.type("q")
@@ -385,3 +390,13 @@ def test_without_a_home_folder_there_is_a_sentence_not_a_traceback(cluster):
         assert done.returncode == code, done.stderr
         if code:
             assert done.stderr.startswith("ffrtmp: ")
+
+
+def test_a_job_that_does_not_wait_is_explained_too(cluster, shell):
+    job_id = submit(shell, cluster, "explained.mp4")
+    assert shell(cluster, "jobs", "cancel", job_id).code == 0
+    assert shell(cluster, "jobs", "explain", job_id).out == (
+        f"job {job_id}: not waiting: it is cancelled\n"
+    )
+    [found] = objects(shell(cluster, "jobs", "explain", job_id, "--json").out)
+    assert found == {"reason": "WAIT_REASON_NOT_WAITING", "detail": "it is cancelled"}

@@ -69,3 +69,14 @@ def test_a_fleet_whose_names_are_taken_ends_with_a_sentence(tmp_path: Path):
     assert ended.returncode == 3
     assert "already connected" in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
+
+
+def test_a_trial_with_kills_accounts_for_every_job(tmp_path: Path):
+    """With a master of its own; the second half of the workers, or the master, is killed."""
+    arguments = ["--workers", "4", "--slots", "4", "--jobs", "200", "--pace", "2"]
+    arguments += ["--failure-rate", "0.1", "--kill-rate", "20", "--seed", "3"]
+    said = ffrtmp(tmp_path, "simulate", *arguments, "--evidence", "kept").splitlines()
+    counts = dict(line.split(": ") for line in said[2:])
+    assert int(counts["finished"]) + int(counts["failed as meant"]) == JOBS
+    assert (counts["lost"], counts["duplicates"]) == ("0", "0")
+    assert '"killed"' in (tmp_path / "kept" / "client.jsonl").read_text()

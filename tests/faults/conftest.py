@@ -2,7 +2,7 @@
 the row's sentence. What came out is kept for `scripts/fault_table`."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +12,12 @@ import pytest
 from ffrtmp.clock import utc_now
 from ffrtmp.pki import authority
 from tests.faults.kit.cluster import Cluster, Site, paced_ffmpeg, running
+from tests.faults.kit.database import Database, Databases
 from tests.faults.kit.record import Row, row_id
 from tests.faults.kit.stores import StoreUnderTest
 
 WORKERS = ("w1", "w2", "w3", "w4", "w5")
+HOSTS = ("127.0.0.1", "127.0.0.2", "localhost", "master.test")
 HERE = Path(__file__).parent
 LOG_BYTES = 4000
 ROW = pytest.StashKey[Row]()
@@ -35,7 +37,8 @@ def certs(tmp_path_factory) -> Path:
     then = utc_now() - timedelta(days=2)
     authority.init(folder, now=then)
     names = [("worker", name) for name in WORKERS]
-    for role, name in [("master", "m1"), ("admin", "me"), ("client", "c"), *names]:
+    authority.issue(folder, "master", "m1", now=then, hosts=HOSTS)
+    for role, name in [("admin", "me"), ("client", "c"), *names]:
         authority.issue(folder, role, name, now=then)
     return folder
 
@@ -45,6 +48,22 @@ def site(certs, tmp_path_factory, request) -> Site:
     folder = tmp_path_factory.mktemp("site")
     cache = request.config.cache.mkdir("faults-cache")
     return Site(certs=certs, ffmpeg=paced_ffmpeg(folder), cache=Path(cache))
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """Servers that their tests may kill."""
+    made = Databases()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(databases) -> Iterator[Database]:
+    """A server of this test's own."""
+    database = databases.make()
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -67,6 +86,14 @@ def row(request, store) -> Row:
 def cluster_of(tmp_path, site, store) -> Callable[..., AbstractAsyncContextManager[Cluster]]:
     """Runs a cluster; its arguments are further options of the master."""
     return lambda *options, **named: running(tmp_path / "cluster", site, store, *options, **named)
+
+
+@pytest.fixture
+def cluster_on(tmp_path, site) -> Callable[..., AbstractAsyncContextManager[Cluster]]:
+    """Runs a cluster on a database of the test's own; for rows that take no other store."""
+    return lambda dsn, *options, **named: running(
+        tmp_path / "cluster", site, StoreUnderTest(dsn), *options, **named
+    )
 
 
 @pytest.fixture

@@ -1,6 +1,11 @@
 """Between staged and published: conflicts, lost files, and holders that wake up too late."""
 
+import asyncio
 import hashlib
+import random
+import threading
+from pathlib import Path
+from typing import Self
 
 from tests.faults.kit.cluster import LOST
 from tests.faults.kit.stores import one_store
@@ -77,3 +82,98 @@ async def test_s3_a_thawed_holder_finds_nothing_to_rename(cluster, row):
     await until(lambda: not cluster.leftovers(job_id), 5)
     journal = cluster.folder / "state" / "worker-w1" / "journal"
     await until(lambda: not list(journal.glob("*.json")), 5)
+
+
+MOMENTS = 20
+AT_ONCE = 5
+SLOW = ("--slow", "0.4")
+OLD = b"precious" * 4096
+
+
+class Reader:
+    """Reads targets again and again, from the first to the last moment."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Path, set[str]] = {}
+        self.reads = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def watch(self, path: Path) -> None:
+        self.seen = self.seen | {path: set()}
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            for path, seen in self.seen.items():
+                seen.add(_digest(path))
+                self.reads += 1
+
+    def judge(self, least: int) -> None:
+        """Each target was, at every moment, what it had been or what it is now."""
+        assert self.reads > least * len(self.seen)
+        old = hashlib.sha256(OLD).hexdigest()
+        for path, seen in self.seen.items():
+            assert _digest(path) not in {"absent", old}
+            assert seen <= {old if "over" in path.name else "absent", _digest(path)}, path.name
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return "absent"
+
+
+@one_store
+async def test_a_worker_killed_at_any_moment_of_its_publish_leaves_old_or_new(cluster_of):
+    """kill -9 at random moments of publishes that take their time: whoever reads a target meanwhile
+    finds the old file or the new one, whole; absent only what was not there. Some jobs overwrite,
+    some do not; each has several outputs, and what was staged is not encoded again."""
+    chance = random.Random(5)
+    jobs: dict[str, list[str]] = {}
+    caught: list[str] = []
+    async with cluster_of("--missed-heartbeats", "60") as cluster:
+        with Reader() as reader:
+            w1 = await cluster.worker("w1", *SLOW, slots=AT_ONCE)
+            while len(caught) < MOMENTS:
+                if not await are(cluster, jobs, "PUBLISHING"):
+                    for _ in range(AT_ONCE):
+                        await one_more(cluster, jobs, reader)
+                await until(lambda: nobody_encodes(cluster, jobs), 60)
+                await asyncio.sleep(chance.uniform(0, 1.0))
+                w1.process.kill()
+                caught += await are(cluster, jobs, "PUBLISHING")
+                w1.start(*SLOW)
+                await w1.connected()
+            for job_id in jobs:
+                await cluster.succeeds(job_id, 60)
+                assert cluster.runs(job_id) == 1
+        reader.judge(MOMENTS)
+
+
+async def one_more(cluster, jobs: dict[str, list[str]], reader: Reader) -> None:
+    """Every other one replaces files that are there."""
+    number = len(jobs)
+    over = number % 2 == 0
+    names = [f"fast-{'over' if over else 'new'}-{number}-{part}.mkv" for part in "abc"]
+    for name in names:
+        if over:
+            (cluster.media / name).write_bytes(OLD)
+        reader.watch(cluster.media / name)
+    jobs[await cluster.submit(*names, seconds=0.2, overwrite=over)] = names
+
+
+async def are(cluster, jobs: dict[str, list[str]], *states: str) -> list[str]:
+    return [each for each in jobs if (await cluster.history(each)).state in states]
+
+
+async def nobody_encodes(cluster, jobs: dict[str, list[str]]) -> bool:
+    return not await are(cluster, jobs, "QUEUED", "LEASED", "RUNNING")

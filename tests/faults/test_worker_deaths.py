@@ -185,4 +185,4 @@ async def test_w19_no_ffmpeg_outlives_its_worker(cluster, row):
     with row.within(AT_ONCE):
         await until(lambda: not ffmpegs(job_id), 2)
     await cluster.happens(job_id, "LOST", 3 * LOST)
-    assert not ffmpegs(str(cluster.media))
+    assert not ffmpegs(str(cluster.folder))

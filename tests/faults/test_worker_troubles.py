@@ -145,7 +145,7 @@ async def test_w13_what_a_drain_cuts_short_goes_back_uncharged(cluster_of, row):
             await cluster.happens(job_id, "RETURNED", 15)
         row.took(time.monotonic() - began, 0.5 + 2.0)
         await until(lambda: w1.process.code is not None, 5)
-        assert not ffmpegs(str(cluster.media))
+        assert not ffmpegs(str(cluster.folder))
         await cluster.worker("w2", slots=TIMES)
         for job_id in jobs:
             history = await cluster.succeeds(job_id)

@@ -16,7 +16,7 @@ from ffrtmp.domain.messages import Event, Failed, Offer, OfferReply, Published, 
 from ffrtmp.domain.messages import ResultOutcome as Outcome
 from ffrtmp.domain.messages import ResultStep as Step
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.session import AttemptKey, Verdict, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.sim.ledger import Ledger
@@ -33,8 +33,14 @@ class Desk:
         self.journal = journal
         self.ledger = ledger
         self.said: list[Event] = []
-        attempts.say = self.said.append
+        self.is_prompt = True
+        attempts.say = self._hear
         attempts.may_publish = lambda: True
+
+    def _hear(self, event: Event) -> None:
+        self.said.append(event)
+        if self.is_prompt and event == OfferReply(KEY):  # as a master does, when it is committed
+            asyncio.get_running_loop().call_soon(self.attempts.begin, KEY)
 
     def did(self, what: str) -> bool:
         return f'"{what}"' in self.ledger.read_text()
@@ -132,3 +138,33 @@ async def test_what_waits_for_room_at_the_end_is_given_back_without_leftovers(de
     failed = await desk.says(Failed)
     assert failed.failure.reason is Reason.STOPPED
     assert desk.did("discarded")
+
+
+@pytest.mark.parametrize("by_verdict", [False, True])
+async def test_nothing_touches_the_input_before_the_acceptance_is_committed(desk, by_verdict):
+    """A file that kills its worker then is charged for it."""
+    desk.is_prompt = False
+    desk.attempts.offer(Offer(key=KEY, spec=spec()))
+    await until(lambda: list(desk.journal.glob("*.json")))
+    assert desk.said == [OfferReply(KEY)]
+    assert not desk.did("began")
+    if by_verdict:  # the acknowledgement was lost with its stream
+        desk.attempts.judge(Verdict(KEY, VerdictKind.KEEP))
+    else:
+        desk.attempts.begin(KEY)
+    await until(lambda: desk.did("began"))
+
+
+async def test_a_master_that_acknowledges_no_offers_is_not_waited_for(desk):
+    desk.is_prompt = False
+    desk.attempts.waits_for_word = False
+    desk.attempts.offer(Offer(key=KEY, spec=spec()))
+    await until(lambda: desk.did("began"))
+
+
+async def test_an_acceptance_that_comes_too_late_begins_nothing(desk):
+    desk.is_prompt = False
+    desk.attempts.offer(Offer(key=KEY, spec=spec()))
+    desk.attempts.stop(KEY)
+    await until(lambda: desk.attempts.reports == ())
+    assert not desk.did("began")

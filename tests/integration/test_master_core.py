@@ -3,13 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.domain.errors import IllegalTransition, InvalidSpec, NameTaken, ProtocolViolation
+from ffrtmp.domain.errors import (
+    IllegalTransition,
+    InvalidSpec,
+    NameTaken,
+    Overloaded,
+    ProtocolViolation,
+)
 from ffrtmp.domain.job import Failure, FileRecord, JobState, Manifest
 from ffrtmp.domain.messages import (
     Cancel,
@@ -30,10 +36,12 @@ from ffrtmp.domain.messages import (
     Staged,
     Welcome,
 )
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
+from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
+from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
 from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.master.master import Master
 from ffrtmp.master.views import Submission, WorkerState
@@ -126,7 +134,7 @@ class Worker:
 
 @asynccontextmanager
 async def cluster(
-    open_store, facts: list | None = None, timers: Timers = FAST
+    open_store, facts: list | None = None, timers: Timers = FAST, **options
 ) -> AsyncIterator[tuple[Master, Callable[..., Worker]]]:
     ids = (f"{number:026d}" for number in range(1000))
     async with open_store(patience=0.5) as store:
@@ -137,6 +145,7 @@ async def cluster(
             chance=lambda: 0.0,
             new_id=lambda: next(ids),
             observe=(facts if facts is not None else []).append,
+            **options,
         )
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(master.run())
@@ -455,6 +464,33 @@ async def test_a_worker_that_was_expired_is_adopted_again(open_store):
         assert (job.fence, job.charged) == (1, 0)
 
 
+async def test_a_finished_encode_counts_when_a_newer_grant_came_back(open_store):
+    """RETRY_LATER leads somewhere: the next time it is asked, it is committed."""
+    async with cluster(open_store) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        await until(master, job_id, JobState.QUEUED)
+        w2 = worker("w2")
+        w2.hello()
+        offer = await w2.hear(Offer)
+        w1 = worker(incarnation="i2", previous="i1")
+        w1.hello(running(key, journalled=True))
+        assert Verdict(key, VerdictKind.KEEP) in (await w1.hear(Welcome)).verdicts
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.RETRY_LATER
+        w2.say(OfferReply(offer.key, "the disk is full"))
+        await until(master, job_id, JobState.QUEUED)
+        w1.say(Staged(key, manifest(1)))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        w1.say(Published(key))
+        job = await until(master, job_id, JobState.SUCCEEDED)
+        assert (job.fence, job.granted, job.attempts, job.charged) == (1, 2, 1, 0)
+
+
 async def test_goodbye_closes_the_session(open_store):
     async with cluster(open_store) as (master, worker):
         w1 = worker()
@@ -551,3 +587,71 @@ async def test_workers_are_sent_away_before_the_master_goes(open_store):
         await w1.hear(Welcome)
         master.send_away()
         assert (await w1.hear(Reconnect)).after >= timedelta(0)
+
+
+async def test_a_waiting_job_is_explained_worker_by_worker(open_store):
+    async with cluster(open_store) as (master, worker):
+        first = await submitted(master, "1.mp4")
+        busy, full, gone = worker("busy"), worker("full"), worker("gone")
+        busy.hello()
+        await busy.accept()
+        await until(master, first, JobState.RUNNING)
+        waiting = await submitted(master, "2.mp4")
+        full.hello()
+        offer = await full.hear(Offer)
+        full.say(OfferReply(offer.key, "no room on the disk"))
+        gone.hello()
+        await gone.hear(Welcome)
+        gone.say(Goodbye())
+        await in_state(master, "gone", WorkerState.GONE)
+        async with asyncio.timeout(5):
+            while (found := await master.explain(waiting)).reason is not WaitReason.BACK_OFF:
+                await asyncio.sleep(0.01)
+        assert found.detail.endswith("UTC: no room on the disk")
+        assert [(each.worker, each.obstacle) for each in found.verdicts] == [
+            ("busy", Obstacle.BUSY),
+            ("full", Obstacle.REJECTED),
+            ("gone", Obstacle.AWAY),
+        ]
+        assert found.verdicts[1].detail == "no room on the disk"
+        assert found.place == Place(0, 0)
+        assert (await master.explain(first)).detail == "it is running on worker busy"
+
+
+async def test_a_storm_of_submits_is_refused_as_wholes_above_the_limit(open_store):
+    """What was taken is stored, what was refused is not; afterwards there is room again."""
+    async with cluster(open_store, most_submitted=10) as (master, _):
+
+        async def batch(number: int) -> int:
+            jobs = [
+                Submission(spec(f"{number}-{n}.mp4"), f"key-{number}-{n}", "d") for n in range(5)
+            ]
+            try:
+                return len(await master.submit(jobs, actor="client/c"))
+            except Overloaded:
+                return 0
+
+        stored = await asyncio.gather(*map(batch, range(20)))
+        assert set(stored) == {0, 5}
+        assert sum(stored) >= 10
+        assert len((await master.find(JobFilter(), size=1000, page_token=""))[0]) == sum(stored)
+        assert await batch(99) == 5
+
+
+async def test_a_call_above_the_limit_is_taken_when_nobody_is_before_it(open_store):
+    async with cluster(open_store, most_submitted=1) as (master, _):
+        jobs = [Submission(spec(f"{n}.mp4"), f"key-{n}", "d") for n in range(5)]
+        assert len(await master.submit(jobs, actor="client/c")) == 5
+
+
+async def test_raw_arguments_are_refused_where_they_were_not_allowed(open_store):
+    plain = spec("out.mp4")
+    [output] = plain.outputs
+    told = replace(output, raw_arguments=(RawArgument("bf", "1"),))
+    submission = Submission(replace(plain, outputs=(told,)), "key", "d")
+    async with cluster(open_store) as (master, _):
+        with pytest.raises(InvalidSpec, match="--allow-raw-arguments"):
+            await master.submit([submission], actor="client/c")
+    async with cluster(open_store, raw_arguments=True) as (master, _):
+        [record] = await master.submit([submission], actor="client/c")
+        assert record.spec.outputs[0].raw_arguments == told.raw_arguments

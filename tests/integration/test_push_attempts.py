@@ -43,10 +43,15 @@ class Desk:
         self.folder = folder
         self.said: list[Event] = []
         self.hurries = 0
-        attempts.say = self.said.append
+        attempts.say = self._hear
         attempts.may_publish = lambda: True
         attempts.hurry = self._hurry
         attempts.lease.move(boot_seconds() + 60)
+
+    def _hear(self, event: Event) -> None:
+        self.said.append(event)
+        if event == OfferReply(KEY):  # as a master does, when that is committed
+            asyncio.get_running_loop().call_soon(self.attempts.begin, KEY)
 
     def _hurry(self) -> None:
         self.hurries += 1

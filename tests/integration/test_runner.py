@@ -17,6 +17,7 @@ import pytest
 
 from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.messages import Progress
+from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import AudioCodec, Input, JobSpec, MediaPath, Output, TestSource
@@ -60,7 +61,9 @@ class Site:
         root.mkdir(exist_ok=True)
         self.root = root
         self.roots = Roots({"media": root})
-        self.runner = Runner(roots=self.roots, tools=tools(ffmpeg))
+        self.links = root.with_name("links")
+        self.links.mkdir(exist_ok=True)
+        self.runner = Runner(roots=self.roots, tools=tools(ffmpeg), links=self.links)
         self.reports: list[Progress] = []
         self.lines: list[str] = []
         self.encoding = asyncio.Event()
@@ -272,6 +275,25 @@ async def test_a_cancelled_encode_leaves_no_ffmpeg_and_no_file(site: Site) -> No
     assert site.names() == []
 
 
+def descriptors() -> list[Path]:
+    return sorted(Path("/proc/self/fd").iterdir())
+
+
+async def test_an_attempt_holds_nothing_open_when_it_is_over(site: Site) -> None:
+    """Also one that is cancelled while its files are being looked at."""
+    site.clip("in.mkv")
+    await site.encode(job(SMALL, "first.mkv"))
+    before = descriptors()
+    await site.encode(job("in.mkv", "a.mkv"))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(site.encode(job("in.mkv", "b.mkv")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+    assert descriptors() == before
+    assert not list(site.links.iterdir())
+
+
 async def test_the_jobs_time_out_ends_it(site: Site) -> None:
     spec = job(ENDLESS, "a.mkv", timeout=timedelta(seconds=1))
     await site.fails(spec, Reason.TIMED_OUT, r"time-out of 0:00:01 is over")
@@ -326,6 +348,18 @@ async def test_a_worker_without_the_encoder_says_so(tmp_path: Path) -> None:
     await site.fails(job(SMALL, "a.mp4"), Reason.CAPABILITY_MISMATCH, "no encoder for h264")
 
 
+async def test_raw_arguments_are_refused_by_a_worker_that_was_not_told_to_take_them(
+    site: Site,
+) -> None:
+    [output] = job(SMALL, "a.mp4").outputs
+    spec = replace(
+        job(SMALL, "a.mp4"), outputs=(replace(output, raw_arguments=(RawArgument("bf", "1"),)),)
+    )
+    assert "--allow-raw-arguments" in site.runner.objection(spec)
+    willing = Runner(roots=site.roots, tools=tools(), raw_arguments=True)
+    assert willing.objection(spec) == ""
+
+
 async def test_a_conflict_at_publication_leaves_only_what_was_there(site: Site) -> None:
     spec = job(SMALL, "new/a.mp4", "b.mp4")
     manifest = await site.encode(spec)
@@ -367,3 +401,55 @@ async def test_staged_bytes_that_are_gone_are_reported(site: Site) -> None:
         await site.runner.take_over(AttemptKey(JOB, 2), spec, manifest)
     assert caught.value.failure.reason is Reason.TRANSPORT
     assert site.names() == []
+
+
+async def test_an_input_that_is_swapped_and_swapped_back_is_the_one_that_was_probed(
+    site: Site,
+) -> None:
+    """Nothing that a look at names could tell: before and after the encode all is as it was."""
+    site.clip("in.mkv")
+    site.clip("other.mkv", seconds=4)
+    paths = [site.root / name for name in ("in.mkv", "other.mkv", "aside.mkv")]
+
+    def swap() -> None:
+        for before, after in ((0, 2), (1, 0), (2, 1)):
+            paths[before].rename(paths[after])
+
+    def report(progress: Progress) -> None:
+        before = {each.phase for each in site.reports}
+        site.reports.append(progress)
+        if progress.phase is not Phase.ENCODE and progress.phase not in before:
+            swap()  # as the probe begins, and again before the input is checked
+
+    spec = job("in.mkv", "a.mp4")
+    manifest = await site.runner.encode(KEY, spec, report)
+    await site.runner.publish(KEY, spec, manifest)
+    [found] = await probe([site.root / "a.mp4"], ["it"])
+    assert found.video is not None
+    assert found.video.packets == 50
+
+
+async def test_an_input_that_is_swapped_for_good_is_bad(site: Site) -> None:
+    site.clip("in.mkv")
+    site.clip("other.mkv", seconds=4)
+
+    def swap() -> None:
+        (site.root / "other.mkv").replace(site.root / "in.mkv")
+
+    site.on_encoding = swap
+    with pytest.raises(AttemptFailed, match="was changed while") as caught:
+        await site.encode(job("in.mkv", "a.mp4"))
+    assert caught.value.failure.reason is Reason.INPUT_BAD
+    assert site.names() == ["in.mkv"]
+
+
+async def test_staged_bytes_that_are_others_by_now_are_not_published(site: Site) -> None:
+    """Of the same size, at the same place, and found by the process that staged them or another."""
+    spec = job(SMALL, "a.mp4")
+    manifest = await site.encode(spec)
+    staged = site.root / f".a.mp4.{JOB}.1.part.mp4"
+    staged.write_bytes(bytes(staged.stat().st_size))
+    for runner in (site.runner, Runner(roots=site.roots, tools=tools())):
+        with pytest.raises(AttemptFailed, match=r"media:a\.mp4 is gone"):
+            await runner.publish(KEY, spec, manifest)
+    assert not (site.root / "a.mp4").exists()

@@ -24,12 +24,12 @@ from ffrtmp.storage.errors import (
     TargetConflict,
     TargetUnusable,
 )
+from ffrtmp.storage.handles import hold_folder
 from ffrtmp.storage.publishing import deliveries, publish, take_over
 from ffrtmp.storage.roots import Roots
 from ffrtmp.storage.staging import (
     hash_file,
     make_durable,
-    remove_folders,
     reserve,
     staged_path,
     sweep_orphans,
@@ -96,6 +96,24 @@ def test_a_bad_root_says_what_to_do(tmp_path: Path) -> None:
     assert "cannot be written" in problems["dead"]
 
 
+def test_a_root_is_tried_again_and_what_was_proved_is_only_looked_for(tmp_path: Path) -> None:
+    late, mounted = tmp_path / "late", tmp_path / "mounted"
+    mounted.mkdir()
+    roots = Roots({"late": late, "mounted": mounted})
+    assert [bool(each.problem) for each in roots.report("w1", "n1")] == [True, False]
+    late.mkdir()
+    mounted.rename(tmp_path / "away")
+    mounted.mkdir()  # the empty folder below a mount
+    first, second = roots.report_again("w1", "n1")
+    assert (first.problem, first.sees) == ("", {"n1"})
+    assert "another folder lies at its place" in second.problem
+    assert not list(mounted.iterdir())
+    mounted.rmdir()
+    (tmp_path / "away").rename(mounted)
+    assert [each.problem for each in roots.report_again("w1", "n1")] == ["", ""]
+    assert roots.reports == roots.report_again("w1", "n1")
+
+
 def test_an_input_is_found_below_its_root_only(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -157,28 +175,28 @@ def test_a_missing_root_is_told_from_a_missing_input(tmp_path: Path) -> None:
 
 
 def test_a_reservation_makes_folders_and_can_be_taken_back(tmp_path: Path) -> None:
-    reservation = reserve(tmp_path / "a" / "b" / "c.mkv", KEY, "media:a/b/c.mkv")
+    folder = Roots({"media": tmp_path}).open_folder(media("a/b/c.mkv"), make=True)
+    reservation = reserve(folder, "c.mkv", KEY, "media:a/b/c.mkv")
     umask = os.umask(0)
     os.umask(umask)
     assert reservation.path.stat().st_mode & 0o777 == 0o666 & ~umask
-    reservation.path.unlink()
     (tmp_path / "a" / "kept").write_text("")
-    remove_folders(reservation.made)
+    reservation.withdraw()
     assert names(tmp_path) == ["a", "a/kept"]
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TargetUnusable, match=r"media:file/x/c\.mkv cannot be written"):
-        reserve(tmp_path / "file" / "x" / "c.mkv", KEY, "media:file/x/c.mkv")
+        Roots({"media": tmp_path}).open_folder(media("file/x/c.mkv"), make=True)
     assert names(tmp_path) == ["file"]
 
 
 def test_a_file_is_hashed_and_made_durable(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"x" * 3_000_000)
-    make_durable(path, "media:a")
-    assert hash_file(path, "media:a") == FileRecord(
+    reservation = reserve(hold_folder(tmp_path), "a", KEY, "media:a")
+    reservation.path.write_bytes(b"x" * 3_000_000)
+    make_durable(reservation, "media:a")
+    assert hash_file(reservation.file.path, "media:a") == FileRecord(
         "media:a", 3_000_000, hashlib.sha256(b"x" * 3_000_000).hexdigest()
     )
 

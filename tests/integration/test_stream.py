@@ -26,6 +26,7 @@ from ffrtmp.domain.messages import (
     Heartbeat,
     HeartbeatAck,
     Offer,
+    OfferAck,
     OfferReply,
     ProgressReport,
     Reconnect,
@@ -91,6 +92,29 @@ async def test_d11_a_locked_store_expires_nobody_and_loses_no_result(tmp_path):
         assert (job.fence, job.charged) == (1, 0)
 
 
+async def test_an_acceptance_is_acknowledged_when_it_is_committed_and_not_before(tmp_path):
+    def open_store(**options):
+        return SqliteStore.open(tmp_path / "master.db", **options)
+
+    patient = replace(FAST, offer_ttl=timedelta(seconds=30))
+    async with cluster(open_store, timers=patient) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        offer = await w1.hear(Offer)
+        async with locked(tmp_path):
+            w1.say(OfferReply(offer.key))
+            started = boot_seconds()
+            while boot_seconds() - started < FAST.lease_ttl.total_seconds():
+                w1.beat(running(offer.key))
+                heard = await w1.hear(HeartbeatAck | OfferAck)
+                assert isinstance(heard, HeartbeatAck)
+                await asyncio.sleep(0.2)
+        w1.beat(running(offer.key))
+        assert (await w1.hear(OfferAck)).key == offer.key
+        assert (await until(master, job_id, JobState.RUNNING)).attempts == 1
+
+
 class Renewals:
     """A store whose renewals take as long as the test likes."""
 
@@ -108,8 +132,9 @@ class Renewals:
 
 @asynccontextmanager
 async def renewer(store: Renewals, ttl: timedelta = timedelta(seconds=15)):
+    timers = Timers(heartbeat_interval=ttl / 3)
     lease = Renewer(
-        store, SessionKey("w1", 1), lease_ttl=ttl, boot=boot_seconds, opened_at=boot_seconds()
+        store, SessionKey("w1", 1), timers=timers, boot=boot_seconds, opened_at=boot_seconds()
     )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(lease.run())

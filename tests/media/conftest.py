@@ -1,6 +1,7 @@
 """A runner over one root, with the real FFmpeg, and clips made by it."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -85,3 +86,21 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path / "root")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Hostile specs and files, by kind, and what became of them."""
+    counts = Counter(
+        str(value)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "hostile"
+    )
+    if not counts:
+        return
+    terminalreporter.section("hostile specs and files")
+    kinds = sorted({each.partition("/")[0] for each in counts})
+    for kind in kinds:
+        refused, confined = (counts[f"{kind}/{how}"] for how in ("refused", "confined"))
+        terminalreporter.write_line(f"{kind:20} {refused:3} refused  {confined:3} confined")
+    terminalreporter.write_line(f"{'all':20} {counts.total():3}")

@@ -30,12 +30,13 @@ QUEUES = {"live": 24, "default": 0, "batch": -6}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
 
-Sender = tuple[bool, tuple[str, str], int]
+Sender = tuple[bool, tuple[str, str], int | None]
 
 MOVES, REPEATS, WAITS, REFUSED = "moves", "repeats", "waits", "refused"
 
 HELD = ("leased", "running", "publishing")
 TERMINAL = ("succeeded", "failed", "cancelled")
+BEGUN = ("accepted", "adopted", "staged", "published", "failed", "returned")
 WAITING = ("queued", "paused")
 ARROWS = {
     "queued": "queued paused leased running publishing succeeded failed cancelled",
@@ -86,13 +87,16 @@ class Model:
     holder: tuple[str, str] | None = None
     last: tuple[str, str] | None = None
     fence: int = 0
+    granted: int = 0
+    accepted: tuple[tuple[str, str], int] | None = None  # who accepted last, and which fence
+    failed: bool = False  # that one said itself that it failed
+    changed: int = 0
     attempts: int = 0
     charges: dict[int, str] = field(default_factory=dict)  # fences that were charged, on whom
     resources: int = 0
     manifest: tuple[tuple[str, ...], int] | None = None
     eligible: int = 0
     failure: tuple[str, str] | None = None
-    reported: tuple[str, str] | None = None  # the failure that made the job what it is
     avoid: str = ""
     started: int | None = None
     ended: int | None = None
@@ -113,6 +117,8 @@ class Model:
             "holder": self.holder,
             "last": self.last,
             "fence": self.fence,
+            "granted": self.granted,
+            "accepted": self.accepted and (*self.accepted, self.failed),
             "attempts": self.attempts,
             "charged": len(self.charges),
             "resources": self.resources,
@@ -134,9 +140,11 @@ class Model:
     # -- what the messages mean ---------------------------------------------------------------
 
     def grant(self, who: tuple[str, str]) -> str:
-        if self.state != "queued" or self.eligible > self.now or self.blocked:
+        waits = 0 < self.eligible - self.now <= 300 * SECOND
+        if self.state != "queued" or waits or self.blocked:
             return REFUSED
-        self.fence += 1
+        self.granted += 1
+        self.fence = self.granted
         self.last = who
         return self._move("leased", who)
 
@@ -146,8 +154,9 @@ class Model:
         if not self._holds(who, fence, "leased"):
             return REFUSED
         self.attempts += 1
-        self.started = self.now
+        self.started = self._not_before()
         self.rejects = 0
+        self.accepted, self.failed = (who, fence), False
         return self._move("running", who)
 
     def reject(self, who: tuple[str, str], fence: int) -> str:
@@ -184,11 +193,10 @@ class Model:
         if self.state == "succeeded" and (who, fence) == (self.last, self.fence):
             return REPEATS
         has_result = self.exclusive or self.manifest is not None
-        if self._is_newer(fence):
+        if self._is_newer(who, fence):
             return WAITS if has_result else REFUSED
-        late = self._is_late(who, fence) and has_result
-        if late:
-            self.charges.pop(fence, None)
+        if self._is_late(who, fence) and has_result:
+            self._take_back(who, fence)
         elif not self._holds(who, fence, "running" if self.exclusive else "publishing"):
             return REFUSED
         self.blocked = None
@@ -196,14 +204,14 @@ class Model:
         return self._end("succeeded")
 
     def fail(self, who: tuple[str, str], fence: int, why: tuple[str, str], chance: float) -> str:
-        if (who, fence) == (self.last, self.fence) and self.reported == why:
+        if (who, fence) == self.accepted and self.failed:
             return REPEATS
         answer = self._news(who, fence, "running", "publishing")
         if answer == MOVES:
             if why[0] != "stopped":
                 self.manifest = None
             self._give_up(why, chance)
-            self.reported = why
+            self.failed = True
         return answer
 
     def lose(self, who: tuple[str, str], fence: int, message: str, chance: float, how: str) -> str:
@@ -230,15 +238,21 @@ class Model:
     def adopt(self, who: tuple[str, str], fence: int) -> str:
         if self._holds(who, fence, "running", "publishing"):
             return REPEATS
-        if self._is_late(who, fence) and self.cause == "unanswered":
+        known = (who, fence) == self.accepted
+        if self._is_late(who, fence) and self.cause == "unanswered" and not known:
             return REFUSED
         answer = self._news(who, fence)
         if answer == MOVES:
             self.blocked = None
+            if not known:
+                self.started = self._not_before()
             self._move("running", who)
         return answer
 
     def inherit(self, heir: tuple[str, str], fence: int) -> str:
+        is_accepted = self.accepted is not None and self.accepted[1] == fence
+        if fence != self.fence and is_accepted:
+            return self._inherit_the_accepted(heir, fence)
         if fence != self.fence or self.last is None or self.last[0] != heir[0]:
             return REFUSED
         if self.last == heir:
@@ -246,12 +260,27 @@ class Model:
         if self.state not in (*WAITING, "running", "publishing"):
             return REFUSED
         self.last, self.blocked = heir, None
+        if is_accepted:
+            self.accepted = (heir, fence)
         return self._move(self.state, heir if self.holder else None)
 
-    def cancel(self) -> str:
+    def _inherit_the_accepted(self, heir: tuple[str, str], fence: int) -> str:
+        if self.accepted[0][0] != heir[0]:
+            return REFUSED
+        if self.accepted[0] == heir:
+            return REPEATS
+        if self.state not in (*WAITING, "leased"):
+            return REFUSED
+        self.accepted = (heir, fence)
+        return self._move(self.state, self.holder)
+
+    def cancel(self, *, force: bool) -> str:
+        """`force`: of what may be published already, while nobody has it."""
         if self.state == "cancelled":
             return REPEATS
-        if self.manifest is not None or self.state not in (*WAITING, "leased", "running"):
+        if self.manifest is not None and not (force and self.state in WAITING):
+            return REFUSED
+        if self.state not in (*WAITING, "leased", "running"):
             return REFUSED
         self._block()
         return self._end("cancelled", still_blocked=True)
@@ -279,6 +308,7 @@ class Model:
     def _order(self, state: str) -> str:
         """By a person: of the attempt before it everything stays known."""
         self.state, self.rejects = state, 0
+        self.changed = self._not_before()
         self.version += 1
         return MOVES
 
@@ -286,22 +316,34 @@ class Model:
         return (who, fence) == (self.holder, self.fence) and self.state in states
 
     def _is_late(self, who: tuple[str, str], fence: int) -> bool:
-        return self.state in WAITING and (who, fence) == (self.last, self.fence)
+        if self.state not in WAITING:
+            return False
+        if (who, fence) == (self.last, self.fence):
+            return True
+        return (who, fence) == self.accepted and self.blocked is None
 
-    def _is_newer(self, fence: int) -> bool:
-        return self.state == "leased" and fence == self.fence - 1
+    def _is_newer(self, who: tuple[str, str], fence: int) -> bool:
+        older = (who, fence) == self.accepted and fence != self.fence
+        return self.state == "leased" and older
 
     def _news(self, who: tuple[str, str], fence: int, *live: str) -> str:
         """Live, or late: then the attempt was not lost after all, and was charged for nothing."""
         if self._holds(who, fence, *live):
             return MOVES
-        if self._is_newer(fence):
+        if self._is_newer(who, fence):
             return WAITS
         if not self._is_late(who, fence):
             return REFUSED
+        self._take_back(who, fence)
+        return MOVES
+
+    def _take_back(self, who: tuple[str, str], fence: int) -> None:
+        """The job is that attempt's again, whatever came back since."""
         self.charges.pop(fence, None)
         self.failure = None
-        return MOVES
+        self.attempts += (who, fence) != self.accepted
+        self.last, self.fence = who, fence
+        self.accepted, self.failed = (who, fence), False
 
     def _block(self) -> None:
         """Of a live push that is taken away nobody knows whether it still goes on."""
@@ -345,7 +387,7 @@ class Model:
         return self._leave(back, still_blocked=still_blocked)
 
     def _end(self, state: str, *, still_blocked: bool = False) -> str:
-        self.ended = self.now
+        self.ended = self._not_before()
         return self._leave(state, still_blocked=still_blocked)
 
     def _leave(self, state: str, *, still_blocked: bool) -> str:
@@ -354,9 +396,14 @@ class Model:
         return self._move(state, None)
 
     def _move(self, state: str, holder: tuple[str, str] | None) -> str:
-        self.state, self.holder, self.reported, self.cause = state, holder, None, "moved"
+        self.state, self.holder, self.cause = state, holder, "moved"
+        self.changed = self._not_before()
         self.version += 1
         return MOVES
+
+    def _not_before(self) -> int:
+        """A history follows the clock back only where that is put back by far."""
+        return self.changed if 0 < self.changed - self.now <= 60 * SECOND else self.now
 
 
 def backoff(doublings: int, chance: float, line: Line) -> int:
@@ -396,6 +443,9 @@ def row_of(job: Job) -> dict[str, object]:
         "holder": name_of(job.holder),
         "last": name_of(job.last_holder),
         "fence": job.fence,
+        "granted": job.granted,
+        "accepted": job.accepted
+        and (name_of(job.accepted.holder), job.accepted.fence, job.accepted.failed),
         "attempts": job.attempts,
         "charged": job.charged,
         "resources": job.resource_failures,
@@ -417,12 +467,16 @@ def row_of(job: Job) -> dict[str, object]:
 
 def replayed(events: list[JobEvent]) -> dict[str, object]:
     """A job's row, as far as its events carry it."""
-    row: dict[str, object] = {"attempts": 0, "started": None, "ended": None}
+    row: dict[str, object] = {"started": None, "ended": None}
+    begun: set[int] = set()
+    granted = 0
     for number, event in enumerate(events, start=1):
         assert event.number == number
-        row["attempts"] += event.cause == "accepted"
-        if event.cause == "accepted":
+        if event.cause in ("accepted", "adopted") and event.fence not in begun:
             row["started"] = micros(event.event_at)
+        if event.cause in BEGUN:
+            begun.add(event.fence)
+        granted = max(granted, event.fence)
         if str(event.state) in TERMINAL and event.cause != "unblocked":
             row["ended"] = micros(event.event_at)
         row |= {
@@ -434,6 +488,8 @@ def replayed(events: list[JobEvent]) -> dict[str, object]:
             "blocked": event.blocked_by,
             "version": event.number,
             "eligible": micros(event.eligible_at) or 0,
+            "attempts": len(begun),
+            "granted": granted,
         }
     return row
 
@@ -445,7 +501,7 @@ whos = st.sampled_from(WORKERS)
 senders = st.tuples(  # the last holder itself? else who; how far from the current fence
     st.sampled_from([True, True, True, True, False]),
     whos,
-    st.sampled_from([0, 0, 0, 0, 0, 0, -1, 1]),
+    st.sampled_from([0, 0, 0, 0, 0, 0, None, -1, 1]),  # None: the attempt accepted last
 )
 ITSELF = (True, ("", ""), 0)
 chances = st.sampled_from([0.0, 0.5, 1 - 2**-53])
@@ -488,16 +544,16 @@ class JobMachine(RuleBasedStateMachine):
         if answer == REPEATS:
             assert self.job is before
             return
-        if self.job.cause != "unblocked":
+        if self.job.cause not in ("unblocked", "inherited"):
             assert str(self.job.state) in ARROWS[str(before.state)].split()
         assert self.job.version == before.version + 1
-        assert self.job.changed_at == moment(self.model.now)
+        assert self.job.changed_at == moment(self.model.changed)
         self.events.append(self._event(before))
 
     def _event(self, before: Job) -> JobEvent:
         event = event_of(self.job)
         assert (event.job_id, event.number) == ("01J", before.version + 1)
-        assert event.event_at == moment(self.model.now)
+        assert event.event_at == moment(self.model.changed)
         given_up = event.cause in ("failed", "lost", "returned")
         assert (event.reason is not None) == given_up
         if given_up:
@@ -506,6 +562,9 @@ class JobMachine(RuleBasedStateMachine):
 
     def named(self, sender: Sender) -> tuple[tuple[str, str], int]:
         own, other, step = sender
+        if step is None:
+            accepted = self.model.accepted or (other, 0)
+            return (accepted[0] if own else other), accepted[1]
         who = self.model.last if own and self.model.last else other
         return who, self.model.fence + step
 
@@ -518,6 +577,10 @@ class JobMachine(RuleBasedStateMachine):
     @rule(step=st.sampled_from([1, SECOND, 5 * SECOND, 600 * SECOND - 1, 600 * SECOND]))
     def time_passes(self, step: int) -> None:
         self.model.now += step
+
+    @rule(step=st.sampled_from([1, SECOND, 60 * SECOND, 60 * SECOND + 1]))
+    def the_clock_is_put_back(self, step: int) -> None:
+        self.model.now -= step
 
     @precondition(lambda self: self.model.eligible > self.model.now + 1)
     @rule(early=st.booleans())
@@ -561,9 +624,13 @@ class JobMachine(RuleBasedStateMachine):
         arguments = {"holder": Holder(*who), "fence": fence, "now": self.now, "why": "it is gone"}
         self.expect(answer, jobs.unblock, **arguments)
 
-    @rule()
-    def cancel(self) -> None:
-        self.expect(self.model.cancel(), jobs.cancel, actor="client/a", now=self.now)
+    @rule(force=st.booleans())
+    def cancel(self, force) -> None:
+        unsure = self.model.manifest is not None
+        answer = self.model.cancel(force=force)
+        self.expect(answer, jobs.cancel, actor="client/a", now=self.now, force=force)
+        if answer == MOVES:
+            assert ("maybe" in self.job.detail or "may be" in self.job.detail) == unsure
 
     # -- people -------------------------------------------------------------------------------
 
@@ -761,16 +828,61 @@ class JobMachine(RuleBasedStateMachine):
     def hear_of_the_blocker(self, who) -> None:
         self.unblock((False, who, 0))
 
-    @precondition(lambda self: self.model.state == "leased" and self.model.fence > 1)
-    @rule(who=whos, files=contents, verb=st.sampled_from(["stage", "publish", "fail", "adopt"]))
-    def hear_of_the_attempt_before(self, who, files, verb) -> None:
+    @precondition(lambda self: self.model.accepted and self.model.state in ("leased", "queued"))
+    @rule(files=contents, verb=st.sampled_from(["stage", "publish", "fail", "adopt", "inherit"]))
+    def hear_of_the_attempt_accepted_last(self, files, verb) -> None:
+        it = (True, ("w3", "a"), None)
         match verb:
             case "stage":
-                self.stage((False, who, -1), files)
+                self.stage(it, files)
             case "fail":
-                self.fail((False, who, -1), "transport", "it broke", 0.0)
+                self.fail(it, "resource", "it broke", 0.0)
+                self.hear_the_same_again()
+            case "inherit":
+                self.inherit("b", it)
             case _:
-                self._say(verb, (False, who, -1))
+                self._say(verb, it)
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(
+        who=whos,
+        other=whos,
+        how=st.sampled_from(["reject", "unanswered", "lose", "on offer", "accept"]),
+        times=st.integers(1, 2),
+        news=st.sampled_from(["stage", "publish", "fail", "adopt", "inherit"]),
+    )
+    def hear_of_it_after_newer_grants(self, who, other, how, times, news) -> None:
+        """A finished encode is not thrown away because a newer grant came to nothing."""
+        self.run(who)
+        self.lose(ITSELF, "it broke", 0.0, "dead")
+        for _ in range(times):
+            if self.model.state != "queued" or self.model.blocked:
+                return
+            self.model.now = max(self.model.now, self.model.eligible)
+            self.grant(other)
+            match how:
+                case "reject":
+                    self.reject(ITSELF)
+                case "unanswered":
+                    self.leave_unanswered(ITSELF)
+                case "lose":
+                    self.lose(ITSELF, "it broke", 0.0)
+                case "accept":
+                    self.accept(ITSELF)
+                    self.lose(ITSELF, "it broke", 0.0)
+                case _:
+                    break
+        self._say("adopt", (False, who, 0)) if how == "unanswered" else None
+        if self.model.accepted and self.model.state in ("leased", "queued"):
+            self.hear_of_the_attempt_accepted_last(("x",), news)
+
+    @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
+    @rule(who=whos, reason=st.sampled_from(["resource", "resource_memory"]))
+    def fail_and_say_it_again_as_a_new_run(self, who, reason) -> None:
+        self.run(who)
+        self.fail(ITSELF, reason, "it broke", 0.0)
+        self.inherit("b" if who[1] == "a" else "a", ITSELF)
+        self.fail(ITSELF, reason, "it broke", 0.0)
 
     # -- what must always hold ----------------------------------------------------------------
 
@@ -782,7 +894,8 @@ class JobMachine(RuleBasedStateMachine):
         moves = [event for event in self.events if event.cause != "unblocked"]
         ended = [event for event in moves if str(event.state) in TERMINAL]
         assert len(ended) == (str(self.job.state) in TERMINAL)
-        assert self.job.fence == sum(event.cause == "granted" for event in self.events)
+        assert self.job.granted == sum(event.cause == "granted" for event in self.events)
+        assert self.job.fence <= self.job.granted
         assert (self.job.holder is not None) == (str(self.job.state) in HELD)
         assert self.job.holder in (None, self.job.last_holder)
         assert 0 <= self.job.charged <= min(3, self.job.fence)
@@ -790,8 +903,17 @@ class JobMachine(RuleBasedStateMachine):
     def _told(self) -> dict[str, object]:
         """What events carry of the row; the wait only where the job must wait."""
         row = self.model.row()
-        waits = self.model.state == "queued" and self.model.eligible > micros(self.job.changed_at)
-        carried = ("state", "fence", "charged", "version", "attempts", "started", "ended")
+        waits = self.model.state == "queued" and self.model.eligible > self.model.changed
+        carried = (
+            "state",
+            "fence",
+            "granted",
+            "charged",
+            "version",
+            "attempts",
+            "started",
+            "ended",
+        )
         return {name: row[name] for name in carried} | {
             "worker": self.model.last[0] if self.model.last else "",
             "held": row["holder"] is not None,

@@ -1,7 +1,8 @@
 """When a session may be expired: by the reader's own unbroken observation and by nothing else.
 
 The model keeps every reading ever made and, at each, looks back: since when does this session show
-this number, in readings none of which came late or failed? Times lie on the boundaries. What was
+this number, in readings none of which came late or failed? What changed between two readings, and
+is renewed here alone, counts from its heartbeat in between. Times lie on the boundaries. What was
 there before the reader's first reading, or before an interruption, has at least until the grace
 is over.
 """
@@ -20,28 +21,35 @@ LEASE_TTL = 6.0
 GRACE = 12.0
 LATE_AFTER = 2.0
 NAMES = ("w1/1", "w2/1")
+MINE = "w1/1"
+"""Its stream ends at this reader: no other renews it."""
+
+
+Reading = tuple[float, dict[str, int], dict[str, float]]
 
 
 @dataclass
 class History:
-    """Readings as (time, numbers), oldest first; None: one that failed."""
+    """Readings as (time, numbers, heartbeats), oldest first; None: one that failed."""
 
-    readings: list[tuple[float, dict[str, int]] | None] = field(default_factory=list)
+    readings: list[Reading | None] = field(default_factory=list)
 
     def may_expire(self, name: str) -> bool:
         """Of the newest reading: whether the same number was seen all through the patience."""
         run = self.unbroken()
-        at, numbers = run[-1]
+        at, numbers, _ = run[-1]
         same = list(takewhile(lambda past: past[1].get(name) == numbers[name], reversed(run)))
         since = same[-1][0]
         patience = LEASE_TTL
         if len(same) == len(run):  # there before this observation began
             patience = max(LEASE_TTL, self.start + GRACE - since)
+        else:
+            since = same[-1][2].get(name, since)
         return at - since >= patience
 
-    def unbroken(self) -> list[tuple[float, dict[str, int]]]:
+    def unbroken(self) -> list[Reading]:
         """The newest readings, none of them late, no failed one in between."""
-        run: list[tuple[float, dict[str, int]]] = []
+        run: list[Reading] = []
         for reading in reversed(self.readings):
             if reading is None or (run and run[0][0] - reading[0] > LATE_AFTER):
                 break
@@ -64,10 +72,13 @@ class ObserverMachine(RuleBasedStateMachine):
             late_after=timedelta(seconds=LATE_AFTER),
         )
         self.numbers: dict[str, int] = {}
+        self.beats: dict[str, float] = {}
 
-    @rule(name=st.sampled_from(NAMES))
-    def opens_or_renews(self, name: str) -> None:
+    @rule(name=st.sampled_from(NAMES), after=st.sampled_from([0.0, 0.25, 0.5]))
+    def opens_or_renews(self, name: str, after: float) -> None:
         self.numbers[name] = self.numbers.get(name, 0) + 1
+        if name == MINE:
+            self.beats[name] = self.at + after
 
     @precondition(lambda self: self.numbers)
     @rule(name=st.sampled_from(NAMES))
@@ -77,8 +88,8 @@ class ObserverMachine(RuleBasedStateMachine):
     @rule(after=st.sampled_from([0.5, 1.0, LATE_AFTER, LATE_AFTER, LATE_AFTER + 0.5]))
     def reads(self, after: float) -> None:
         self.at += after
-        self.history.readings.append((self.at, dict(self.numbers)))
-        expired = self.observer.observe(dict(self.numbers), self.at)
+        self.history.readings.append((self.at, dict(self.numbers), dict(self.beats)))
+        expired = self.observer.observe(dict(self.numbers), self.at, self.beats)
         assert expired == [name for name in self.numbers if self.history.may_expire(name)]
 
     @rule(times=st.integers(2, 7))
@@ -121,3 +132,19 @@ def test_a_late_reading_begins_anew_and_does_not_shorten_the_grace_after_a_start
     observer.observe({"w": 6}, 0.0)
     assert [observer.observe({"w": 6}, at) for at in (2.5, 4.5, 6.5, 8.5, 10.5)] == [[]] * 5
     assert observer.observe({"w": 6}, 12.0) == ["w"]
+
+
+def test_a_session_of_this_master_is_expired_a_lease_after_its_last_heartbeat():
+    observer = fresh()
+    observer.observe({"w": 5}, 0.0)
+    observer.observe({"w": 6}, 2.0, {"w": 0.5})
+    assert observer.next_due(2.0) == 0.5 + LEASE_TTL
+    assert [observer.observe({"w": 6}, at, {"w": 0.5}) for at in (4.0, 6.0, 6.5)] == [[], [], ["w"]]
+    assert observer.next_due(6.5) == float("inf")
+
+
+def test_what_is_known_of_heartbeats_does_not_count_before_an_interruption():
+    observer = fresh()
+    observer.observe({"w": 5}, 0.0)
+    observer.observe({"w": 6}, 10.0, {"w": 0.5})
+    assert observer.next_due(10.0) == 10.0 + LEASE_TTL

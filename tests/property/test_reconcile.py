@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffrtmp.domain.job import Cause, Holder, Job, JobState
+from ffrtmp.domain.job import Accepted, Cause, Holder, Job, JobState
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, reconcile
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,6 +33,7 @@ def job(
     *,
     taken_back: bool = False,
     blocker: Holder | None = None,
+    accepted: Accepted | None = None,
 ) -> Job:
     end = Cause.UNANSWERED if taken_back else Cause.LOST
     held = state in ("leased", "running", "publishing")
@@ -50,22 +51,31 @@ def job(
         cause=Cause.PAUSED if state == "paused" else end,
         cause_before=end,
         blocked_by=None if held else blocker,
+        granted=fence,
+        accepted=accepted,
     )
 
 
 @st.composite
 def stores(draw) -> dict[str, Job]:
-    return {
-        job_id: job(
-            job_id,
-            draw(st.sampled_from(sorted(OF_MINE))),
-            draw(st.integers(1, 3)),
-            draw(st.sampled_from([ME, ME, ME, *OTHERS])),
-            taken_back=draw(st.booleans()),
-            blocker=draw(st.sampled_from([None, ME, *OTHERS])),
-        )
-        for job_id in draw(st.sets(st.sampled_from("pqrs")))
-    }
+    return {job_id: draw(stored_jobs(job_id)) for job_id in draw(st.sets(st.sampled_from("pqrs")))}
+
+
+@st.composite
+def stored_jobs(draw, job_id: str) -> Job:
+    state, fence = draw(st.sampled_from(sorted(OF_MINE))), draw(st.integers(1, 3))
+    last = draw(st.sampled_from([ME, ME, ME, *OTHERS]))
+    older = st.builds(Accepted, st.sampled_from([ME, ME, *OTHERS]), st.integers(0, fence - 1))
+    current = st.none() if state == "leased" else st.just(Accepted(last, fence))
+    return job(
+        job_id,
+        state,
+        fence,
+        last,
+        taken_back=draw(st.booleans()),
+        blocker=draw(st.sampled_from([None, None, ME, *OTHERS])),
+        accepted=draw(st.none() | older | current),
+    )
 
 
 @st.composite
@@ -85,12 +95,18 @@ def verdict(report: AttemptReport, stored: Job | None) -> str:
         return "stop"
     fence = report.key.fence
     if fence == stored.fence and stored.last_holder == ME:
-        taken_back = stored.cause_before == "unanswered"
+        heard_of = stored.accepted is not None and stored.accepted.fence == fence
+        taken_back = stored.cause_before == "unanswered" and not heard_of
         if taken_back and stored.state in ("queued", "paused") and not report.journalled:
             return "stop"
         return OF_MINE[str(stored.state)][report.journalled]
-    on_offer = str(stored.state) == "leased" and stored.fence == fence + 1
-    return "keep" if on_offer and report.journalled else "stop"
+    if stored.accepted is None or (stored.accepted.holder, stored.accepted.fence) != (ME, fence):
+        return "stop"
+    if str(stored.state) == "leased" and report.journalled:
+        return "keep"
+    if str(stored.state) in ("queued", "paused") and stored.blocked_by is None:
+        return OF_MINE["queued"][report.journalled]
+    return "stop"
 
 
 @given(jobs=stores(), listed=lists(), unseen=st.sets(st.sampled_from("pqrs")))
@@ -139,3 +155,13 @@ def test_what_runs_on_an_offer_that_was_taken_back_is_stopped():
     report = AttemptReport(key=AttemptKey("p", 2), phase=Phase.ENCODE)
     found = reconcile(holder=ME, listed=[report], jobs={"p": taken_back})
     assert [str(each.kind) for each in found.verdicts] == ["stop"]
+
+
+def test_what_was_accepted_goes_on_when_a_newer_grant_came_back():
+    for blocker, still_runs in ((None, "adopt"), (OTHERS[1], "stop")):
+        came_back = job(
+            "p", "queued", 3, OTHERS[1], blocker=blocker, taken_back=True, accepted=Accepted(ME, 1)
+        )
+        report = AttemptReport(key=AttemptKey("p", 1), phase=Phase.ENCODE)
+        found = reconcile(holder=ME, listed=[report], jobs={"p": came_back})
+        assert [str(each.kind) for each in found.verdicts] == [still_runs]

@@ -1,5 +1,6 @@
 """Every option by flag, variable and file; which of them wins; what a mistake is answered."""
 
+import json
 from dataclasses import MISSING, fields
 from datetime import timedelta
 from pathlib import Path
@@ -10,15 +11,18 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ffrtmp.cli.app import app, run
-from ffrtmp.cli.sources import sources
+from ffrtmp.cli.sources import origins, sources
 from ffrtmp.config import (
     SECTIONS,
     ClientSettings,
+    Found,
     MasterSettings,
+    Origin,
     SettingError,
     UpSettings,
     WorkerSettings,
     config_file,
+    options_of,
     options_table,
     parse_duration,
     parse_retention,
@@ -43,6 +47,12 @@ REQUIRED = {
     "client": {},
 }
 SAMPLES = {
+    "jobs": ("0", 0),  # more of them would need no CA
+    "seed": ("7", 7),
+    "failure_rate": ("0.25", 0.25),
+    "kill_rate": ("2.5", 2.5),
+    "evidence": ("kept", Path("kept")),
+    "allow_raw_arguments": ("true", True),
     "ca": ("some/folder", Path("some/folder")),
     "certs": ("some/folder", Path("some/folder")),
     "drain_timeout": ("2h", timedelta(hours=2)),
@@ -208,6 +218,65 @@ MISTAKES = {
         ["master", "--certs", "x", "--log-format", "xml"],
         "log-format: 'xml' is not valid: text or json",
     ),
+    "a value of the file that is out of range": (
+        "[up]\nworkers = 65",
+        {},
+        ["up"],
+        "workers: '65' is not valid: 1 to 64 (from {file})",
+    ),
+    "a variable that is out of range": (
+        "",
+        {"FFRTMP_LOG_FORMAT": "xml"},
+        ["master", "--certs", "x"],
+        "log-format: 'xml' is not valid: text or json (from FFRTMP_LOG_FORMAT)",
+    ),
+    "a list for one value": (
+        "[up]\nworkers = [1, 2]",
+        {},
+        ["up"],
+        "{file}: up.workers takes one value, not a list",
+    ),
+    "a table for a value": ("[up]\nhttp = {a = 1}", {}, ["up"], "up.http takes a value, not a"),
+    "a switch for a number": ("[up]\nworkers = true", {}, ["up"], 'unable to convert "true" into'),
+    "half a worker in the file": (
+        "[up]\nworkers = 1.5",
+        {},
+        ["up"],
+        "up.workers from {file}: '1.5' is not a whole number",
+    ),
+    "half a worker in a variable": (
+        "",
+        {"FFRTMP_WORKERS": "1.5"},
+        ["up"],
+        "FFRTMP_WORKERS from env: '1.5' is not a whole number",
+    ),
+    "half a worker": ("", {}, ["up", "--workers", "1.5"], "--workers: '1.5' is not a whole number"),
+    "half a slot": ("", {}, ["up", "--slots", "1e1"], "--slots: '1e1' is not a whole number"),
+    "half a name of a flag": (
+        "",
+        {},
+        ["master", "--certs", "x", "--heartbeat", "5s"],
+        "'--heartbeat': did you mean --heartbeat-interval?",
+    ),
+    "a key that is given twice": ("[up]\nslots = 1\nslots = 2", {}, ["up"], "cannot read {file}: "),
+    "neither yes nor no": (
+        "",
+        {"FFRTMP_JSON": "perhaps"},
+        ["jobs", "list"],
+        "FFRTMP_JSON from env: unable to convert",
+    ),
+    "a time without unit in a variable": (
+        "",
+        {"FFRTMP_OFFER_TTL": "5"},
+        ["master", "--certs", "x"],
+        "FFRTMP_OFFER_TTL: '5' is not a time: write it with its unit, as 500ms",
+    ),
+    "a time with a strange unit": (
+        "",
+        {},
+        ["master", "--certs", "x", "--offer-ttl", "5 sec"],
+        "--offer-ttl: '5 sec' is not a time: write it with its unit",
+    ),
     "no certificates": ("", {}, ["master"], "--certs"),
     "worker without root": ("", {}, ["worker", "--certs", "x", "--master", "h:1"], "--root"),
     "worker with no master": (
@@ -329,6 +398,42 @@ def test_a_time_beyond_all_measure_is_refused(text: str):
 def test_a_time_reads_back_as_it_is_shown(milliseconds: int):
     span = timedelta(milliseconds=milliseconds)
     assert parse_duration(show_duration(span)) == span
+
+
+def test_where_the_options_of_a_command_came_from_is_known(file: Path, monkeypatch):
+    file.write_text("[master]\noffer_ttl = '2s'\nhttp = 'h:2'\n")
+    monkeypatch.setenv("FFRTMP_HTTP", "h:3")
+    settings = settings_of("master", "--missed-heartbeats", "4")
+    told = {each.name: each for each in options_of(settings, origins())}
+    assert told["missed_heartbeats"].found == Found(Origin.FLAG)
+    assert told["certs"].found == Found(Origin.FLAG)
+    assert told["http"].found == Found(Origin.VARIABLE, "FFRTMP_HTTP")
+    assert told["offer_ttl"].found == Found(Origin.FILE, str(file))
+    assert told["listen"].found == Found(Origin.DEFAULT)
+    assert [told[name].value for name in ("http", "offer_ttl", "listen", "stop_at_eof")] == (
+        ["h:3", "2s", "127.0.0.1:7443", "false"]
+    )
+
+
+def test_config_show_prints_every_option_and_no_password(file: Path, monkeypatch, capsys):
+    file.write_text("[worker]\nroot = ['a=/a', 'b=/b']\n[master]\noffer-ttl = '2s'\n")
+    monkeypatch.setenv("FFRTMP_STORE", "postgresql://ann:secret@db:5432/jobs?password=secret")
+    assert run(["config", "show"]) == 0
+    head, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert head == ["section", "option", "value", "from"]
+    assert [(row[0], row[1].replace("-", "_")) for row in rows] == EVERY_OPTION
+    assert ["worker", "root", "a=/a,b=/b", str(file)] in rows
+    assert ["master", "offer-ttl", "2s", str(file)] in rows
+    assert ["master", "store", "postgresql://ann@db:5432/jobs", "FFRTMP_STORE"] in rows
+    assert ["master", "certs", "required", "default"] in rows
+
+
+def test_config_show_of_one_section_and_of_none_that_there_is(capsys):
+    assert run(["config", "show", "up", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["section"] for line in lines} == {"up"}
+    assert run(["config", "show", "wroker"]) == 2
+    assert "did you mean worker?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The deployment files name nothing that does not exist; their own tools take them where there are
 any."""
 
+import importlib.util
 import os
 import re
 import shlex
@@ -151,6 +152,17 @@ def test_compose_takes_its_file():
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("kubernetes_validate") is None,
+    reason="kubernetes-validate is not installed: 100 MB of schemas",
+)
+def test_the_example_follows_the_schemas_of_kubernetes():
+    """As an operator may run it: pip install kubernetes-validate."""
+    argv = [Path(sys.executable).with_name("kubernetes-validate"), "--strict", KUBERNETES]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")

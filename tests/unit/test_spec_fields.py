@@ -55,7 +55,7 @@ def needs(message: pb.JobSpec) -> str:
 def head_start(message: pb.JobSpec) -> str:
     """In hours."""
     spec = spec_from_pb(message)
-    due = rank(submit_at=NOW, queue=spec.queue, priority=spec.priority)
+    due = rank(submit_at=NOW, queue=spec.waits_in, priority=spec.priority)
     return f"{(NOW.timestamp() * 1_000_000 - due) / 3_600_000_000:+g} h"
 
 
@@ -188,6 +188,18 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
     "Output.preset": Effect(output(preset="360p25-h265"), argv, "-c:v libx265", PLAIN),
     "Output.video": Effect(video(codec="VIDEO_CODEC_NONE"), argv, "-map 0:1 -c:a", PLAIN),
     "Output.audio": Effect(audio(codec="AUDIO_CODEC_COPY"), argv, "-c:a copy", PLAIN),
+    "Output.raw_arguments": Effect(
+        output(rawArguments=[{"name": "bf", "value": "0"}]), argv, "-bf 0 ", PLAIN
+    ),
+    "RawArgument.name": Effect(
+        output(rawArguments=[{"name": "vf", "value": "0"}]), refusal, "allowed are tune, ", PLAIN
+    ),
+    "RawArgument.value": Effect(
+        output(rawArguments=[{"name": "bf", "value": "17"}]),
+        refusal,
+        "-bf takes 0 to 16",
+        output(rawArguments=[{"name": "bf", "value": "16"}]),
+    ),
     "VideoSettings.codec": Effect(video(codec="VIDEO_CODEC_AV1"), argv, "libsvtav1", PLAIN),
     "VideoSettings.width": Effect(video(width=320), argv, "scale=320:180", PLAIN),
     "VideoSettings.height": Effect(video(height=90), argv, "scale=160:90", PLAIN),

@@ -7,8 +7,9 @@ move raises `version` by one and names its cause, so that a job's events are its
     QUEUED -grant-> LEASED -accept-> RUNNING -stage-> PUBLISHING -publish-> SUCCEEDED
 
 The fence rises at every grant and nowhere else; it names the attempt. A *live* write needs the
-job's fence, its holder and a held state. A *late* one (QUEUED or PAUSED, same fence, from the last
-holder) is accepted when it brings a result: the work is done, and the charge is taken back.
+job's fence, its holder and a held state. A *late* one (QUEUED or PAUSED, from the last holder, or
+from the attempt accepted last when newer grants came back) is accepted when it brings a result: the
+work is done, the charge is taken back, and the job goes on under that attempt's fence.
 
 An *exclusive* job (a live push) has nothing to stage and goes from RUNNING straight to SUCCEEDED.
 Taken from its holder without the holder's word that its FFmpeg is gone, it is *blocked*: it is not
@@ -18,7 +19,7 @@ The row is in `row`, who may speak of an attempt in `claims`, what all moves sha
 moves themselves are in `offers`, `results`, `losses` and `heirs`.
 """
 
-from ffrtmp.domain.attempt import Failure, FileRecord, Holder, Manifest
+from ffrtmp.domain.attempt import Accepted, Failure, FileRecord, Holder, Manifest
 from ffrtmp.domain.job.heirs import adopt, inherit
 from ffrtmp.domain.job.losses import cancel, lose, unblock
 from ffrtmp.domain.job.offers import (
@@ -52,6 +53,7 @@ __all__ = [
     "TRANSITIONS",
     "UNSCHEDULABLE_DELAY",
     "WAITING_STATES",
+    "Accepted",
     "Cause",
     "Failure",
     "FileRecord",

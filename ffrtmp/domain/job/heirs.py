@@ -1,11 +1,12 @@
 """An attempt goes on under a job that was taken from it: adopted, or inherited."""
 
+from dataclasses import replace
 from datetime import datetime
 
-from ffrtmp.domain.attempt import Holder
+from ffrtmp.domain.attempt import Accepted, Holder
 from ffrtmp.domain.errors import IllegalTransition, NotHolder, StaleFence
-from ffrtmp.domain.job.claims import holds, refund_of, require_late
-from ffrtmp.domain.job.moves import actor_of, move
+from ffrtmp.domain.job.claims import holds, require_late, taken_back, was_accepted
+from ffrtmp.domain.job.moves import actor_of, changed, move, not_before
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.states import ATTEMPT_STATES, WAITING_STATES, Cause, JobState
 
@@ -15,8 +16,9 @@ def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if holds(job, holder, fence) and job.state in ATTEMPT_STATES:
         return job
     require_late(job, holder, fence)
-    if job.moved_by is Cause.UNANSWERED:
+    if job.moved_by is Cause.UNANSWERED and not was_accepted(job, holder, fence):
         raise IllegalTransition(job.job_id, "adopt", "queued, its offer was taken back")
+    heard_of = was_accepted(job, holder, fence)
     return move(
         job,
         JobState.RUNNING,
@@ -25,7 +27,8 @@ def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
         now=now,
         holder=holder,
         blocked_by=None,
-        **refund_of(job),
+        start_at=job.start_at if heard_of else not_before(job, now),
+        **taken_back(job, holder, fence),
     )
 
 
@@ -34,9 +37,9 @@ def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
 
     Its result is written down, so its FFmpeg has ended.
     """
-    previous = job.last_holder
     if job.fence != fence:
-        raise StaleFence(job.job_id, fence, job.fence)
+        return _inherit_the_accepted(job, heir, fence, now)
+    previous = job.last_holder
     if previous is None or previous.worker != heir.worker:
         raise NotHolder(job.job_id, heir.worker)
     if previous == heir:
@@ -51,5 +54,33 @@ def inherit(job: Job, *, heir: Holder, fence: int, now: datetime) -> Job:
         now=now,
         holder=heir if job.holder else None,
         last_holder=heir,
+        accepted=_passed_on(job, heir, fence),
         blocked_by=None,
     )
+
+
+def _inherit_the_accepted(job: Job, heir: Holder, fence: int, now: datetime) -> Job:
+    """Newer grants came back unaccepted, or one is on offer: the result may still be wanted."""
+    previous = job.accepted
+    if previous is None or previous.fence != fence:
+        raise StaleFence(job.job_id, fence, job.fence, job.granted)
+    if previous.holder.worker != heir.worker:
+        raise NotHolder(job.job_id, heir.worker)
+    if previous.holder == heir:
+        return job
+    if job.state not in WAITING_STATES | {JobState.LEASED}:
+        raise IllegalTransition(job.job_id, "inherit", job.state)
+    return changed(
+        job,
+        Cause.INHERITED,
+        actor=actor_of(heir),
+        now=now,
+        accepted=_passed_on(job, heir, fence),
+        detail=f"of attempt {fence}",
+    )
+
+
+def _passed_on(job: Job, heir: Holder, fence: int) -> Accepted | None:
+    if job.accepted is None or job.accepted.fence != fence:
+        return job.accepted
+    return replace(job.accepted, holder=heir)

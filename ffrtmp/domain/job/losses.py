@@ -9,7 +9,9 @@ from ffrtmp.domain.job.claims import require_live
 from ffrtmp.domain.job.moves import blocker_of, changed, give_up, move, release
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.states import HELD_STATES, TRANSITIONS, Cause, JobState
+from ffrtmp.domain.states import HELD_STATES, TRANSITIONS, WAITING_STATES, Cause, JobState
+
+MAYBE_PUBLISHED = "by force: its outputs may be published already"
 
 
 def lose(
@@ -47,7 +49,7 @@ def unblock(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) ->
     The one thing that may still happen to a job that has ended; its state stays.
     """
     if job.fence != fence:
-        raise StaleFence(job.job_id, fence, job.fence)
+        raise StaleFence(job.job_id, fence, job.fence, job.granted)
     if job.blocked_by is None:
         return job
     if job.blocked_by != holder:
@@ -55,18 +57,20 @@ def unblock(job: Job, *, holder: Holder, fence: int, why: str, now: datetime) ->
     return changed(job, Cause.UNBLOCKED, actor="master", now=now, blocked_by=None, detail=why)
 
 
-def cancel(job: Job, *, actor: str, now: datetime) -> Job:
+def cancel(job: Job, *, actor: str, now: datetime, force: bool = False) -> Job:
     """Any state before PUBLISHING to CANCELLED. Idempotent. An exclusive attempt may go on for a
     moment: until then the job is blocked.
 
     A stored manifest may be published already, by a worker that was lost before it could say so: as
-    long as it is kept, the job is past the point of no return whatever its state.
+    long as it is kept, the job is past the point of no return whatever its state. `force` cancels
+    one that only waits for its worker to return, and the event says that its outputs may be there.
     """
     if job.state is JobState.CANCELLED:
         return job
     if JobState.CANCELLED not in TRANSITIONS[job.state]:
         raise IllegalTransition(job.job_id, "cancel", job.state)
-    if job.manifest is not None:
+    unsure = job.manifest is not None
+    if unsure and not (force and job.state in WAITING_STATES):
         raise IllegalTransition(job.job_id, "cancel", f"{job.state}, and maybe published already")
     return move(
         job,
@@ -76,5 +80,5 @@ def cancel(job: Job, *, actor: str, now: datetime) -> Job:
         now=now,
         holder=None,
         blocked_by=blocker_of(job),
-        end_at=now,
+        detail=MAYBE_PUBLISHED if unsure else "",
     )

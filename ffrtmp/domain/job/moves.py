@@ -8,7 +8,9 @@ from ffrtmp.domain.attempt import Failure, Holder
 from ffrtmp.domain.errors import IllegalTransition
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.retry import HEALTHY, decide
-from ffrtmp.domain.states import TRANSITIONS, Cause, JobState
+from ffrtmp.domain.states import TERMINAL_STATES, TRANSITIONS, Cause, JobState
+
+SKEW = timedelta(minutes=1)
 
 
 def move(
@@ -17,6 +19,8 @@ def move(
     """Every change of state passes here, and is checked against the table."""
     if state not in TRANSITIONS[job.state]:
         raise IllegalTransition(job.job_id, f"make {state}", job.state)
+    if state in TERMINAL_STATES:
+        changes["end_at"] = not_before(job, now)
     return changed(job, cause, actor=actor, now=now, state=state, **changes)
 
 
@@ -26,9 +30,15 @@ def changed(job: Job, cause: Cause, *, actor: str, now: datetime, **changes: Any
         **{"detail": "", **changes},
         cause=cause,
         actor=actor,
-        changed_at=now,
+        changed_at=not_before(job, now),
         version=job.version + 1,
     )
+
+
+def not_before(job: Job, now: datetime) -> datetime:
+    """Two masters' clocks differ a little, and a job's history does not run backwards for that. A
+    clock that was put back is followed."""
+    return job.changed_at if timedelta(0) < job.changed_at - now <= SKEW else now
 
 
 def release(
@@ -50,7 +60,6 @@ def release(
         holder=None,
         blocked_by=blocked_by,
         eligible_at=now + delay,
-        refundable=False,
         detail=detail,
     )
 
@@ -77,7 +86,7 @@ def give_up(
     charged_now = decision.charged > job.charged
     charged_on = (*job.charged_on, worker) if charged_now else job.charged_on
     if decision.exhausted:
-        failure = replace(failure, message=failure.message + told_given_up(charged_on))
+        failure = replace(failure, message=failure.message + _given_up(charged_on))
     return move(
         job,
         _back_to(job) if decision.retried else JobState.FAILED,
@@ -93,7 +102,6 @@ def give_up(
         refundable=charged_now and decision.retried,
         avoid=worker if decision.avoids_worker else "",
         eligible_at=now + decision.delay,
-        end_at=None if decision.retried else now,
         detail=failure.message,
     )
 
@@ -103,7 +111,7 @@ def _back_to(job: Job) -> JobState:
     return JobState.PAUSED if job.state is JobState.PAUSED else JobState.QUEUED
 
 
-def told_given_up(workers: tuple[str, ...]) -> str:
+def _given_up(workers: tuple[str, ...]) -> str:
     return f"; given up after {len(workers)} charged attempts, on {', '.join(workers)}"
 
 

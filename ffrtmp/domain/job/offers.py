@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ffrtmp.domain.attempt import Holder
+from ffrtmp.domain.attempt import Accepted, Holder
 from ffrtmp.domain.errors import IllegalTransition, StaleFence
 from ffrtmp.domain.job.claims import holds, require_live
-from ffrtmp.domain.job.moves import actor_of, blocker_of, move, release
+from ffrtmp.domain.job.moves import actor_of, blocker_of, move, not_before, release
 from ffrtmp.domain.job.row import REJECTS, Job, is_eligible
 from ffrtmp.domain.states import ATTEMPT_STATES, Cause, JobState
 
@@ -15,22 +15,24 @@ REJECTS_WITHIN = timedelta(minutes=10)
 UNSCHEDULABLE_DELAY = timedelta(minutes=1)
 
 
-def grant(job: Job, *, holder: Holder, now: datetime) -> Job:
-    """QUEUED to LEASED. The fence rises here and nowhere else."""
+def grant(job: Job, *, holder: Holder, now: datetime, above: int = 0) -> Job:
+    """QUEUED to LEASED. The fence rises here and nowhere else: by one, or above one that a worker
+    knows and the store, after a fail-over to an older copy, does not."""
     if job.state is not JobState.QUEUED or not is_eligible(job, now):
         raise IllegalTransition(job.job_id, "grant", job.state)
     if job.blocked_by is not None:
         raise IllegalTransition(job.job_id, "grant", f"blocked by worker {job.blocked_by.worker}")
+    fence = max(job.fence, job.granted, above) + 1
     return move(
         job,
         JobState.LEASED,
         Cause.GRANTED,
         actor="master",
         now=now,
-        fence=job.fence + 1,
+        fence=fence,
+        granted=fence,
         holder=holder,
         last_holder=holder,
-        refundable=False,
     )
 
 
@@ -46,7 +48,9 @@ def accept(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
         actor=actor_of(holder),
         now=now,
         attempts=job.attempts + 1,
-        start_at=now,
+        accepted=Accepted(holder, fence),
+        refundable=False,
+        start_at=not_before(job, now),
         rejects=0,
         rejected_since=None,
     )
@@ -77,7 +81,7 @@ def leave_unanswered(job: Job, *, fence: int, now: datetime) -> Job:
     The worker may have begun all the same: an exclusive job is blocked.
     """
     if job.fence != fence:
-        raise StaleFence(job.job_id, fence, job.fence)
+        raise StaleFence(job.job_id, fence, job.fence, job.granted)
     if job.state is not JobState.LEASED:
         raise IllegalTransition(job.job_id, "take back the offer of", job.state)
     return release(job, Cause.UNANSWERED, actor="master", now=now, blocked_by=blocker_of(job))

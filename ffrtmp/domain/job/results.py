@@ -4,16 +4,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ffrtmp.domain.attempt import Failure, Holder, Manifest
+from ffrtmp.domain.attempt import Accepted, Failure, Holder, Manifest
 from ffrtmp.domain.errors import IllegalTransition
 from ffrtmp.domain.job.claims import (
     holds,
-    refund_of,
     require_late,
     require_live,
     require_live_or_late,
+    taken_back,
 )
-from ffrtmp.domain.job.moves import actor_of, give_up, move, told_given_up
+from ffrtmp.domain.job.moves import actor_of, give_up, move
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.states import ATTEMPT_STATES, WAITING_STATES, Cause, JobState
@@ -32,7 +32,7 @@ def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: date
         raise IllegalTransition(job.job_id, "stage", "exclusive")
     if job.manifest is not None and job.manifest.files != manifest.files:
         raise IllegalTransition(job.job_id, "change the manifest of", job.state)
-    refund = require_live_or_late(job, holder, fence, "stage", frozenset({JobState.RUNNING}))
+    late = require_live_or_late(job, holder, fence, "stage", frozenset({JobState.RUNNING}))
     return move(
         job,
         JobState.PUBLISHING,
@@ -41,7 +41,7 @@ def stage(job: Job, *, holder: Holder, fence: int, manifest: Manifest, now: date
         now=now,
         holder=holder,
         manifest=manifest,
-        **refund,
+        **late,
     )
 
 
@@ -52,11 +52,11 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     """
     if job.state is JobState.SUCCEEDED and job.fence == fence and job.last_holder == holder:
         return job
-    refund: dict[str, Any] = {}
+    late: dict[str, Any] = {}
     waiting = job.state in WAITING_STATES | {JobState.LEASED}
     if waiting and (job.exclusive or job.manifest is not None):
         require_late(job, holder, fence)
-        refund = refund_of(job)
+        late = taken_back(job, holder, fence)
     else:
         before = JobState.RUNNING if job.exclusive else JobState.PUBLISHING
         require_live(job, holder, fence, "publish", frozenset({before}))
@@ -67,8 +67,7 @@ def publish(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
         actor=actor_of(holder),
         now=now,
         holder=None,
-        end_at=now,
-        **{**refund, "failure": None, "blocked_by": None},
+        **{**late, "failure": None, "blocked_by": None},
     )
 
 
@@ -79,26 +78,17 @@ def fail(
 
     A real failure drops the manifest: what was staged cannot be published any more. STOPPED (by
     the cluster or its worker: drain) keeps it. A late failure replaces the loss that was assumed,
-    and its charge.
+    and its charge. An attempt fails once: what it says of that later changes nothing.
     """
-    if job.fence == fence and job.last_holder == holder and _was_reported(job, failure):
+    if job.accepted == (failed := Accepted(holder, fence, failed=True)):
         return job
-    refund = require_live_or_late(job, holder, fence, "fail", ATTEMPT_STATES)
+    late = require_live_or_late(job, holder, fence, "fail", ATTEMPT_STATES)
     stopped = failure.reason is Reason.STOPPED
     return give_up(
-        replace(job, manifest=job.manifest if stopped else None, **refund),
+        replace(job, manifest=job.manifest if stopped else None, **late | {"accepted": failed}),
         Cause.RETURNED if stopped else Cause.FAILED,
         failure,
         actor=actor_of(holder),
         chance=chance,
         now=now,
     )
-
-
-def _was_reported(job: Job, failure: Failure) -> bool:
-    """The stored message may say in addition that the job was given up."""
-    if job.moved_by not in {Cause.FAILED, Cause.RETURNED} or job.failure is None:
-        return False
-    told = (failure.message, failure.message + told_given_up(job.charged_on))
-    same = replace(job.failure, message=failure.message) == failure
-    return same and job.failure.message in told

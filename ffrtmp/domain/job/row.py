@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ffrtmp.domain.attempt import Failure, Holder, Manifest
+from ffrtmp.domain.attempt import Accepted, Failure, Holder, Manifest
 from ffrtmp.domain.retry import BACKOFF_LONGEST
 from ffrtmp.domain.spec import Priority
 from ffrtmp.domain.states import ORDERS, TERMINAL_STATES, Cause, JobState
@@ -17,6 +17,8 @@ REJECTS = 20
 class Job:
     """The hot row. The spec lies apart (`NewJob.spec`): no rule here needs it.
 
+    `fence` and `last_holder` name the attempt that holds the job or held it last, `granted` is the
+    highest fence so far. `refundable`: the charge of the attempt `accepted` may be taken back.
     `charged_on`: the worker of each charge. `restarts`: how many charged failures of FFmpeg a live
     job is started again after. `blocked_by`: whose FFmpeg may still write an exclusive target.
     `priority` is None until somebody gives it another than its spec's.
@@ -33,6 +35,7 @@ class Job:
     actor: str = ""
     changed_at: datetime
     fence: int = 0
+    granted: int = 0
     attempts: int = 0
     charged: int = 0
     charged_on: tuple[str, ...] = ()
@@ -40,6 +43,7 @@ class Job:
     refundable: bool = False
     holder: Holder | None = None
     last_holder: Holder | None = None
+    accepted: Accepted | None = None
     avoid: str = ""
     start_at: datetime | None = None
     end_at: datetime | None = None

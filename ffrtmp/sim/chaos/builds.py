@@ -55,8 +55,8 @@ FAULTS = (
         (
             Edit(
                 "domain/job/results.py",
-                "import actor_of, give_up, move, told_given_up",
-                "import actor_of, changed, give_up, move, told_given_up",
+                "import actor_of, give_up, move",
+                "import actor_of, changed, give_up, move",
             ),
             Edit(
                 "domain/job/results.py",

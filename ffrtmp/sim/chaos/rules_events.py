@@ -38,6 +38,7 @@ MOVES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
         ("QUEUED", "SUCCEEDED"): frozenset({"PUBLISHED"}),
         ("QUEUED", "FAILED"): frozenset({"FAILED"}),
         ("QUEUED", "CANCELLED"): frozenset({"CANCELLED"}),
+        ("LEASED", "LEASED"): frozenset({"INHERITED"}),
         ("LEASED", "QUEUED"): frozenset({"REJECTED", "UNANSWERED", "LOST"}),
         ("LEASED", "RUNNING"): frozenset({"ACCEPTED"}),
         ("LEASED", "CANCELLED"): frozenset({"CANCELLED"}),
@@ -62,6 +63,8 @@ BY_WORKER = frozenset(
     {"ACCEPTED", "REJECTED", "STAGED", "PUBLISHED", "FAILED", "RETURNED", "ADOPTED", "INHERITED"}
 )
 BY_MASTER = frozenset({"GRANTED", "UNANSWERED", "LOST", "UNBLOCKED"})
+LATE = frozenset({"ADOPTED", "STAGED", "PUBLISHED", "FAILED", "RETURNED"})
+"""What an attempt may say that the job was taken from, also when newer grants came back."""
 ONCE_AN_ATTEMPT = frozenset(
     {"GRANTED", "ACCEPTED", "REJECTED", "UNANSWERED", "STAGED", "PUBLISHED"}
 )
@@ -98,24 +101,34 @@ def everything_ended(evidence: Evidence) -> Iterator[Violation]:
 
 
 def fences_rise(history: History) -> Iterator[str]:
-    fence = 0
+    state, fence, newest, begun = "", 0, 0, 0
     for event in history.events:
-        if event.fence != fence + (event.cause == "GRANTED"):
+        expected = newest + 1 if event.cause == "GRANTED" else fence
+        returns = state == "QUEUED" and event.cause in LATE and event.fence == begun
+        if event.fence != expected and not returns:
             yield f"fence {fence} before {event}"
-        fence = event.fence
+        state, fence, newest = event.state, event.fence, max(newest, event.fence)
+        if event.cause == "ACCEPTED" or event.cause in LATE:
+            begun = event.fence
 
 
 def by_its_holder(history: History) -> Iterator[str]:
-    holder = ""
+    state, holder, begun_by = "", "", ""
     for event in history.events:
         if event.cause == "GRANTED":
             holder = event.worker
+        elif state == "QUEUED" and event.cause in LATE and event.worker == begun_by:
+            holder = begun_by
         elif event.worker != holder:
             yield f"{event} of another worker than {holder or 'none'}"
-        if event.cause in BY_WORKER and event.actor != f"worker/{holder}":
+        heirs = {holder, begun_by} if event.cause == "INHERITED" else {holder}
+        if event.cause in BY_WORKER and event.actor not in {f"worker/{name}" for name in heirs}:
             yield f"{event} by {event.actor}, held by {holder}"
         if event.cause in BY_MASTER and event.actor != "master":
             yield f"{event} by {event.actor}"
+        state = event.state
+        if event.cause == "ACCEPTED" or event.cause in LATE:
+            begun_by = holder
 
 
 def moves_of_the_table(history: History) -> Iterator[str]:

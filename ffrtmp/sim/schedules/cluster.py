@@ -54,7 +54,7 @@ def simulate(seed: int) -> Verdict:
 
 def _simulate(plan: Plan, where: Path) -> Verdict:
     threads = _chance(plan, "threads")
-    loop = VirtualLoop(lambda: threads.choice((0.0, 0.001, 0.01)))
+    loop = VirtualLoop(lambda: threads.choice((0.0, 0.001, 0.01)) + world.database.seconds() / 2)
     asyncio.set_event_loop(loop)
     world = World(plan, where)
     loop.set_exception_handler(world.record.complain)
@@ -79,7 +79,7 @@ class World:
         self._plan = plan
         self._folder = folder
         self.record = Record()
-        self.database = Database(_chance(plan, "store"), plan.store_seconds)
+        self.database = Database(folder, _chance(plan, "store"), plan.store_seconds)
         self._files = Files()
         self._stop = asyncio.Event()
         self._evidence: Evidence | None = None

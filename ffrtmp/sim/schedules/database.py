@@ -1,14 +1,16 @@
 """SQLite in memory without a thread: the same SQL, and statements that take virtual time.
 
-A transaction takes its time before it begins and after it is committed, never in between: so other
-callers see the state before or after it, as they would through connections of their own.
+The file lies where only memory is, so that every master has connections of its own, as it would
+have to a real file. A commit takes the time of a call in a thread, a reading that of a statement.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import cache
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from ffrtmp.sim.schedules.loop import require_alive
 from ffrtmp.store import queries
@@ -28,29 +30,43 @@ class Database:
     """What masters share, and what stays when they die. `most_seconds`: how long a statement may
     take. `state` makes it refuse: another process has the lock, or the disk is full."""
 
-    def __init__(self, chance: Random, most_seconds: float) -> None:
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        self.connection.deserialize(_empty())
-        self.connection.row_factory = sqlite3.Row
-        self.connection.execute("PRAGMA foreign_keys = ON")
+    def __init__(self, folder: Path, chance: Random, most_seconds: float) -> None:
+        self._path = folder / "master.db"
+        self._path.write_bytes(_empty())
         self._chance = chance
         self.most_seconds = most_seconds
         self.state = HEALTHY
         self.news = asyncio.Event()
+        self._looking = self.connect()
+
+    def connect(self) -> "SimulatedConnection":
+        connection = sqlite3.connect(self._path, isolation_level=None, factory=SimulatedConnection)
+        connection.database = self
+        connection.row_factory = sqlite3.Row
+        for pragma in ("busy_timeout = 0", "synchronous = OFF", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
 
     def close(self) -> None:
-        self.connection.close()
+        self._looking.close()
 
     def seconds(self) -> float:
         return LEAST_SECONDS + self._chance.random() * self.most_seconds
 
     def unfinished(self) -> int:
         """Jobs that have not ended, or that something blocks."""
-        [(found,)] = self.connection.execute(UNFINISHED)
+        [(found,)] = self._looking.execute(UNFINISHED)
         return int(found)
 
+    def look(self, query: str) -> list[sqlite3.Row]:
+        return self._looking.execute(query).fetchall()
+
     def job_ids(self) -> list[str]:
-        return [job_id for (job_id,) in self.connection.execute(IDS)]
+        return [job_id for (job_id,) in self._looking.execute(IDS)]
+
+    def tell_masters(self) -> None:
+        news, self.news = self.news, asyncio.Event()
+        news.set()
 
 
 @cache
@@ -58,56 +74,50 @@ def _empty() -> bytes:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     for _, text in migrations("sqlite"):
         connection.executescript(text)
-    return bytes(connection.serialize())
+    content = bytearray(connection.serialize())
+    content[18:20] = b"\x02\x02"  # the file's header: written with a write-ahead log
+    return bytes(content)
 
 
-class Statements:
-    """Implements `store.sqlite.Statements`."""
+class SimulatedConnection(sqlite3.Connection):
+    """Of one master; as its process dies, so does what it has not committed."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    database: Database
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._database.connection.in_transaction
-
-    async def execute(self, sql: str, /) -> object:
+    def execute(self, sql: str, /, *values: Any) -> sqlite3.Cursor:
         if sql.startswith("BEGIN"):
-            await self._begin()
-        require_alive()
-        done = self._database.connection.execute(sql)
+            require_alive()
+            self._refuse()
+        done = super().execute(sql, *values)
         if sql == "COMMIT":
-            news, self._database.news = self._database.news, asyncio.Event()
-            news.set()
-            await self._spend()
+            self.database.tell_masters()
         return done
 
-    async def _begin(self) -> None:
-        await self._spend()
-        if self._database.state == LOCKED:
+    def _refuse(self) -> None:
+        if self.database.state == LOCKED:
             raise _error("database is locked", sqlite3.SQLITE_BUSY)
-        if self._database.state == FULL:
+        if self.database.state == FULL:
             raise _error("database or disk is full", sqlite3.SQLITE_FULL)
-
-    async def executemany(self, sql: str, parameters: Iterable[Sequence[object]], /) -> object:
-        return self._database.connection.executemany(sql, parameters)
-
-    async def execute_fetchall(
-        self, sql: str, parameters: Sequence[object], /
-    ) -> Iterable[sqlite3.Row]:
-        if not self.in_transaction:
-            await self._spend()
-            require_alive()
-        return self._database.connection.execute(sql, parameters).fetchall()
-
-    async def _spend(self) -> None:
-        await asyncio.sleep(self._database.seconds())
 
 
 def _error(words: str, code: int) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError(words)
     error.sqlite_errorcode = code
     return error
+
+
+class SimulatedReader:
+    """Implements `store.sqlite.Reader`."""
+
+    def __init__(self, connection: SimulatedConnection) -> None:
+        self._connection = connection
+
+    async def execute_fetchall(
+        self, sql: str, parameters: Iterable[Any], /
+    ) -> Iterable[sqlite3.Row]:
+        await asyncio.sleep(self._connection.database.seconds())
+        require_alive()
+        return self._connection.execute(sql, list(parameters)).fetchall()
 
 
 class SharedRenewals:
@@ -125,7 +135,8 @@ class SharedRenewals:
 
     async def live(self) -> dict[SessionKey, int]:
         await asyncio.sleep(self._database.seconds())
-        rows = self._database.connection.execute(queries.LIVE_SESSIONS)
+        require_alive()
+        rows = self._database.look(queries.LIVE_SESSIONS)
         keys = [SessionKey(worker, epoch) for worker, epoch in rows]
         return {key: self._numbers.get(key, 0) for key in keys}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TypeVar
@@ -11,7 +11,7 @@ from ffrtmp.client import Unreachable
 from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.master import Master
-from ffrtmp.sim.schedules.database import Database, SharedRenewals, SharedStore, Statements
+from ffrtmp.sim.schedules.database import Database, SharedRenewals, SharedStore, SimulatedReader
 from ffrtmp.sim.schedules.loop import Process
 from ffrtmp.sim.schedules.network import Wire, meaning
 from ffrtmp.store.sqlite import SqliteStore
@@ -75,26 +75,25 @@ class MasterHost:
             finally:
                 self._tasks = None
 
-    def _store(self) -> AbstractAsyncContextManager[SqliteStore]:
-        statements, chance = Statements(self._database), self._chance.random
-        if self._renewals is None:
-            return SqliteStore.over(
-                statements, [statements], patience=PATIENCE_SECONDS, chance=chance
-            )
-        return self._shared(statements)
-
     @asynccontextmanager
-    async def _shared(self, statements: Statements) -> AsyncIterator[SqliteStore]:
-        async with SharedStore.over(
-            statements,
-            [statements],
-            patience=PATIENCE_SECONDS,
-            chance=self._chance.random,
-            renewals=self._renewals,
-        ) as store:
-            assert isinstance(store, SharedStore)
-            store.database = self._database
-            yield store
+    async def _store(self) -> AsyncIterator[SqliteStore]:
+        """The database takes its time for a commit, as the thread of a real one does."""
+        kind = SharedStore if self._renewals is not None else SqliteStore
+        with (
+            closing(self._database.connect()) as writer,
+            closing(self._database.connect()) as reads,
+        ):
+            async with kind.over(
+                writer,
+                None,
+                [SimulatedReader(reads)],
+                patience=PATIENCE_SECONDS,
+                chance=self._chance.random,
+                renewals=self._renewals,
+            ) as store:
+                if isinstance(store, SharedStore):
+                    store.database = self._database
+                yield store
 
     # -- what comes from outside ------------------------------------------------------------
 

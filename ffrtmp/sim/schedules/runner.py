@@ -16,6 +16,7 @@ from ffrtmp.domain.spec import JobSpec
 from ffrtmp.sim.ledger import Ledger
 from ffrtmp.sim.runner import SimRunner
 from ffrtmp.sim.schedules.loop import require_alive
+from ffrtmp.storage.errors import StagedLost
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.process import Deadline
 
@@ -141,7 +142,7 @@ class ScriptedRunner(SimRunner):
         await self._touch_disk(key)
         for file in manifest.files:
             if not self._files.take_over(file, manifest.fence, key.fence):
-                raise AttemptFailed.because(Reason.TRANSPORT, "what was staged is gone")
+                raise _lost(file)
         taken = await super().take_over(key, spec, manifest)
         await self._touch_disk(key)
         return taken
@@ -150,7 +151,7 @@ class ScriptedRunner(SimRunner):
         await self._touch_disk(key)
         for file in manifest.files:
             if not (did := self._files.publish(file, key.fence)):
-                raise AttemptFailed.because(Reason.TRANSPORT, "what was staged is gone")
+                raise _lost(file)
             self._ledger.note(self._worker, did, key, sha256=file.sha256)
         await self._touch_disk(key)
 
@@ -164,3 +165,9 @@ class ScriptedRunner(SimRunner):
         """A moment in which everything may happen."""
         await asyncio.sleep(self._chance(key, "disk").choice((0.0, 0.001, 0.02, 0.3)))
         require_alive()
+
+
+def _lost(file: FileRecord) -> AttemptFailed:
+    lost = AttemptFailed.because(Reason.TRANSPORT, "what was staged is gone")
+    lost.__cause__ = StagedLost(file.path)
+    return lost

@@ -6,13 +6,16 @@ source at its own rate, so that a job runs as long as its picture is and costs n
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -21,6 +24,8 @@ from google.protobuf.duration_pb2 import Duration
 from ffrtmp.client import Client
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
+from tests.faults.kit.clocks import clock_off
+from tests.faults.kit.h2proxy import H2Proxy
 from tests.faults.kit.history import History
 from tests.faults.kit.processes import Process, ffmpegs
 from tests.faults.kit.proxy import Proxy
@@ -40,9 +45,9 @@ PACED = """#!/bin/sh
 job=; for last; do [ "$last" = -progress ] && job=1; done
 case $last in file:*) ;; *) job= ;; esac  # a live push is paced anyway
 [ -n "$job" ] || exec {ffmpeg} "$@"
-last=${{last#file:}}
-echo "$last" >> "${{last%/*}}/../ffmpeg.runs"
-case $last in
+staged=$(readlink -f "${{last#file:}}")
+echo "$staged" >> "${{staged%/*}}/../ffmpeg.runs"
+case $staged in
 */.fast*) exec {ffmpeg} "$@" ;;
 */.broken*) exec {ffmpeg} "$@" -no_such_option 1 ;;
 */.poison*) read -r _ _ _ worker _ < /proc/$PPID/stat; kill -9 "$worker" ;;
@@ -82,6 +87,10 @@ class Worker:
         self._cluster = cluster
         self.name = name
         self.proxy = proxy
+        self.dials = ""
+        """Other addresses than those of all masters."""
+        self.hosts: Path | None = None
+        """What the worker takes for /etc/hosts."""
         self._slots = slots
         self.process: Process
 
@@ -95,7 +104,7 @@ class Worker:
         self.process = Process(
             [
                 *("worker", "--certs", str(self.certs)),
-                *("--master", self.proxy.address if self.proxy else cluster.address),
+                *("--master", self.dials or cluster.addresses),
                 *("--slots", str(self._slots), "--root", f"media={cluster.media}"),
                 *("--state-dir", str(cluster.folder / f"state{name}")),
                 *("--ffmpeg", str(cluster.site.ffmpeg)),
@@ -103,6 +112,7 @@ class Worker:
             cluster.folder / f"{self.name}{name}.log",
             fault=fault,
             environment={"XDG_CACHE_HOME": str(cluster.site.cache)},
+            hosts=self.hosts,
         )
         cluster.processes.append(self.process)
 
@@ -125,6 +135,60 @@ class Worker:
         return self
 
 
+class Master:
+    """One of the masters: the address that it got first, and its present process."""
+
+    def __init__(
+        self, cluster: "Cluster", name: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._cluster = cluster
+        self._environment = environment or {}
+        self.name = name
+        self.address = "127.0.0.1:0"
+        self.process: Process
+        self.http = ""
+
+    @property
+    def log(self) -> str:
+        path = self._cluster.folder / f"{self.name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def launch(self, *fault: str) -> Process:
+        """At the address of the one before."""
+        cluster = self._cluster
+        return Process(
+            [
+                *("master", "--certs", str(cluster.certs / "master-m1")),
+                *("--listen", self.address, "--http", "127.0.0.1:0", *cluster.store.options),
+                *("--offer-ttl", "500ms", *cluster.beat, *cluster.options),
+            ],
+            cluster.folder / f"{self.name}.log",
+            fault=fault,
+            environment=self._environment,
+        )
+
+    async def start(self, *fault: str) -> "Master":
+        """Returns when it serves."""
+        told = len(self.log)
+        self.process = self.launch(*fault)
+        self._cluster.processes.append(self.process)
+        match = await until(
+            lambda: _READY.search(self.log[told:]) or self.process.code is not None, READY
+        )
+        assert isinstance(match, re.Match), self.log
+        self.address, self.http = match[1], match[2]
+        return self
+
+    async def restart(self, *fault: str) -> None:
+        self.process.kill()
+        await self.start(*fault)
+
+    async def stop(self) -> None:
+        """As an upgrade stops it; returns when it is gone."""
+        self.process.send(signal.SIGTERM)
+        await until(lambda: self.process.code is not None, READY, f"the end of {self.name}")
+
+
 class Cluster:
     """Put together by `running`."""
 
@@ -134,44 +198,58 @@ class Cluster:
         self.certs = site.certs
         self.store = store
         self.media = folder / "media"
-        self.address = "127.0.0.1:0"
-        self.master: Process
+        self.masters = [Master(self, "master")]
         self.client: Client
         self.processes: list[Process] = []
-        self._proxies: list[Proxy] = []
+        self._proxies: list[Proxy | H2Proxy] = []
         self.workers: dict[str, Worker] = {}
         self.options: Sequence[str] = ()
         self.media.mkdir(parents=True, exist_ok=True)
 
     # -- the master -------------------------------------------------------------------------
 
+    @property
+    def master(self) -> Process:
+        return self.masters[0].process
+
+    @property
+    def address(self) -> str:
+        """Of the first master."""
+        return self.masters[0].address
+
+    @address.setter
+    def address(self, address: str) -> None:
+        self.masters[0].address = address
+
+    @property
+    def addresses(self) -> str:
+        """What a worker or client of all of them dials."""
+        return ",".join(master.address for master in self.masters)
+
+    @property
+    def beat(self) -> tuple[str, ...]:
+        named = "--heartbeat-interval" in self.options
+        return () if named else ("--heartbeat-interval", f"{BEAT * 1000:.0f}ms")
+
     def launch_master(self, *fault: str) -> Process:
         """At the address of the one before."""
-        log = self.folder / "master.log"
-        return Process(
-            [
-                *("master", "--certs", str(self.certs / "master-m1")),
-                *("--listen", self.address, "--http", "127.0.0.1:0", *self.store.options),
-                *("--heartbeat-interval", "500ms", "--offer-ttl", "500ms", *self.options),
-            ],
-            log,
-            fault=fault,
-        )
-
-    async def start_master(self, *fault: str) -> None:
-        log = self.folder / "master.log"
-        told = len(log.read_text()) if log.exists() else 0
-        self.master = self.launch_master(*fault)
-        self.processes.append(self.master)
-        match = await until(
-            lambda: _READY.search(log.read_text()[told:]) or self.master.code is not None, READY
-        )
-        assert isinstance(match, re.Match), log.read_text()
-        self.address = match[1]
+        return self.masters[0].launch(*fault)
 
     async def restart_master(self, *fault: str) -> None:
-        self.master.kill()
-        await self.start_master(*fault)
+        await self.masters[0].restart(*fault)
+
+    async def start_master(self, *fault: str) -> None:
+        await self.masters[0].start(*fault)
+
+    async def another_master(self, *, wall_clock: timedelta = timedelta(0)) -> Master:
+        """Over the same store: PostgreSQL. Its wall clock may be off."""
+        environment = clock_off(wall_clock) if wall_clock else {}
+        self.masters.append(Master(self, f"master{len(self.masters) + 1}", environment))
+        return await self.masters[-1].start()
+
+    def client_of(self, master: Master) -> Client:
+        """Of that one alone."""
+        return Client(master.address, self.certs / "admin-me", patience=READY)
 
     # -- workers ----------------------------------------------------------------------------
 
@@ -179,14 +257,40 @@ class Cluster:
         """Starts one and returns when it is connected."""
         return await self.another(name, *fault, slots=slots, proxied=proxied).connected()
 
-    def another(self, name: str, *fault: str, slots: int = 1, proxied: bool = False) -> Worker:
-        """Starts one."""
+    def another(
+        self,
+        name: str,
+        *fault: str,
+        slots: int = 1,
+        proxied: bool = False,
+        dials: str = "",
+        hosts: Path | None = None,
+    ) -> Worker:
+        """Starts one. `dials`: other addresses than those of all masters."""
         proxy = Proxy(self.address) if proxied else None
         if proxy is not None:
             self._proxies.append(proxy)
         worker = Worker(self, name, slots, proxy)
+        worker.dials = proxy.address if proxy else dials
+        worker.hosts = hosts
         worker.start(*fault)
         return worker
+
+    def proxy(self) -> Proxy:
+        """A further way to the first master."""
+        self._proxies.append(proxy := Proxy(self.address))
+        return proxy
+
+    def h2_proxy(self, worker: str) -> H2Proxy:
+        """A way to the first master that ends TLS, for that worker alone."""
+        self._proxies.append(proxy := H2Proxy(self.address, self.certs, worker))
+        return proxy
+
+    async def fleet(self, workers: int, *options: str, fault: Sequence[str] = ()) -> "Fleet":
+        """Simulated workers of all masters; returns when all are connected."""
+        fleet = Fleet(self, workers, options, fault)
+        await until(fleet.is_connected, 60, f"{workers} workers connected")
+        return fleet
 
     # -- jobs -------------------------------------------------------------------------------
 
@@ -262,23 +366,66 @@ class Cluster:
     def end(self) -> None:
         for process in self.processes:
             process.end()
-        for pid in ffmpegs(str(self.media)):  # only where a mechanism was removed
+        for pid in ffmpegs(str(self.folder)):  # only where a mechanism was removed
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for proxy in self._proxies:
             proxy.close()
 
 
+class Fleet:
+    """Simulated workers in one process, and the ledger that they wrote."""
+
+    def __init__(
+        self, cluster: Cluster, workers: int, options: Sequence[str], fault: Sequence[str]
+    ) -> None:
+        self._cluster = cluster
+        self._workers = workers
+        self._ledger = cluster.folder / "fleet.jsonl"
+        self.process = Process(
+            [
+                *("simulate", "--ca", str(cluster.certs), "--workers", str(workers)),
+                *("--master", cluster.addresses, "--ledger", str(self._ledger)),
+                *("--state-dir", str(cluster.folder / "fleet"), *options),
+            ],
+            cluster.folder / "fleet.log",
+            fault=fault,
+        )
+        cluster.processes.append(self.process)
+
+    async def connected(self) -> int:
+        found = 0
+        async for worker in self._cluster.client.workers():
+            simulated = worker.name.startswith("sim-")
+            found += simulated and worker.state == admin_pb.WORKER_STATE_CONNECTED
+        return found
+
+    async def is_connected(self) -> bool:
+        return await self.connected() == self._workers
+
+    def did(self, what: str) -> Counter[str]:
+        """How often which job."""
+        lines = map(json.loads, self._ledger.read_text().splitlines())
+        return Counter(line["job_id"] for line in lines if line["did"] == what)
+
+
 @asynccontextmanager
 async def running(
-    folder: Path, site: Site, store: StoreUnderTest, *options: str, fault: Sequence[str] = ()
+    folder: Path,
+    site: Site,
+    store: StoreUnderTest,
+    *options: str,
+    fault: Sequence[str] = (),
+    masters: int = 1,
 ) -> AsyncIterator[Cluster]:
-    """A master with these options, and a client of it; workers are started by the test."""
+    """Masters with these options, and a client of all; workers are started by the test."""
     cluster = Cluster(folder, site, store)
     cluster.options = options
     try:
         await cluster.start_master(*fault)
-        async with Client(cluster.address, site.certs / "admin-me", patience=READY) as client:
+        for _ in range(1, masters):
+            await cluster.another_master()
+        async with Client(cluster.addresses, site.certs / "admin-me", patience=READY) as client:
             cluster.client = client
             yield cluster
     finally:
@@ -287,7 +434,7 @@ async def running(
 
 
 def spec_for(
-    names: Sequence[str], seconds: float = 600, *, overwrite: bool = False
+    names: Sequence[str], seconds: float = 600, *, overwrite: bool = False, root: str = "media"
 ) -> job_pb2.JobSpec:
     """A tiny generated picture of that length, to files of these names."""
     length = Duration()
@@ -298,7 +445,7 @@ def spec_for(
     video = job_pb2.VideoSettings(speed=job_pb2.SPEED_FASTEST)
     return job_pb2.JobSpec(
         input=job_pb2.Input(test_source=source),
-        outputs=[job_pb2.Output(path=f"media:{name}", video=video) for name in names],
+        outputs=[job_pb2.Output(path=f"{root}:{name}", video=video) for name in names],
         overwrite=overwrite,
     )
 

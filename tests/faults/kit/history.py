@@ -22,6 +22,7 @@ MOVES = {
     ("QUEUED", "FAILED"): {"FAILED"},
     ("QUEUED", "CANCELLED"): {"CANCELLED"},
     ("LEASED", "QUEUED"): {"REJECTED", "UNANSWERED", "LOST"},
+    ("LEASED", "LEASED"): {"INHERITED"},
     ("LEASED", "RUNNING"): {"ACCEPTED"},
     ("LEASED", "CANCELLED"): {"CANCELLED"},
     ("RUNNING", "RUNNING"): {"INHERITED"},
@@ -37,6 +38,7 @@ MOVES = {
     ("CANCELLED", "CANCELLED"): {"UNBLOCKED"},
     ("FAILED", "FAILED"): {"UNBLOCKED"},
 }
+LATE = {"ADOPTED", "STAGED", "PUBLISHED", "FAILED", "RETURNED"}
 BY_WORKER = {
     "ACCEPTED",
     "REJECTED",
@@ -103,8 +105,11 @@ class History:
         """I1 to I4, I9, I11, and that what was published was published once."""
         assert [event.number for event in self.events] == list(range(1, len(self.events) + 1)), self
         assert self.events[-1].state == self.state, self
+        newest, begun = 0, None
         for before, after in zip([None, *self.events], self.events, strict=False):
-            self._check_move(before, after)
+            self._check_move(before, after, newest, begun)
+            newest = max(newest, after.fence)
+            begun = after if after.cause == "ACCEPTED" or after.cause in LATE else begun
         self._check_charges()
         moves = [event for event in self.events if event.cause != "UNBLOCKED"]
         ended = [event for event in moves if event.state in TERMINAL]
@@ -115,16 +120,23 @@ class History:
         assert len(staged) == len(set(staged)), f"staged twice in one attempt: {self}"
         return self
 
-    def _check_move(self, before: Event | None, after: Event) -> None:
+    def _check_move(
+        self, before: Event | None, after: Event, newest: int, begun: Event | None
+    ) -> None:
+        """`begun`: what was last heard of the attempt accepted last; late news bring it back."""
         state, fence = (before.state, before.fence) if before else ("", 0)
         assert state not in TERMINAL or after.cause == "UNBLOCKED", (
             f"I1, I11, after the end: {self}"
         )
         causes = MOVES.get((state, after.state), set())
         assert after.cause in causes, f"I4, {state} to {after}: {self}"
-        assert after.fence == fence + (after.cause == "GRANTED"), f"I2, at {after}: {self}"
+        if state == "QUEUED" and after.cause in LATE and begun and after.fence != fence:
+            assert (after.fence, after.worker) == (begun.fence, begun.worker), f"I3: {self}"
+            return
+        assert after.fence == (newest + 1 if after.cause == "GRANTED" else fence), f"I2: {self}"
+        actors = {after.worker, begun.worker if begun and after.cause == "INHERITED" else ""}
         if after.cause in BY_WORKER:
-            assert after.actor == f"worker/{after.worker}", f"I3, by {after.actor}: {self}"
+            assert after.actor.removeprefix("worker/") in actors, f"I3, {after.actor}: {self}"
         if before and after.cause != "GRANTED":
             assert after.worker == before.worker, f"I4, another holder at {after}: {self}"
 

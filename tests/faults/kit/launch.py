@@ -1,13 +1,14 @@
 """`ffrtmp` with a fault in it: the same code, which dies, freezes or loses its clock at a place.
 
     launch.py [--at MODULE:NAME[.NAME] kill|stop [--when TEXT] [--times N] [--after]]
-              [--block SECONDS] [--clock SECONDS] -- ARGUMENTS OF FFRTMP
+              [--block SECONDS] [--clock SECONDS] [--slow SECONDS] -- ARGUMENTS OF FFRTMP
 
 --at     on the first call of that function (with TEXT in its arguments), before it does anything,
          or after it is done: SIGKILL or SIGSTOP to this very process. With --times: on the Nth
          call, those before it hang in their threads
 --block  SIGUSR1 blocks the event loop for this long, while gRPC's own threads live on
 --clock  the wall clock, as far as ffrtmp reads it, is off by this much; each SIGUSR2 adds it again
+--slow   the file system takes this long, before and after, for each change of a medium's name
 
 Run by its path, so that only this file comes from the tests.
 """
@@ -16,6 +17,7 @@ import argparse
 import functools
 import importlib
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -34,11 +36,14 @@ def main() -> None:
     options.add_argument("--after", action="store_true")
     options.add_argument("--block", type=float)
     options.add_argument("--clock", type=float)
+    options.add_argument("--slow", type=float)
     asked = options.parse_args(sys.argv[1:here])
     if asked.clock is not None:
         put_clock_off(timedelta(seconds=asked.clock))
     if asked.block is not None:
         signal.signal(signal.SIGUSR1, lambda *_: time.sleep(asked.block))
+    if asked.slow is not None:
+        slow_down(asked.slow)
     if asked.at is not None:
         place, action = asked.at
         break_at(place, Fall(SIGNALS[action], asked.when, asked.times), after=asked.after)
@@ -57,6 +62,22 @@ def put_clock_off(step: timedelta) -> None:
     clock.utc_now = lambda: right() + sum(off, timedelta(0))
     clock.SteadyClock.__call__ = lambda self: steady(self) + sum(off, timedelta(0))
     signal.signal(signal.SIGUSR2, lambda *_: off.append(step))
+
+
+def slow_down(seconds: float) -> None:
+    for name in ("replace", "rename", "link", "unlink"):
+        quick = getattr(os, name)
+
+        @functools.wraps(quick)
+        def slow(*arguments: object, quick=quick, **named: object) -> object:
+            if ".mkv" in repr(arguments):
+                time.sleep(seconds)
+            result = quick(*arguments, **named)
+            if ".mkv" in repr(arguments):
+                time.sleep(seconds)
+            return result
+
+        setattr(os, name, slow)
 
 
 class Fall:

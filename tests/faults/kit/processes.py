@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,12 +24,14 @@ class Process:
         *,
         fault: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        hosts: Path | None = None,
     ) -> None:
+        """`hosts` takes the place of /etc/hosts, for this process alone; it must be root's."""
         start = [LAUNCH, *fault, "--"] if fault else ["-m", "ffrtmp"]
         self.log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, *start, *arguments, "--stop-at-eof"],
+                [*_with_hosts(hosts), sys.executable, *start, *arguments, "--stop-at-eof"],
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=file,
@@ -72,6 +75,13 @@ class Process:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
+
+
+def _with_hosts(hosts: Path | None) -> list[str]:
+    if hosts is None:
+        return []
+    script = f'mount --bind {shlex.quote(str(hosts))} /etc/hosts && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, "sh"]
 
 
 def _environment() -> dict[str, str]:

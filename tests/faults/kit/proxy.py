@@ -68,11 +68,12 @@ class Proxy:
             self._abort()
 
     def _abort(self) -> None:
+        linger = struct.pack("ii", 1, 0)
         for transport in self._transports:
-            linger = struct.pack("ii", 1, 0)
-            transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, linger
-            )
+            with contextlib.suppress(OSError):  # it is being closed already
+                transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
             transport.abort()
         self._transports.clear()
 

@@ -27,10 +27,11 @@ from ffrtmp.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory) -> Path:
-    """A CA's folder with one identity of each role: master-m, worker-w1, client-c, admin-a."""
+    """A CA's folder: master-m, worker-w1, worker-w2, client-c, admin-a."""
     folder = tmp_path_factory.mktemp("certs")
     authority.init(folder, now=utc_now())
-    for role, name in (("master", "m"), ("worker", "w1"), ("client", "c"), ("admin", "a")):
+    workers = (("worker", "w1"), ("worker", "w2"))
+    for role, name in (("master", "m"), *workers, ("client", "c"), ("admin", "a")):
         authority.issue(folder, role, name, now=utc_now())
     return folder
 

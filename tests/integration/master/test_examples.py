@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from ffrtmp.domain.messages import Hello, Welcome
+from ffrtmp.domain.messages import Goodbye, Hello, Welcome
 from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.v1 import admin_service_pb2, job_service_pb2
+from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
 from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
 
 BUF = Path(sys.executable).with_name("buf")
@@ -29,10 +30,12 @@ SERVICES = (
 METHODS = [method for service in SERVICES for method in service.methods]
 A_JOB = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 AT_ONCE = 4
+REMOVE = "ffrtmp.v1.AdminService.RemoveWorker"
+"""Only of a worker that is gone; the others need it alive."""
 CAPABLE = Capabilities(
     spec_version=1,
     ffmpeg_version="9",
-    codecs=frozenset({"h264", "aac"}),
+    codecs=frozenset({"vp9"}),
     roots=(RootReport(name="media", nonce="n", sees=frozenset({"n"})),),
 )
 
@@ -58,12 +61,16 @@ CHECKS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     ),
     "WatchJob": lambda got: got[-1]["job"]["state"] == "JOB_STATE_CANCELLED",
     "CancelJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_CANCELLED",
-    "ListWorkers": lambda got: [each["name"] for each in got[0]["workers"]] == ["w1"],
-    "GetWorker": lambda got: got[0]["worker"]["slots"] == 3,
+    "ListWorkers": lambda got: [each["name"] for each in got[0]["workers"]][:1] == ["w1"],
+    "GetWorker": lambda got: "av1" not in got[0]["worker"]["capabilities"]["codecs"],
     "DrainWorker": lambda got: got[0]["worker"]["draining"],
     "ResumeWorker": lambda got: "draining" not in got[0]["worker"],
     "ReleaseWorker": lambda got: got[0]["worker"]["name"] == "w1",
     "GetOverview": lambda got: got[0]["masters"][0]["answering"],
+    "RemoveWorker": lambda got: got == [{}],
+    "PauseJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_PAUSED",
+    "ReprioritiseJob": lambda got: got[0]["job"]["priority"] != "PRIORITY_NORMAL",
+    "ReadJobLog": lambda got: got == [],  # nothing has run
     "ListQueues": lambda got: got[0]["backlogs"][0]["queue"] == "QUEUE_DEFAULT",
     "GetStore": lambda got: got[0]["kind"] == "sqlite" and got[0]["ready"],
     "ListSettings": lambda got: got[0]["settings"][0]["name"] == "certs",
@@ -90,7 +97,12 @@ async def buf_curl(master, name: str, body: str) -> list[dict[str, Any]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    out, err = await process.communicate()
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:  # another example has failed
+            process.kill()
+            await process.communicate()
     assert process.returncode == 0, f"{name} {body}: {err.decode()}"
     return answers(out.decode())
 
@@ -104,11 +116,24 @@ def answers(text: str) -> list[dict[str, Any]]:
     return found
 
 
+async def come_and_go(master, stream) -> None:
+    """The worker w2 was here, and is gone."""
+    async with master.dial("worker-w2") as wire, master.dial("admin-a") as admin:
+        worker = stream(wire)
+        await worker.say(Hello(incarnation="i2", capabilities=CAPABLE, slots=1))
+        await worker.hear(Welcome)
+        await worker.say(Goodbye())
+        shown, asked = AdminServiceStub(admin), admin_service_pb2.GetWorkerRequest(name="w2")
+        while (await shown.GetWorker(asked)).worker.state != admin_service_pb2.WORKER_STATE_GONE:
+            await asyncio.sleep(0.01)
+
+
 async def test_buf_curl_gets_an_answer_to_every_example(run, stream, request_for):
     async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
         jobs, worker, room = JobServiceStub(client), stream(wire), asyncio.Semaphore(AT_ONCE)
-        await worker.say(Hello(incarnation="i1", capabilities=CAPABLE, slots=3))
+        await worker.say(Hello(incarnation="i1", capabilities=CAPABLE))  # no slots: jobs wait
         await worker.hear(Welcome)
+        await come_and_go(master, stream)
 
         async def try_out(name: str, example: str) -> None:
             """One that follows a job sees its end."""
@@ -124,5 +149,9 @@ async def test_buf_curl_gets_an_answer_to_every_example(run, stream, request_for
             assert check(got), (name, got)
 
         async with asyncio.TaskGroup() as tasks:
-            for name, example in EXAMPLES.items():
-                tasks.create_task(try_out(name, example))
+            for name in EXAMPLES.keys() - {REMOVE}:
+                tasks.create_task(try_out(name, EXAMPLES[name]))
+        await worker.say(Goodbye())
+        async for _ in worker.call:
+            pass  # until the master has hung up: the worker is gone
+        await try_out(REMOVE, EXAMPLES[REMOVE])

@@ -117,4 +117,5 @@ async def test_buf_curl_is_denied_with_a_workers_certificate_and_refused_with_no
         assert "permission_denied" in err
         code, out, err = await buf_curl(master, None, "", "--list-services")
         assert (code != 0, out) == (True, "")
-        assert "unavailable" in err
+        # The master hung up in the handshake; a slow buf sees it only when it writes.
+        assert any(word in err for word in ("unavailable", "broken pipe", "reset by peer")), err

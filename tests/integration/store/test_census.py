@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from ffrtmp.domain import standing
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.spec import Queue
+from ffrtmp.domain.standing import Standing
 from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, ServedWorker
 from tests.integration.store.conftest import CLASS, NOON, at, cancel, claim, new_job, open_worker
 
@@ -47,6 +49,15 @@ async def test_a_store_knows_its_kind_schema_and_size(store, store_address):
     assert facts.kind == store_address.partition(":")[0].replace("postgres:", "postgresql")
     assert facts.schema >= 4
     assert facts.size > 4096
+
+
+async def test_only_standings_that_matter_are_told(store):
+    for name in ("w1", "w2", "w3"):
+        await open_worker(store, name)
+    await store.change_standing("w1", standing.drain)
+    await store.change_standing("w2", standing.drain)
+    await store.change_standing("w2", standing.resume)
+    assert await store.standings() == {"w1": Standing(draining=True)}
 
 
 def record(run: str, seconds: float, *, slots: int = 2) -> MasterRecord:

@@ -8,6 +8,7 @@ import pytest
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.domain.retry import BACKOFF_LONGEST
+from ffrtmp.domain.waiting import Place
 from ffrtmp.store.base import Change, SessionKey
 from ffrtmp.store.postgres import PostgresStore
 from tests.integration.store.conftest import (
@@ -139,3 +140,12 @@ async def test_jobs_that_another_master_is_claiming_are_passed_over_not_waited_f
         await asyncio.gather(*tasks)
         assert sorted(int(moved.after.job_id) for moved, _ in granted) == [1, 2, 3, 4]
         assert jobs == [5, 6, 7]
+
+
+async def test_the_place_of_a_job_counts_what_is_queued_before_it(store):
+    await store.submit([new_job(number) for number in (1, 2, 3, 5)])
+    await store.submit([new_job(4, job_class="other"), new_job(6, job_class="other")])
+    await cancel(store, 2)
+    last = (await store.get(job_id(6))).job
+    assert await store.place_of(last) == Place(ahead=4, ahead_in_class=1)
+    assert await store.place_of((await store.get(job_id(1))).job) == Place(0, 0)

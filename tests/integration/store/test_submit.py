@@ -1,10 +1,11 @@
 """Submitting: all or none, once a key, one live job a target."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from ffrtmp.domain.errors import IdempotencyMismatch, JobNotFound, TargetTaken
+from ffrtmp.domain.errors import IdempotencyMismatch, InvalidSpec, JobNotFound, TargetTaken
 from ffrtmp.domain.job import JobState
 from ffrtmp.store.base import JobFilter, JobRecord
 from tests.integration.store.conftest import (
@@ -50,6 +51,17 @@ async def test_a_known_job_is_returned_as_it_is_now(store):
     await cancel(store, 1)
     [job] = await store.submit([renamed(new, 2)])
     assert (job.job_id, job.state) == (job_id(1), JobState.CANCELLED)
+
+
+async def test_what_is_objected_to_a_job_is_told_once_it_is_new_only(store):
+    new = new_job(1)
+    objection = InvalidSpec("input.path", "m:a", "no worker has this root")
+    with pytest.raises(InvalidSpec):
+        await store.submit([new_job(2), replace(new, objection=objection)])
+    assert await store.find(JobFilter(), size=9, after=None) == []
+    await store.submit([new])
+    [job] = await store.submit([replace(renamed(new, 3), objection=objection)])
+    assert job.job_id == job_id(1), "a submit that is sent again gets its first answer"
 
 
 async def test_the_same_key_with_another_body_is_refused_and_adds_nothing(store):

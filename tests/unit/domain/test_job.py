@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ffrtmp.domain import job as jobs
-from ffrtmp.domain.errors import IllegalTransition, NewerGrant
+from ffrtmp.domain.errors import IllegalTransition, NewerGrant, StaleFence
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.job import (
     TERMINAL_STATES,
@@ -102,6 +102,15 @@ def test_what_may_be_published_already_is_not_cancelled_in_any_state():
             jobs.cancel(job, actor="client/a", now=NOW)
 
 
+def test_force_cancels_what_waits_for_a_worker_that_never_returns_and_says_what_may_be_there():
+    waiting = lost_while_publishing()
+    cancelled = jobs.cancel(waiting, actor="admin/a", now=NOW, force=True)
+    assert (cancelled.state, cancelled.frees_targets) == (JobState.CANCELLED, True)
+    assert event_of(cancelled).detail == "by force: its outputs may be published already"
+    with pytest.raises(IllegalTransition):
+        jobs.publish(cancelled, holder=FIRST, fence=1, now=NOW)
+
+
 def test_what_may_be_published_already_does_not_fail_by_losses():
     job = lost_while_publishing()
     for _ in range(5):
@@ -110,12 +119,35 @@ def test_what_may_be_published_already_does_not_fail_by_losses():
     assert job.manifest is not None
 
 
-def test_a_failure_whose_words_begin_another_is_not_that_other():
-    """The property test met it once in some thousand runs."""
+def test_an_attempt_fails_once_whatever_it_says_of_it_later():
     said = Failure(reason=Reason.INPUT_BAD, message="it broke again")
     job = jobs.fail(
         running(queued(), FIRST), holder=FIRST, fence=1, failure=said, chance=0.0, now=NOW
     )
     other = Failure(reason=Reason.INPUT_BAD, message="it broke")
-    with pytest.raises(IllegalTransition):
-        jobs.fail(job, holder=FIRST, fence=1, failure=other, chance=0.0, now=NOW)
+    assert jobs.fail(job, holder=FIRST, fence=1, failure=other, chance=0.0, now=NOW) is job
+
+
+def test_a_finished_encode_waits_for_newer_grants_and_counts_when_they_come_to_nothing():
+    staged = Manifest((FileRecord("m:out.mp4", 3, "ab" * 32),), 1)
+    job = lost(running(queued(), FIRST))
+    for fence in (2, 3):
+        job = jobs.grant(job, holder=SECOND, now=NOW)
+        with pytest.raises(NewerGrant):
+            jobs.stage(job, holder=FIRST, fence=1, manifest=staged, now=NOW)
+        job = jobs.leave_unanswered(job, fence=fence, now=NOW)
+    job = jobs.stage(job, holder=FIRST, fence=1, manifest=staged, now=NOW)
+    assert (job.state, job.fence, job.holder, job.charged) == (JobState.PUBLISHING, 1, FIRST, 0)
+    job = jobs.grant(lost(job), holder=SECOND, now=NOW)
+    assert job.fence == 4, "a fence is never granted twice"
+    with pytest.raises(StaleFence) as stale:
+        jobs.accept(job, holder=SECOND, fence=3, now=NOW)
+    assert not stale.value.is_from_the_future
+
+
+def test_a_clock_put_back_by_little_does_not_turn_a_history_around():
+    job = jobs.grant(queued(), holder=FIRST, now=NOW)
+    accepted = jobs.accept(job, holder=FIRST, fence=1, now=NOW - timedelta(seconds=2))
+    assert (accepted.changed_at, accepted.start_at) == (NOW, NOW)
+    by_far = NOW - timedelta(hours=1)
+    assert jobs.accept(job, holder=FIRST, fence=1, now=by_far).changed_at == by_far

@@ -26,6 +26,12 @@ def after(*seconds: float, start: Standing | None = None) -> Standing:
     return standing
 
 
+def test_released_it_is_forgiven_and_its_drain_is_not():
+    guilty = Standing(draining=True, quarantines=2, quarantined_until=NOON)
+    assert rules.release(guilty) == Standing(draining=True)
+    assert rules.release(Standing(quarantines=1, quarantined_until=NOON)) == Standing()
+
+
 def test_three_deaths_in_ten_minutes_are_a_minute_of_quarantine():
     assert after(0, 100).quarantined_until is None
     standing = after(0, 100, 599)

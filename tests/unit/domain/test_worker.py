@@ -24,6 +24,7 @@ from ffrtmp.domain.worker import (
     misfit,
     requirements,
     useless_roots,
+    waits_for,
 )
 
 SPEC = JobSpec(
@@ -84,22 +85,22 @@ def test_jobs_with_the_same_needs_form_a_class_whatever_else_they_ask():
 
 def test_a_root_that_no_worker_has_is_refused_with_those_there_are():
     with pytest.raises(InvalidSpec, match="no worker has this root; there is a, out") as refused:
-        check_roots(SPEC, known={"out", "a"}, useless={})
+        check_roots(SPEC, known={"out", "a"})
     assert refused.value.field == "input.path"
     with pytest.raises(InvalidSpec) as refused:
-        check_roots(SPEC, known={"in"}, useless={})
+        check_roots(SPEC, known={"in"})
     assert refused.value.field == "outputs[0].path"
 
 
-def test_a_root_that_gets_no_work_anywhere_is_refused_with_the_reason():
-    with pytest.raises(InvalidSpec, match="this root is read-only"):
-        check_roots(SPEC, known={"in", "out"}, useless={"out": "is read-only"})
+def test_a_job_waits_for_a_root_that_gets_no_work_anywhere_and_says_why():
+    assert waits_for(SPEC, {"out": "is read-only", "other": "is gone"}) == "root 'out' is read-only"
+    assert not waits_for(SPEC, {"other": "is gone"})
 
 
 def test_nothing_is_said_of_roots_before_any_worker_came():
-    check_roots(SPEC, known=(), useless={})
+    check_roots(SPEC, known=())
     generated = JobSpec(input=Input(test_source=TestSource()), outputs=SPEC.outputs)
-    check_roots(generated, known={"out"}, useless={})
+    check_roots(generated, known={"out"})
 
 
 def test_a_root_is_useless_only_where_no_worker_gets_work_on_it():

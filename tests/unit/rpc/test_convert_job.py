@@ -45,7 +45,7 @@ JOB = Job(
     failure=Failure(reason=Reason.STALLED, message="it stood", exit_code=3, log_tail=("x",)),
 )
 TWINS = {name: value for name, value in vars(enums).items() if isinstance(value, Twins)}
-MASTERS_OWN = {"WorkerState"}  # master/views.py says it; master/packing.py converts it
+MASTERS_OWN = {"SettingOrigin", "WorkerState"}  # master/packing*.py converts what it alone says
 
 
 def test_a_job_is_shown_with_all_there_is_to_know():

@@ -46,6 +46,7 @@ SAMPLES = [
     errors.SessionExpired("w1"),
     errors.Overtaken("w1"),
     errors.CertificateEnded("worker/w1"),
+    errors.Overloaded(1000, 10_000),
     errors.StoreBusy(2.0),
     errors.StoreFailing("disk full"),
     errors.OutcomeUnknown("reset by peer"),
@@ -120,11 +121,18 @@ def test_no_text_is_too_long_or_too_strange_for_the_headers(text, length):
     assert arrived.field == "input.path"
 
 
-@pytest.mark.parametrize("error", [errors.StoreBusy(2), errors.StoreFailing("x")])
-def test_a_store_that_cannot_write_now_says_when_to_try_again(error):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.StoreBusy(2), StatusCode.UNAVAILABLE),
+        (errors.StoreFailing("x"), StatusCode.UNAVAILABLE),
+        (errors.Overloaded(1000, 10_000), StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+def test_who_cannot_be_served_now_is_told_when_to_try_again(error, code):
     assert int(dict(trailers_of(error))[RETRY_TRAILER]) > 0
     status = Status.FromString(dict(trailers_of(error))[DETAILS_TRAILER])
-    assert (status.code, status.message) == (StatusCode.UNAVAILABLE.value[0], details_of(error))
+    assert (status.code, status.message) == (code.value[0], details_of(error))
     info = RetryInfo()
     assert status.details[0].Unpack(info)
     assert info.retry_delay.ToMilliseconds() == 1000

@@ -40,6 +40,7 @@ NAMES = {
     "ffrtmp_heartbeat_age_seconds",
     "ffrtmp_job_moves",
     "ffrtmp_mass_losses",
+    "ffrtmp_offer_seconds",
     "ffrtmp_quarantines",
     "ffrtmp_queue_wait_seconds",
     "ffrtmp_run_seconds",
@@ -47,13 +48,16 @@ NAMES = {
     "ffrtmp_store_commits",
     "ffrtmp_store_connections",
     "ffrtmp_store_failures",
+    "ffrtmp_store_operations",
     "ffrtmp_store_refused",
     "ffrtmp_store_waiting",
+    "ffrtmp_stream_messages",
+    "ffrtmp_stream_parts",
     "ffrtmp_streams",
     "ffrtmp_unknown_messages",
     "ffrtmp_workers",
 }
-LABELS = {"role", "pool", "cause", "state", "reason", "what", "where", "le"}
+LABELS = {"direction", "role", "pool", "cause", "state", "reason", "what", "where", "le"}
 
 
 def at(seconds: float) -> datetime:
@@ -215,3 +219,31 @@ def test_no_name_of_a_job_worker_or_client_is_a_label(metrics):
     text = metrics.text().decode()
     hidden = ("a-job-id", "worker-with-a-name", "anne", "10.0.0.9")
     assert [name for name in hidden if name in text] == []
+
+
+def test_ten_thousand_jobs_add_no_series():
+    """As many as there are causes, states and reasons: not one more for a job or a worker."""
+    metrics = Metrics(lambda: IDLE, lambda: UNUSED)
+
+    def live(number: int) -> None:
+        holder = Holder(f"w{number % 100}", "i")
+        before = rules.new_job(
+            job_id=f"j{number}", job_class=f"c{number % 50}", rank=number, now=NOON, actor="c"
+        )
+        metrics.count(JobMoved(None, before))
+        for rule, more in (
+            (rules.grant, {}),
+            (rules.accept, {"fence": 1}),
+            (rules.stage, {"fence": 1, "manifest": Manifest((), 1)}),
+            (rules.publish, {"fence": 1}),
+        ):
+            after = rule(before, holder=holder, now=at(number), **more)
+            metrics.count(JobMoved(before, after))
+            before = after
+
+    live(0)
+    series = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
+    for number in range(1, 10_000):
+        live(number)
+    after = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
+    assert [line.rsplit(" ", 1)[0] for line in after] == [line.rsplit(" ", 1)[0] for line in series]

@@ -1,0 +1,84 @@
+"""How the databases find rows: the plans of the queries that must not read the whole table."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+
+import asyncpg
+import pytest
+
+from ffrtmp.store import queries
+from ffrtmp.store.base import JobFilter
+from ffrtmp.store.sql import _page
+from ffrtmp.store.sqlite import _in_sqlite
+from tests.integration.store.conftest import CLASS, job_id, new_job
+
+ROWS = 5000
+FIRST_PAGE, PAGE_VALUES = _page(JobFilter(), 100, None)
+CASES = [
+    pytest.param(queries.CLAIMABLE, [CLASS, 10**18, 16], "jobs_queued", id="claim"),
+    pytest.param(queries.AHEAD, [CLASS, 4, job_id(4)], "jobs_queued", id="place"),
+    pytest.param(FIRST_PAGE, PAGE_VALUES, "jobs_newest", id="first page"),
+    pytest.param(queries.HELD_BY, ["w1"], "jobs_held", id="held"),
+    pytest.param(queries.ORPHANS, [500], "jobs_held", id="orphans"),
+    pytest.param(queries.OFFERED_BEFORE, [10**18, 500], "(jobs_held|jobs_by_state)", id="offers"),
+]
+# Copies of one job, each with an id of its own; the first thousand have ended.
+FILL = (
+    "INSERT INTO {table} ({columns}) SELECT {chosen} FROM {table},"
+    " (WITH RECURSIVE n(n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM n WHERE n < {rows})"
+    " SELECT n FROM n) AS numbers"
+)
+
+
+def fill(table: str, columns: list[str]) -> str:
+    copied = {
+        "job_id": "'copy' || n",
+        "rank": "n",
+        "submit_time": "n",
+        "state": "CASE WHEN n < 1000 THEN 'succeeded' ELSE 'queued' END",
+    }
+    chosen = ", ".join(copied.get(name, name) for name in columns)
+    return FILL.format(table=table, columns=", ".join(columns), chosen=chosen, rows=ROWS)
+
+
+@pytest.fixture
+async def explain(open_store, store_address) -> Callable:
+    """Asks the database of the store, filled, how it would answer a query."""
+    async with open_store() as store:
+        await store.submit([new_job(1)])
+    if store_address.startswith("sqlite:"):
+        path = store_address.removeprefix("sqlite:")
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            for table in ("jobs", "specs"):
+                names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+                connection.execute(fill(table, names))
+
+            async def ask(query: str, values: list) -> str:
+                plan = connection.execute(f"EXPLAIN QUERY PLAN {_in_sqlite(query)}", values)
+                return "\n".join(row[3] for row in plan)
+
+            yield ask
+        return
+    connection = await asyncpg.connect(store_address)
+    for table in ("jobs", "specs"):
+        names = await connection.fetch(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = $1", table
+        )
+        await connection.execute(fill(table, [row["column_name"] for row in names]))
+        await connection.execute(f"ANALYZE {table}")
+
+    async def ask(query: str, values: list) -> str:
+        return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *values))
+
+    yield ask
+    await connection.close()
+
+
+@pytest.mark.parametrize(("query", "values", "index"), CASES)
+async def test_a_query_of_the_hot_path_goes_by_its_index(explain, query, values, index):
+    plan = await explain(query, values)
+    assert re.search(index, plan), plan
+    assert "Seq Scan on jobs" not in plan, plan
+    assert "SCAN jobs\n" not in f"{plan}\n", plan
