@@ -201,7 +201,7 @@ def _row(history: History, job: Line, last: Event) -> Iterator[tuple[str, object
     yield "charged", int(job.get("charged", 0)), last.charged
     yield "worker", job.get("worker", ""), last.worker
     yield "blocked_by", job.get("blocked_by", ""), last.blocked_by
-    yield "attempts", int(job.get("attempts", 0)), len(accepted)
+    yield "attempts", int(job.get("attempts", 0)), len(_begun(history))
     yield "submit_time", seconds(job["submit_time"]), history.events[0].at
     if accepted:
         yield "start_time", seconds(job["start_time"]), accepted[-1]
@@ -211,6 +211,13 @@ def _row(history: History, job: Line, last: Event) -> Iterator[tuple[str, object
     yield "files", bool(job.get("files")), last.state == "SUCCEEDED" and not history.is_live
     if last.state == "FAILED" and last.cause != "UNBLOCKED":
         yield "reason", word(job.get("failure", {}), "reason", "FAILURE_REASON_"), last.reason
+
+
+def _begun(history: History) -> set[int]:
+    """Attempts that were accepted, or that brought a result though nobody had heard of that."""
+    return {
+        event.fence for event in history.events if event.cause == "ACCEPTED" or event.cause in LATE
+    }
 
 
 def never_more_than_its_slots(evidence: Evidence) -> Iterator[Violation]:
