@@ -74,7 +74,7 @@ PEERS = (
     ),
     Peer(
         "taskiq",
-        ("taskiq", "taskiq-redis"),
+        ("taskiq", "taskiq-redis", "redis<7"),
         "redis",
         "stream and results, Redis AOF",
         (("taskiq", "worker", "taskiq_peer:broker", "--workers", "2", "--max-async-tasks", "100"),),
