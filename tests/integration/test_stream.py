@@ -68,6 +68,7 @@ async def locked(path):
         other.close()
 
 
+@pytest.mark.requirement("P4")
 async def test_d11_a_locked_store_expires_nobody_and_loses_no_result(tmp_path):
     def open_store(**options):
         return SqliteStore.open(tmp_path / "master.db", **options)

@@ -799,8 +799,10 @@ class JobMachine(RuleBasedStateMachine):
                 self.stage((False, who, 0), files)
             case "fail":
                 self.fail((False, who, 0), reason, "it broke again", 0.0)
-            case "repeat":
+            case "repeat" if self.message:
                 self.hear_the_same_again()
+            case "repeat":
+                pass
             case _:
                 self._say(late, (False, who, 0))
 
