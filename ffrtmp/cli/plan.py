@@ -28,7 +28,7 @@ from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.ffmpeg.verify import judge_source
 from ffrtmp.storage.errors import StorageError
 from ffrtmp.storage.roots import Roots
-from ffrtmp.worker.hardware import find_ffmpeg, probe_tools
+from ffrtmp.worker.hardware import Tools, find_ffmpeg, probe_tools
 from ffrtmp.worker.probe import ProbeDied, ProbeRefused, probe
 
 
@@ -116,16 +116,22 @@ async def _plan(spec: JobSpec, folders: Mapping[str, Path], ask: _Ask) -> _Plann
     """Raises UserError."""
     path, targets = _resolved(spec, folders)
     media = await _probed(path, spec) if path is not None else None
-    ffmpeg, encoders = await _encoders(ask)
+    tools = await _tools(ask)
     try:
-        planned = plan_outputs(spec, media, encoders)
+        planned = plan_outputs(spec, media, tools.encoders)
     except NothingToEncode as error:
         raise UserError(str(error)) from None
     except KeyError as error:
-        raise UserError(f"{ask.worker or ffmpeg} has no encoder for {error.args[0]}") from None
+        raise UserError(
+            f"{ask.worker or tools.ffmpeg} has no encoder for {error.args[0]}"
+        ) from None
     source = str(path) if path else None
     argv = build_argv(
-        planned, ffmpeg=ffmpeg, source=source, targets=[str(each) for each in targets]
+        planned,
+        ffmpeg=tools.ffmpeg,
+        version=tools.version,
+        source=source,
+        targets=[str(each) for each in targets],
     )
     notes = [*_source_notes(media, spec), *_output_notes(planned, spec)]
     return _Planned(argv, planned, notes, spec)
@@ -165,14 +171,17 @@ async def _probed(path: Path, spec: JobSpec) -> MediaInfo:
     return media
 
 
-async def _encoders(ask: _Ask) -> tuple[str, Mapping[str, str]]:
-    """FFmpeg's name, and its encoder for each codec."""
+async def _tools(ask: _Ask) -> Tools:
+    """What is here; or what the worker has, under the name that FFmpeg has here."""
     if not ask.worker or ask.target is None:
-        tools = await probe_tools(ask.ffmpeg, cache_dir())
-        return tools.ffmpeg, tools.encoders
+        return await probe_tools(ask.ffmpeg, cache_dir())
     async with Client(ask.target.address, ask.target.certs) as client:
         worker = await client.worker(ask.worker)
-    return await asyncio.to_thread(find_ffmpeg, ""), choose_encoders(worker.capabilities.encoders)
+    return Tools(
+        ffmpeg=await asyncio.to_thread(find_ffmpeg, ""),
+        version=worker.capabilities.ffmpeg_version,
+        encoders=choose_encoders(worker.capabilities.encoders),
+    )
 
 
 def _source_notes(media: MediaInfo | None, spec: JobSpec) -> list[str]:

@@ -4,6 +4,7 @@ FFmpeg never reads its standard input, stops at the first error, reads local fil
 local files or, for a live push, to one server by one protocol, and its progress to standard output.
 """
 
+import re
 from collections.abc import Sequence
 
 from ffrtmp.domain.live import scheme_of
@@ -40,6 +41,9 @@ LEAST_BUFFER_BYTES = 1 << 16
 up to 4 MiB: half a minute at 1 Mbit/s. So it is cut to 2 s of media, but not above 4 Mbit/s: there
 4 MiB are soon full, and a long line needs them."""
 
+SOURCE_CLOCK_NAMED = (6, 1)
+"""The FFmpeg from which on `-enc_time_base` knows `demux`."""
+
 _X26X = {
     Speed.FASTEST: "ultrafast",
     Speed.FAST: "veryfast",
@@ -64,16 +68,23 @@ _CPU_USED = {
 
 
 def build_argv(
-    plan: Plan, *, ffmpeg: str, source: str | None, targets: Sequence[str], ca_file: str = ""
+    plan: Plan,
+    *,
+    ffmpeg: str,
+    source: str | None,
+    targets: Sequence[str],
+    version: str = "",
+    ca_file: str = "",
 ) -> list[str]:
     """`source` (None for a generated one) and `targets` are absolute local paths; of a live output
-    the URL. `ca_file`: whom to believe that they are the server; empty: FFmpeg's own choice."""
+    the URL. `version` of that `ffmpeg`, as it tells it; empty: a recent one. `ca_file`: whom to
+    believe that they are the server; empty: FFmpeg's own choice."""
     argv = always(ffmpeg, strict=not plan.lenient)
     reads = _reads(plan)
     argv += source_argv(plan, source) * (max(reads) + 1)
     generated = source is None
     for output, target, number in zip(plan.outputs, targets, reads, strict=True):
-        argv += _output(output, number, generated=generated)
+        argv += _output(output, number, generated=generated, clock=_source_clock(version))
         argv += _push(output, target, ca_file) if output.live else [f"file:{target}"]
     return argv
 
@@ -129,7 +140,15 @@ def _times(plan: Plan) -> list[str]:
     return ["-fflags", "+genpts"] if plan.reader == "avi" and copied else []
 
 
-def _output(output: OutputPlan, number: int, *, generated: bool) -> list[str]:
+def _source_clock(version: str) -> str:
+    """How `-enc_time_base` is told to keep the times of the source: FFmpeg 6.1 gave it a name, and
+    later ones take nothing else. A version without a number is a build from the repository."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    older = numbers is not None and (int(numbers[1]), int(numbers[2])) < SOURCE_CLOCK_NAMED
+    return "-1" if older else "demux"
+
+
+def _output(output: OutputPlan, number: int, *, generated: bool, clock: str) -> list[str]:
     argv: list[str] = []
     if output.video is not None:
         picture = f"{2 * number}:v:0" if generated else f"{number}:{output.video.source.index}"
@@ -137,7 +156,7 @@ def _output(output: OutputPlan, number: int, *, generated: bool) -> list[str]:
     if output.audio is not None:
         sound = f"{2 * number + 1}:a:0" if generated else f"{number}:{output.audio.source.index}"
         argv += ["-map", sound]
-    argv += _video(output.video, live=output.live) if output.video is not None else []
+    argv += _video(output.video, live=output.live, clock=clock) if output.video is not None else []
     argv += _audio(output.audio) if output.audio is not None else []
     for argument in output.raw_arguments:
         argv += [f"-{argument.name}", argument.value]
@@ -167,14 +186,14 @@ def _send_buffer(output: OutputPlan) -> int | None:
     return max(LEAST_BUFFER_BYTES, rate // 8 * BUFFERED_SECONDS)
 
 
-def _video(video: VideoPlan, *, live: bool) -> list[str]:
+def _video(video: VideoPlan, *, live: bool, clock: str) -> list[str]:
     if video.encoder is None:
         return ["-c:v", "copy"]
     argv = ["-c:v", video.encoder, *_quality(video), *_effort(video)]
     argv += _live(video) if live else []
     if filters := filters_of(video):
         argv += ["-vf", ",".join(filters)]
-    argv += ["-pix_fmt", video.pixel_format, *_timing(video, live=live)]
+    argv += ["-pix_fmt", video.pixel_format, *_timing(video, live=live, clock=clock)]
     if video.encoder == "libx265":
         argv += ["-tag:v", "hvc1"]  # Apple's players open no other
     return argv
@@ -225,7 +244,7 @@ def _effort(video: VideoPlan) -> list[str]:
             return ["-deadline", "good", "-cpu-used", _CPU_USED[speed]]
 
 
-def _timing(video: VideoPlan, *, live: bool) -> list[str]:
+def _timing(video: VideoPlan, *, live: bool, clock: str) -> list[str]:
     """A rate that is kept keeps every frame at its own time; one that is set is constant."""
     rate = video.settings.frame_rate or video.source.frame_rate
     per_second = rate.numerator / rate.denominator if rate else DEFAULT_RATE
@@ -233,7 +252,7 @@ def _timing(video: VideoPlan, *, live: bool) -> list[str]:
     keyframes = ["-g", str(max(1, round(per_second * seconds)))]
     if video.settings.frame_rate is not None:
         return [*keyframes, "-fps_mode", "passthrough"]
-    return [*keyframes, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
+    return [*keyframes, "-fps_mode", "passthrough", "-enc_time_base:v", clock]
 
 
 def _audio(audio: AudioPlan) -> list[str]:

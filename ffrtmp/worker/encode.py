@@ -98,6 +98,7 @@ class Encode:
         argv = build_argv(
             planned,
             ffmpeg=self.tools.ffmpeg,
+            version=self.tools.version,
             source=str(self.place.source) if self.place.source else None,
             targets=[str(path) for path in self.place.staged],
         )

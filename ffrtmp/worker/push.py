@@ -85,6 +85,7 @@ class Push:
         argv = build_argv(
             planned,
             ffmpeg=self.tools.ffmpeg,
+            version=self.tools.version,
             source=str(self.place.source) if self.place.source else None,
             targets=[self._url],
             ca_file=ssl.get_default_verify_paths().cafile or "",

@@ -70,7 +70,10 @@ class Tally:
         assert self.plan is not None
         source = str(self._spec.input.path) if self._spec.input.path is not None else None
         targets = [output.name for output in self._spec.outputs]
-        return tuple(build_argv(self.plan, ffmpeg="ffmpeg", source=source, targets=targets))
+        told = build_argv(
+            self.plan, ffmpeg="ffmpeg", version=self._version, source=source, targets=targets
+        )
+        return tuple(told)
 
     def _outputs(self) -> Iterator[OutputFigures]:
         if self.plan is None:

@@ -230,3 +230,26 @@ def test_a_path_is_one_argument_that_cannot_be_taken_for_an_option_or_a_protocol
     )
     assert argv[argv.index("-i") + 1] == "file:-i http:; rm"
     assert argv[-1] == "file:-y $HOME"
+
+
+@pytest.mark.parametrize(
+    ("version", "clock"),
+    [
+        ("5.1.9-0+deb12u1", "-1"),
+        ("6.0", "-1"),
+        ("6.1.1-3ubuntu5", "demux"),
+        ("9.0.2-17-g2a571b6068-20260930", "demux"),
+        ("10.0", "demux"),
+        ("N-118000-g0123456789", "demux"),
+        ("", "demux"),
+    ],
+)
+def test_each_ffmpeg_is_told_to_keep_the_times_in_its_own_words(version, clock):
+    spec = expand(
+        JobSpec(
+            input=Input(test_source=TestSource()), outputs=(Output(path=MediaPath("m", "o.mp4")),)
+        )
+    )
+    planned = plan(spec, None, ENCODERS)
+    argv = build_argv(planned, ffmpeg="f", version=version, source=None, targets=["/o.mp4"])
+    assert argv[argv.index("-enc_time_base:v") + 1] == clock
