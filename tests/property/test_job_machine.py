@@ -800,7 +800,8 @@ class JobMachine(RuleBasedStateMachine):
             case "fail":
                 self.fail((False, who, 0), reason, "it broke again", 0.0)
             case "repeat":
-                self.hear_the_same_again()
+                if self.message:
+                    self.hear_the_same_again()
             case _:
                 self._say(late, (False, who, 0))
 
