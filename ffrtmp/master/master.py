@@ -37,6 +37,7 @@ from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
 from ffrtmp.master.traffic import Traffic
+from ffrtmp.master.turns import in_turns
 from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, results_in
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
@@ -52,7 +53,6 @@ from ffrtmp.store.base import (
 
 LARGEST_BATCH = 1000
 LONGEST_KEY = 128
-TURN = 50
 
 
 class Master:
@@ -157,17 +157,16 @@ class Master:
         return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
 
     async def _new_jobs(self, submissions: Sequence[Submission], actor: str) -> list[NewJob]:
-        """A large batch lets others have their turn in between."""
-        new = []
-        for number, submission in enumerate(submissions):
-            owner = f"jobs[{number}]" if len(submissions) > 1 else ""
+        is_batch = len(submissions) > 1
+
+        def make(numbered: tuple[int, Submission]) -> NewJob:
+            owner = f"jobs[{numbered[0]}]" if is_batch else ""
             try:
-                new.append(self._new_job(submission, actor, owner))
+                return self._new_job(numbered[1], actor, owner)
             except InvalidArgument as error:
                 raise error.within(owner) if owner else error from None
-            if number % TURN == TURN - 1:
-                await asyncio.sleep(0)
-        return new
+
+        return await in_turns(enumerate(submissions), make)
 
     def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:

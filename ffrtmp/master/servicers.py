@@ -25,6 +25,7 @@ from ffrtmp.master.packing import (
     pack_worker,
 )
 from ffrtmp.master.packing_admin import pack_option, pack_overview, pack_queue, pack_store
+from ffrtmp.master.turns import in_turns
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import (
     number_from_pb,
@@ -58,12 +59,12 @@ class JobServicer(JobServiceServicer):
         self, request: pb.SubmitJobsRequest, context: Context
     ) -> pb.SubmitJobsResponse:
         records = await self._submit(request.jobs, context)
-        return pb.SubmitJobsResponse(jobs=[pack_job(record) for record in records])
+        return pb.SubmitJobsResponse(jobs=await in_turns(records, pack_job))
 
     async def _submit(
         self, requests: Sequence[pb.SubmitJobRequest], context: Context
     ) -> list[JobRecord]:
-        submissions = [Submission(*parts) for parts in submissions_from_pb(requests)]
+        submissions = await in_turns(submissions_from_pb(requests), lambda it: Submission(*it))
         return await self._master.submit(submissions, actor=peer_of(context).actor)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:

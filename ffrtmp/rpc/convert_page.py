@@ -1,7 +1,7 @@
 """What the API asks with and answers with besides jobs: filters, submissions, workers."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
 from ffrtmp.domain.job import JobState
@@ -38,17 +38,15 @@ def priority_from_pb(number: int) -> Priority:
 
 def submissions_from_pb(
     requests: Sequence[pb.SubmitJobRequest],
-) -> list[tuple[JobSpec, str, str]]:
+) -> Iterator[tuple[JobSpec, str, str]]:
     """Spec, idempotency key and digest of the body of each. Raises InvalidSpec."""
-    found = []
     for number, request in enumerate(requests):
         try:
             spec = spec_from_pb(request.spec)
         except InvalidSpec as error:
             raise error.within(f"jobs[{number}]") if len(requests) > 1 else error from None
         body = request.spec.SerializeToString(deterministic=True)
-        found.append((spec, request.idempotency_key, hashlib.sha256(body).hexdigest()))
-    return found
+        yield spec, request.idempotency_key, hashlib.sha256(body).hexdigest()
 
 
 def attempt_to_pb(key: AttemptKey, state: JobState, phase: Phase | None) -> admin_pb.WorkerAttempt:

@@ -46,6 +46,18 @@ class Encode:
 
     async def run(self) -> Manifest:
         """Raises AttemptFailed."""
+        try:
+            return await self._run_all()
+        except AttemptFailed as error:
+            failure = error.failure
+            shown = replace(
+                failure,
+                message=self.place.shown(failure.message),
+                log_tail=tuple(map(self.place.shown, failure.log_tail)),
+            )
+            raise AttemptFailed(shown) from error.__cause__
+
+    async def _run_all(self) -> Manifest:
         time = TimeLeft(self.spec, self.deadline)
         with named():
             async with time.limit():
@@ -108,7 +120,7 @@ class Encode:
             meter,
             timeout=time.seconds(),
             patience=self.patience,
-            log=Tail(hear=self.hear),
+            log=Tail(hear=lambda line: self.hear(self.place.shown(line))),
             confines=self.tools.confines,
             length=length,
         )

@@ -55,6 +55,17 @@ class Place:
         """Of what is staged."""
         return tuple(entry.file.proof for entry in self.reservations)
 
+    def shown(self, text: str) -> str:
+        """With media as people name them, where FFmpeg says our names of them."""
+        names = [
+            (self.source, self.spec.input.path),
+            *zip(self.staged, self.spec.paths, strict=False),
+        ]
+        for path, media in names:
+            if path is not None:
+                text = text.replace(f"file:{path}", str(media)).replace(str(path), str(media))
+        return text
+
     def check_input(self) -> None:
         """Raises InputBad when the input is not what it was, RootAbsent."""
         media = self.spec.input.path

@@ -74,7 +74,7 @@ PEERS = (
     ),
     Peer(
         "taskiq",
-        ("taskiq", "taskiq-redis"),
+        ("taskiq", "taskiq-redis", "redis<7"),
         "redis",
         "stream and results, Redis AOF",
         (("taskiq", "worker", "taskiq_peer:broker", "--workers", "2", "--max-async-tasks", "100"),),
@@ -112,7 +112,7 @@ PEERS = (
     ),
     Peer(
         "pgqueuer",
-        ("pgqueuer[asyncpg,cli]", "asyncpg"),
+        ("pgqueuer[asyncpg]"),
         "postgres",
         "jobs and log, PostgreSQL; no results",
         (("pgq", "run", "pgqueuer_peer:make", "--batch-size", "10"),),

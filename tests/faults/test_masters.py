@@ -1,9 +1,14 @@
 """Masters that die: nothing is run again, nothing is charged, nothing is said twice."""
 
 import asyncio
+import signal
+import time
 
+import pytest
+
+from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Published, ResultAck, ResultOutcome, Staged
-from tests.faults.kit.cluster import LEASE, LOST
+from tests.faults.kit.cluster import LEASE, LOST, spec_for
 from tests.faults.kit.peer import floor_at, manifest, running
 from tests.faults.kit.processes import ffmpegs
 from tests.faults.kit.stores import one_store
@@ -11,11 +16,13 @@ from tests.faults.kit.waiting import until
 
 READOPTED = 10.0
 TIMES = 10
+THOUSAND = 1000
 DOWN = 8 * LEASE
 OFFER_TTL = 0.5
 
 
 @one_store
+@pytest.mark.requirement("P4")
 async def test_m1_a_killed_master_finds_everything_running(cluster, row):
     """SIGKILL master (SQLite), restarted at once: 0 run again, 0 charged, all re-adopted <= 10 s.
     Ten deaths over twenty running jobs."""
@@ -126,3 +133,47 @@ async def test_m10_a_second_master_does_not_start_on_the_same_file(cluster, row)
     cluster.address = first
     await cluster.worker("w1")
     await cluster.succeeds(await cluster.submit("a.mkv", seconds=0.2))
+
+
+async def test_m8_a_master_that_stalls_expires_nobody_by_it(cluster_of, row):
+    """Master's event loop blocked for two leases, three times: no session is expired by its own
+    lateness; ten running jobs are kept."""
+    async with cluster_of(fault=["--block", f"{2 * LEASE}"]) as cluster:
+        w1 = await cluster.worker("w1", slots=TIMES)
+        jobs = await cluster.submit_many(TIMES, seconds=20)
+        for job_id in jobs:
+            await cluster.encodes(job_id)
+        for _ in range(3):
+            cluster.master.send(signal.SIGUSR1)
+            await asyncio.sleep(2 * LEASE)  # the fault itself
+            with row.within(READOPTED):
+                await w1.connected()
+        for job_id in jobs:
+            history = await cluster.succeeds(job_id, 60)
+            assert history.causes == ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
+
+
+@one_store
+async def test_m5_m7_a_thousand_workers_are_sent_away_and_come_back(cluster_of, row):
+    """SIGTERM master with 1,000 streams: exit <= 15 s, what was committed is there; all attached
+    again <= 10 s after the next one is ready, with no hello refused."""
+    async with cluster_of("--heartbeat-interval", "5s") as cluster:
+        fleet = await cluster.fleet(THOUSAND)
+        specs = [spec_for([f"n{number}.mkv"], 120, root="sim") for number in range(THOUSAND)]
+        jobs = [job.job_id for job in await cluster.client.submit_many(specs)]
+        await until(lambda: fleet.began(THOUSAND), 60, "all at work")
+        began = time.monotonic()
+        await cluster.masters[0].stop()
+        row.took(time.monotonic() - began, 15.0)
+        await cluster.start_master()
+        with row.within(READOPTED):
+            await until(fleet.is_connected, 60)
+        await until(lambda: running_count(cluster, THOUSAND), 60)
+        histories = [await cluster.history(job_id) for job_id in jobs[::20]]
+        assert {tuple(h.causes) for h in histories} == {("SUBMITTED", "GRANTED", "ACCEPTED")}
+        assert fleet.did("began").total() == THOUSAND
+
+
+async def running_count(cluster, count: int) -> bool:
+    states = [JobState.RUNNING]
+    return len([job async for job in cluster.client.list(states=states)]) == count

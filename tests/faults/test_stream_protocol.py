@@ -6,9 +6,18 @@ import pytest
 
 from ffrtmp.domain.errors import IllegalTransition
 from ffrtmp.domain.job import Failure
-from ffrtmp.domain.messages import Cancel, Failed, OfferReply, ResultAck, ResultOutcome, Staged
+from ffrtmp.domain.messages import (
+    Cancel,
+    Failed,
+    OfferReply,
+    ResultAck,
+    ResultOutcome,
+    Staged,
+    Welcome,
+)
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, VerdictKind
+from ffrtmp.v1 import worker_service_pb2 as pb
 from tests.faults.kit.cluster import spec_for
 from tests.faults.kit.peer import floor_of, manifest, refused, running
 
@@ -128,3 +137,22 @@ async def test_p6_a_job_of_another_worker_cannot_be_claimed(floor, row):
     assert await thief.publish(key) is STALE
     assert await w1.publish(key) is COMMITTED
     assert (await floor.reaches(job_id, "SUCCEEDED")).check().workers == ["w1"]
+
+
+async def test_m11_workers_of_the_next_and_the_last_version_are_served(floor, row):
+    """A worker of the next version says things that this master does not know: they are counted and
+    ignored, the rest is heard. One of the last version says less: it is served."""
+    newer, older = floor.peer("w1"), floor.peer("w2", "i2")
+    await newer.hello()
+    unknown = pb.WorkerEvent.FromString(b"\xfa\x3f\x00")  # field 1023
+    with row.within(5.0):
+        await newer.call.write(pb.ConnectRequest(events=[unknown]))
+        await newer.beat()
+        job_id = await submitted(floor)
+        key = await newer.accept()
+        assert await newer.stage(key) is await newer.publish(key) is COMMITTED
+    assert (await floor.reaches(job_id, "SUCCEEDED")).check()
+    bare = pb.Hello(incarnation=older.incarnation)
+    await older.call.write(pb.ConnectRequest(events=[pb.WorkerEvent(hello=bare)]))
+    await older.hear(Welcome)
+    await older.beat()

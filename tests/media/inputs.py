@@ -182,6 +182,7 @@ RECIPES: dict[str, Sequence[str]] = {
         f"{BOTH} -i {{subtitles.srt}} -map 0 -map 1 -map 2 {X264} {AAC} -c:s mov_text"
     ],
     "timecode.mov": [f"{BOTH} {X264} {AAC} -timecode 01:00:00:00"],
+    "data.ts": [f"{BOTH} -f data -i {{subtitles.srt}} -map 0 -map 1 -map 2 {X264} {AAC} -c:d copy"],
     "chapters.mp4": [f"{BOTH} -i {{chapters.txt}} -map_metadata 2 {X264} {AAC}"],
     "attachment.mkv": [
         f"{BOTH} {X264} {AAC} -attach {{subtitles.srt}} -metadata:s:t mimetype=application/x-font"

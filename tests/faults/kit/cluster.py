@@ -4,6 +4,7 @@ Timers are scaled down by the master's own options. FFmpeg is real; a wrapper ma
 source at its own rate, so that a job runs as long as its picture is and costs next to nothing.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -295,7 +296,7 @@ class Cluster:
     async def fleet(self, workers: int, *options: str, fault: Sequence[str] = ()) -> "Fleet":
         """Simulated workers of all masters; returns when all are connected."""
         fleet = Fleet(self, workers, options, fault)
-        await until(fleet.is_connected, 60, f"{workers} workers connected")
+        await until(fleet.is_connected, 120, f"{workers} workers connected")
         return fleet
 
     # -- jobs -------------------------------------------------------------------------------
@@ -407,7 +408,13 @@ class Fleet:
         return found
 
     async def is_connected(self) -> bool:
-        return await self.connected() == self._workers
+        if await self.connected() == self._workers:
+            return True
+        await asyncio.sleep(self._workers / 1000)  # to ask is not for nothing
+        return False
+
+    def began(self, count: int) -> bool:
+        return self.did("began").total() >= count
 
     def did(self, what: str) -> Counter[str]:
         """How often which job."""

@@ -1,11 +1,12 @@
 """`ffrtmp` with a fault in it: the same code, which dies, freezes or loses its clock at a place.
 
     launch.py [--at MODULE:NAME[.NAME] kill|stop [--when TEXT] [--times N] [--after]]
-              [--block SECONDS] [--clock SECONDS] [--slow SECONDS] -- ARGUMENTS OF FFRTMP
+              [--skip N] [--block SECONDS] [--clock SECONDS] [--slow SECONDS]
+              -- ARGUMENTS OF FFRTMP
 
 --at     on the first call of that function (with TEXT in its arguments), before it does anything,
          or after it is done: SIGKILL or SIGSTOP to this very process. With --times: on the Nth
-         call, those before it hang in their threads
+         call, those before it hang in their threads; with --skip they go on
 --block  SIGUSR1 blocks the event loop for this long, while gRPC's own threads live on
 --clock  the wall clock, as far as ffrtmp reads it, is off by this much; each SIGUSR2 adds it again
 --slow   the file system takes this long, before and after, for each change of a medium's name
@@ -33,6 +34,7 @@ def main() -> None:
     options.add_argument("--at", nargs=2)
     options.add_argument("--when", default="")
     options.add_argument("--times", type=int, default=1)
+    options.add_argument("--skip", type=int, default=0)
     options.add_argument("--after", action="store_true")
     options.add_argument("--block", type=float)
     options.add_argument("--clock", type=float)
@@ -46,7 +48,8 @@ def main() -> None:
         slow_down(asked.slow)
     if asked.at is not None:
         place, action = asked.at
-        break_at(place, Fall(SIGNALS[action], asked.when, asked.times), after=asked.after)
+        fall = Fall(SIGNALS[action], asked.when, asked.times, asked.skip)
+        break_at(place, fall, after=asked.after)
     sys.argv = ["ffrtmp", *sys.argv[here + 1 :]]
     from ffrtmp.cli.app import main as ffrtmp  # noqa: PLC0415  # after the clock was changed
 
@@ -83,16 +86,19 @@ def slow_down(seconds: float) -> None:
 class Fall:
     """What happens at the place: counts the calls and, at the right one, sends the signal."""
 
-    def __init__(self, number: signal.Signals, when: str, times: int) -> None:
+    def __init__(self, number: signal.Signals, when: str, times: int, skip: int) -> None:
         self._number = number
         self._when = when
         self._calls = iter(range(1, 1_000_000))
         self._times = times
+        self._skip = skip
 
     def __call__(self, arguments: object) -> None:
         if self._when not in repr(arguments):
             return
-        call = next(self._calls)
+        call = next(self._calls) - self._skip
+        if call < 1:
+            return
         if call < self._times:
             threading.Event().wait()
         if call == self._times:

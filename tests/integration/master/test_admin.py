@@ -8,8 +8,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from ffrtmp.clock import utc_now
 from ffrtmp.config import Found, MasterSettings, Origin, options_of
 from ffrtmp.domain.messages import Heartbeat, HeartbeatAck, Offer, OfferReply
+from ffrtmp.store.base import MasterRecord, MasterReport
 from ffrtmp.v1 import admin_service_pb2 as pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -122,6 +124,23 @@ def test_where_each_setting_came_from_is_told_and_no_password():
     assert told["store"].found == Found(Origin.VARIABLE, "FFRTMP_STORE")
     assert told["certs"].found.origin is Origin.FLAG
     assert told["missed_heartbeats"].found == Found(Origin.DEFAULT)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("store_address", ["postgres"], indirect=True)
+async def test_a_master_that_vanished_is_shown_and_one_that_left_is_not(
+    run, store_address, open_store, opened
+):
+    store = await opened.enter_async_context(open_store())
+    seen_at = utc_now() - timedelta(minutes=1)
+    report = MasterReport(name="m0", address="h:1", version="0", started_at=seen_at)
+    await store.note_master(MasterRecord(run="killed", seen_at=seen_at, report=report))
+    async with run(store=store_address):
+        pass
+    master = await opened.enter_async_context(run(store=store_address))
+    admin = AdminServiceStub(await opened.enter_async_context(master.dial("admin-a")))
+    seen = await admin.GetOverview(pb.GetOverviewRequest())
+    assert [(each.name, each.serving) for each in seen.masters] == [("m", True), ("m0", False)]
 
 
 @pytest.mark.postgres

@@ -193,6 +193,7 @@ def _checked(failure: Failure) -> str:
     """What people are shown obeys no terminal."""
     assert failure.message.isprintable(), failure.message
     assert all(line.isprintable() for line in failure.log_tail), failure.log_tail
+    assert not [line for line in (failure.message, *failure.log_tail) if "/ffrtmp-" in line]
     return failure.message
 
 

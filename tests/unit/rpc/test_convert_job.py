@@ -200,15 +200,15 @@ def test_a_submission_is_spec_key_and_a_digest_of_the_body():
     assert (spec, key) == (SPEC, "k")
     body = request("other").spec.SerializeToString(deterministic=True)
     assert digest == hashlib.sha256(body).hexdigest()
-    assert submissions_from_pb([request("k", "m:p.mp4")])[0][2] != digest
+    assert next(submissions_from_pb([request("k", "m:p.mp4")]))[2] != digest
 
 
 def test_what_is_wrong_in_a_batch_is_named_with_its_place_and_alone_without():
     with pytest.raises(InvalidSpec) as refused:
-        submissions_from_pb([request("a"), request("b", "nowhere")])
+        list(submissions_from_pb([request("a"), request("b", "nowhere")]))
     assert refused.value.field == "jobs[1].outputs[0].path"
     with pytest.raises(InvalidSpec) as refused:
-        submissions_from_pb([request("b", "nowhere")])
+        list(submissions_from_pb([request("b", "nowhere")]))
     assert refused.value.field == "outputs[0].path"
 
 
