@@ -734,6 +734,12 @@ class JobMachine(RuleBasedStateMachine):
         if thawed:
             self._say("publish", (False, who, -1 if retaken else 0))
 
+    @precondition(lambda self: self.model.state == "queued" and not self.model.exclusive)
+    @rule(who=whos, retaken=st.booleans(), force=st.booleans())
+    def cancel_what_may_be_published(self, who, retaken, force) -> None:
+        self.lose_while_publishing(who, who, ("x",), retaken, False)
+        self.cancel(force)
+
     @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
     @rule(who=whos, times=st.sampled_from([19, 20, 21]))
     def keep_rejecting(self, who, times) -> None:
