@@ -156,6 +156,14 @@ class Quick:
     def objection(self, _spec) -> str:
         return ""
 
+    def admit(self, _key, _spec) -> str:
+        return ""
+
+    def forget(self, _key) -> None: ...
+
+    def measured(self, _key) -> None:
+        return None
+
     async def encode(self, key, _spec, _report, _hear) -> Manifest:
         await self.let_go.wait()
         return manifest(key.fence)
