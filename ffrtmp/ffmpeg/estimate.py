@@ -1,17 +1,17 @@
 """How large an output may become, before it is made: what a worker keeps free for it.
 
 Of a bitrate it is arithmetic. Of a constant quality nobody knows: the table is what moving,
-detailed pictures take, but never more than four times what the source spends on a pixel, or than
+detailed pictures take, but never more than six times what the source spends on a pixel, or than
 no compression at all. An estimate that proves too low costs a full disk, which is borne; one that
 is much too high would keep work from disks that have room for it.
 """
 
-from ffrtmp.domain.spec import VideoCodec
+from ffrtmp.domain.spec import Speed, VideoCodec
 from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, VideoPlan
 
 BITS_A_PIXEL = {
-    VideoCodec.H264: (20, 0.25, 6),
+    VideoCodec.H264: (20, 0.3, 6),
     VideoCodec.H265: (23, 0.18, 6),
     VideoCodec.AV1: (28, 0.15, 9),
     VideoCodec.VP9: (31, 0.15, 9),
@@ -20,7 +20,11 @@ BITS_A_PIXEL = {
 """At this CRF so many bits; twice as many for each so many steps below it."""
 RAW_BITS = {8: 12.0, 10: 15.0}
 """Of a pixel of 4:2:0, by depth."""
-LOSS = 4.0
+LOSS = 6.0
+HASTE = 1.5
+"""The fastest effort spends more for the same quality."""
+THRIFTY = frozenset({"h264", "hevc", "av1", "vp9", "vp8", "mpeg4"})
+"""What one of these spent so many bits on is hard to compress: noise, water, confetti."""
 OVERSHOOT = 1.5
 """Of an average bitrate over a short clip."""
 SOUND_BITRATE = 1_500_000
@@ -57,10 +61,12 @@ def _picture_bits(video: VideoPlan, source: MediaInfo | None) -> float:
     usual_crf, usual_bits, steps = BITS_A_PIXEL[video.settings.codec]
     crf = video.settings.crf if video.settings.crf is not None else usual_crf
     depth = 10 if "10" in video.pixel_format else 8
-    bits = min(usual_bits * 2 ** ((usual_crf - crf) / steps), RAW_BITS[depth])
+    bits = usual_bits * 2 ** ((usual_crf - crf) / steps)
+    bits *= HASTE if video.settings.speed is Speed.FASTEST else 1
     if source is not None and (spent := _spent_a_pixel(video, source)):
         bits = min(bits, LOSS * spent)
-    return bits * video.width * video.height * video.frames
+        bits = max(bits, spent) if video.source.codec in THRIFTY else bits
+    return min(bits, RAW_BITS[depth]) * video.width * video.height * video.frames
 
 
 def _spent_a_pixel(video: VideoPlan, source: MediaInfo) -> float:
