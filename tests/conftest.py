@@ -1,6 +1,8 @@
 """Both stores, for every test that takes one; a real PostgreSQL is started when it is needed."""
 
+import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -120,3 +122,18 @@ def open_store(store_address: str) -> OpenStore:
 async def store(open_store: OpenStore) -> AsyncIterator[Store]:
     async with open_store() as opened:
         yield opened
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Tests of a requirement leave their result for `scripts/requirements`, a file each."""
+    report = yield
+    said = report.when == "call" or report.outcome != "passed"
+    if said and item.get_closest_marker("requirement"):
+        test = f"{item.path.stem}.{item.originalname}"
+        name = re.sub(r"[^\w.-]", "_", f"{item.path.stem}.{item.name}")
+        folder = item.config.cache.mkdir("requirements")
+        partial = folder / f".{name}"
+        partial.write_text(json.dumps({"test": test, "result": report.outcome}))
+        partial.replace(folder / f"{name}.json")
+    return report

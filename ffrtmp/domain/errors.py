@@ -27,6 +27,7 @@ DomainError
     WorkerDoesNotRead           its stream is closed; it may dial again
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
+    Overtaken                   a later hello of the same run of the worker; it may dial again
     CertificateEnded            it may dial again, with a newer one
     Overloaded                  too many jobs submitted at once; nothing stored; try again later
     Unavailable                 cannot be done now; to try again is safe
@@ -278,6 +279,20 @@ class SessionExpired(DomainError):
 
     def __init__(self, worker: str) -> None:
         super().__init__(f"the lease of worker {worker!r} ran out; dial again")
+
+
+class Overtaken(DomainError):
+    """A hello of this very run of the worker, sent on a stream that it had left, came late: after
+    that of this stream.
+
+    Do: nothing; the worker dials again by itself.
+    """
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(
+            f"a hello of worker {worker!r} from a stream it had left arrived late and overtook "
+            "this stream; dial again"
+        )
 
 
 class CertificateEnded(DomainError):

@@ -14,7 +14,9 @@ from ffrtmp.domain.errors import (
     HelloLate,
     NameTaken,
     NameUnsettled,
+    Overtaken,
     ProtocolViolation,
+    StaleEpoch,
     Unavailable,
     WorkerFloods,
     WorkerNotFound,
@@ -76,8 +78,27 @@ class Session:
         self._said_goodbye = False
 
     async def run(self, events: Events, send: Send) -> None:
-        """Serves the stream until the worker hangs up, is superseded or breaks the rules."""
+        """Serves the stream until the worker hangs up, is superseded or breaks the rules.
+
+        A worker that was superseded does not dial again: so it is told the difference when all
+        that overtook it is a hello of its own, sent on a stream that it left since.
+        """
         hello, rest = await self._first(events)
+        try:
+            await self._serve(hello, rest, events, send)
+        except* StaleEpoch:
+            if await self._is_newest_run(hello.incarnation):
+                raise Overtaken(self._worker) from None
+            raise
+
+    async def _is_newest_run(self, incarnation: str) -> bool:
+        try:
+            record = await self._parts.store.worker(self._worker)
+        except Unavailable:
+            return True  # another run would be told to stop when it dials
+        return record.incarnation == incarnation
+
+    async def _serve(self, hello: Hello, rest: Sequence[Event], events: Events, send: Send) -> None:
         async with self._parts.hellos:
             await self._open(hello)
         try:

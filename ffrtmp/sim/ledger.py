@@ -1,7 +1,7 @@
 """What simulated workers did, a line each, written by them alone: evidence beside the master's."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -15,8 +15,9 @@ class Ledger:
     files also `sha256`, of all of them in order, and of an attempt whose lease ran out `until`, its
     deadline."""
 
-    def __init__(self, file: TextIO | None) -> None:
+    def __init__(self, file: TextIO | None, *, clock: Callable[[], float] = boot_seconds) -> None:
         self._file = file
+        self._clock = clock
 
     @classmethod
     @contextmanager
@@ -29,14 +30,16 @@ class Ledger:
             yield cls(file)
 
     def note(self, worker: str, did: str, key: AttemptKey, **more: str | float) -> None:
-        if self._file is None:
-            return
         line = {
-            "at": round(boot_seconds(), 6),
+            "at": round(self._clock(), 6),
             "worker": worker,
             "did": did,
             "job_id": key.job_id,
             "fence": key.fence,
             **more,
         }
-        self._file.write(json.dumps(line) + "\n")
+        self._keep(line)
+
+    def _keep(self, line: dict[str, str | float]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(line) + "\n")

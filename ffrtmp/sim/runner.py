@@ -31,10 +31,18 @@ class SimRunner:
     has `.fails.` in its target's name fails as an FFmpeg does.
     """
 
-    def __init__(self, worker: str, ledger: Ledger, *, pace: float) -> None:
+    def __init__(
+        self,
+        worker: str,
+        ledger: Ledger,
+        *,
+        pace: float,
+        boot: Callable[[], float] = boot_seconds,
+    ) -> None:
         self._worker = worker
         self._ledger = ledger
         self._pace = pace
+        self._boot = boot
 
     def objection(self, spec: JobSpec) -> str:
         """None ever."""
@@ -121,7 +129,7 @@ class SimRunner:
 
             def move(at: float) -> None:
                 if not limit.expired():
-                    limit.reschedule(clock() + at - boot_seconds())
+                    limit.reschedule(clock() + at - self._boot())
 
             with lease.followed(move):
                 await self._spend(key, spec, report)

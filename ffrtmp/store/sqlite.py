@@ -13,21 +13,19 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import random
-from typing import Any, TypeGuard, TypeVar
-
-import aiosqlite
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.store import queries
 from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
-from ffrtmp.store.connection import Connection, on_conflict
+from ffrtmp.store.connection import Connection, Renewals, on_conflict
 from ffrtmp.store.lane import Lane
 from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
@@ -48,6 +46,14 @@ _FACTS = (
 )
 
 
+class Reader(Protocol):
+    """What is used of an aiosqlite connection."""
+
+    async def execute_fetchall(
+        self, sql: str, parameters: Iterable[Any], /
+    ) -> Iterable[sqlite3.Row]: ...
+
+
 class SqliteStore(SqlStore):
     """Implements `store.base.Store`. Open it with `SqliteStore.open`."""
 
@@ -64,11 +70,28 @@ class SqliteStore(SqlStore):
             thread = stack.enter_context(ThreadPoolExecutor(1, "sqlite-writer"))
             connection = await stack.enter_async_context(open_database(path))
             readers = [await stack.enter_async_context(open_reader(path)) for _ in range(READERS)]
-            database = _Database(connection, thread, readers)
-            writer = Writer(database.begin, patience=patience, chance=random)
-            await stack.enter_async_context(writer.running())
+            over = cls.over(connection, thread, readers, patience=patience, chance=random)
+            yield await stack.enter_async_context(over)
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls,
+        connection: sqlite3.Connection,
+        thread: Executor | None,
+        readers: Sequence[Reader],
+        *,
+        patience: float,
+        chance: Callable[[], float],
+        renewals: Renewals | None = None,
+    ) -> "AsyncIterator[SqliteStore]":
+        """On connections to a database that is ready. `renewals`: where they are kept instead, by
+        those who share one database."""
+        database = _Database(connection, thread, readers)
+        writer = Writer(database.begin, patience=patience, chance=chance)
+        async with writer.running():
             lane = Lane(writer, database.fetch, lambda: database.use(writer))
-            yield cls(lane, lane, _Renewals(database))
+            yield cls(lane, lane, renewals or _Renewals(database))
 
     async def news(self) -> None:
         await asyncio.Event().wait()
@@ -86,8 +109,8 @@ class _Database:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        thread: ThreadPoolExecutor,
-        readers: Sequence[aiosqlite.Connection],
+        thread: Executor | None,
+        readers: Sequence[Reader],
     ) -> None:
         self._connection = connection
         self._thread = thread

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -32,7 +32,7 @@ from ffrtmp.domain.messages import (
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import JobSpec
-from ffrtmp.storage.errors import words
+from ffrtmp.storage.errors import StagedLost, words
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.journal import Entry, Journal
 from ffrtmp.worker.process import Deadline
@@ -41,6 +41,7 @@ from ffrtmp.worker.threads import in_thread
 _log = logging.getLogger("ffrtmp.worker")
 
 JOURNAL_RETRY_SECONDS = 1.0
+PASSING = frozenset({Reason.RESOURCE, Reason.RESOURCE_MEMORY, Reason.TRANSPORT})
 
 
 class Runs(Protocol):
@@ -297,8 +298,8 @@ class Attempts:
                 report, hear = partial(_note, attempt), attempt.log.write
                 manifest = await self._runner.encode(key, spec, report, hear)
         except AttemptFailed as error:
-            figures = self._runner.measured(key)
-            failed = Entry(key=key, spec=spec, failure=error.failure, figures=figures)
+            failure = error.failure if publish_only is None else await _unless_lost(error)
+            failed = Entry(key=key, spec=spec, failure=failure, figures=self._runner.measured(key))
             await self._record(attempt, failed)
         else:
             attempt.phase = Phase.PUBLISH
@@ -340,7 +341,8 @@ class Attempts:
         try:
             await self._runner.publish(attempt.key, attempt.spec, entry.manifest)
         except AttemptFailed as error:
-            done = Entry(key=attempt.key, spec=attempt.spec, failure=error.failure)
+            failure = await _unless_lost(error)
+            done = Entry(key=attempt.key, spec=attempt.spec, failure=failure)
         else:
             done = Entry(
                 key=attempt.key, spec=attempt.spec, manifest=entry.manifest, published=True
@@ -428,6 +430,16 @@ def _note(attempt: Attempt, progress: Progress) -> None:
     attempt.phase = progress.phase
     attempt.progress = progress
     attempt.unsaid = True
+
+
+async def _unless_lost(error: AttemptFailed) -> Failure:
+    """Of what is to be published. It may lie under its final name already: only where it was looked
+    for and not found may the job forget its manifest and be encoded anew. Whatever else is amiss
+    here passes, or is not so elsewhere: the attempt is given back, not at once."""
+    if isinstance(error.__cause__, StagedLost) or error.failure.reason not in PASSING:
+        return error.failure
+    await asyncio.sleep(JOURNAL_RETRY_SECONDS)
+    return replace(error.failure, reason=Reason.STOPPED)
 
 
 def _named(attempt: Attempt) -> str:

@@ -181,8 +181,9 @@ class Runner:
         try:
             with named():
                 await in_thread(self._take_over, key, spec, manifest)
-        except AttemptFailed:
-            await self.discard(key, spec)
+        except AttemptFailed as error:
+            if isinstance(error.__cause__, StagedLost):
+                await self.discard(key, spec)
             raise
         return Manifest(manifest.files, key.fence)
 

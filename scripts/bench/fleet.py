@@ -72,7 +72,12 @@ class Bench:
         return self.folder / "ledger"
 
     def run(self, *arguments: str) -> None:
-        subprocess.run([sys.executable, "-m", "ffrtmp", *arguments], check=True, cwd=self.folder)
+        subprocess.run(
+            [sys.executable, "-m", "ffrtmp", *arguments],
+            check=True,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+        )
 
     def start(self, stack: ExitStack, name: str, ready: str, *arguments: str) -> str:
         """Starts a process that stays; returns its log up to the line that is waited for."""

@@ -112,7 +112,7 @@ PEERS = (
     ),
     Peer(
         "pgqueuer",
-        ("pgqueuer[asyncpg,cli]", "asyncpg"),
+        ("pgqueuer[asyncpg]"),
         "postgres",
         "jobs and log, PostgreSQL; no results",
         (("pgq", "run", "pgqueuer_peer:make", "--batch-size", "10"),),

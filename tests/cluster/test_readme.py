@@ -119,6 +119,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     someone.stop()
 
 
+@pytest.mark.requirement("P8")
 def test_the_tour_works_as_it_is_written(reader: Reader):
     with gate(reader.folder) as server:
         reader.replace("stream.example.org/live/KEY", f"127.0.0.1:{server.port}/{server.path}")
@@ -150,6 +151,7 @@ def test_a_master_on_postgresql_starts_as_it_is_written(reader: Reader, postgres
     reader.run("bash", command)
 
 
+@pytest.mark.requirement("G17")
 def test_the_two_commands_are_what_ci_runs():
     assert re.findall(r"^```sh\n(\S+)", README, re.MULTILINE) == ["scripts/demo", "scripts/test"]
     assert os.access(ROOT / "scripts/demo", os.X_OK)
@@ -157,6 +159,7 @@ def test_the_two_commands_are_what_ci_runs():
 
 
 @pytest.mark.parametrize(("name", "table"), [("options", options_table), ("retries", retry_table)])
+@pytest.mark.requirement("G7")
 def test_the_tables_are_the_generated_ones(name, table):
     [shown] = re.findall(rf"<!-- {name}:[^>]*-->\n(.*?)<!-- end", README, re.DOTALL)
     assert shown.strip() == table().strip()

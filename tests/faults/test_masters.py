@@ -4,6 +4,8 @@ import asyncio
 import signal
 import time
 
+import pytest
+
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Published, ResultAck, ResultOutcome, Staged
 from tests.faults.kit.cluster import LEASE, LOST, spec_for
@@ -20,6 +22,7 @@ OFFER_TTL = 0.5
 
 
 @one_store
+@pytest.mark.requirement("P4")
 async def test_m1_a_killed_master_finds_everything_running(cluster, row):
     """SIGKILL master (SQLite), restarted at once: 0 run again, 0 charged, all re-adopted <= 10 s.
     Ten deaths over twenty running jobs."""

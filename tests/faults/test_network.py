@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from h2.errors import ErrorCodes
 
 from tests.faults.kit.cluster import BEAT, LEASE, LOST, Cluster, Worker
@@ -69,6 +70,7 @@ async def test_n1_a_worker_that_hears_nothing_dials_the_next_way(cluster, row):
 
 
 @one_store
+@pytest.mark.requirement("P4")
 async def test_n2_a_worker_that_is_not_heard_loses_its_jobs_at_the_end_of_its_lease(cluster, row):
     """Blackhole worker to master only: the master stops renewing, the lease runs out, another
     worker takes over; the first one stops; exactly one commit. Ten jobs."""
@@ -91,6 +93,7 @@ async def test_n2_a_worker_that_is_not_heard_loses_its_jobs_at_the_end_of_its_le
 
 
 @one_store
+@pytest.mark.requirement("G3")
 async def test_n3_a_short_silence_is_nothing(cluster, row):
     """Blackhole both ways for a third of the lease, ten times: nothing lost, charged, run again."""
     w1 = await cluster.worker("w1", slots=TIMES, proxied=True)
@@ -105,6 +108,7 @@ async def test_n3_a_short_silence_is_nothing(cluster, row):
 
 
 @one_store
+@pytest.mark.requirement("G9")
 async def test_n6_resets_again_and_again_are_not_hammered_back(cluster, row):
     """RST every 0.6 s for 12 s: at most one hello for each; jobs are not affected."""
     w1 = await cluster.worker("w1", slots=TIMES, proxied=True)

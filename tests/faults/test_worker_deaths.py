@@ -5,6 +5,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.faults.kit.cluster import LOST, Cluster
 from tests.faults.kit.history import History
 from tests.faults.kit.processes import ffmpegs
@@ -16,6 +18,7 @@ AT_ONCE = 1.0
 TIMES = 10
 
 
+@pytest.mark.requirement("G4")
 async def test_w1_a_killed_workers_job_is_finished_by_another(cluster, row):
     """SIGKILL worker, staged job running: requeued <= T+1 s, charged 1, another completes it."""
     workers = {name: await cluster.worker(name) for name in ("w1", "w2")}

@@ -17,6 +17,7 @@ TIMES = 10
 SMALL_BYTES = 16384
 
 
+@pytest.mark.requirement("G4")
 async def test_w4_a_frozen_workers_job_is_done_once_by_another(cluster, row):
     """SIGSTOP worker until its job is done elsewhere, SIGCONT: what it says then is STALE or STOP,
     nothing is done twice, nothing of it is left."""
@@ -80,6 +81,7 @@ async def beats_again(worker, second: float) -> bool:
 
 
 @one_store
+@pytest.mark.requirement("G6")
 async def test_w9_a_failure_of_ffmpeg_is_final(cluster, row):
     """FFmpeg exits with an error of its own: terminal, never retried, its last words kept."""
     await cluster.worker("w1")

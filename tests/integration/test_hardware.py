@@ -47,6 +47,7 @@ async def test_the_wheels_ffmpeg_encodes_everything(tmp_path: Path) -> None:
     assert tools.version[0].isdigit()
 
 
+@pytest.mark.requirement("G11")
 async def test_encoders_are_tried_once_and_remembered(
     tmp_path: Path, counting: Path, log: Path
 ) -> None:

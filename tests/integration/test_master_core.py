@@ -236,6 +236,7 @@ async def test_a_submit_wakes_an_idle_worker(open_store):
         assert (await w1.hear(Offer)).key.job_id == job_id
 
 
+@pytest.mark.requirement("G3")
 async def test_a_silent_worker_is_expired_and_its_job_goes_elsewhere(open_store):
     async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
@@ -402,6 +403,7 @@ async def test_cancel_is_refused_from_publishing_on(open_store):
             await master.cancel(job_id, actor="client/c")
 
 
+@pytest.mark.requirement("G6")
 async def test_an_ffmpeg_failure_ends_the_job_at_once(open_store):
     async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)
@@ -449,6 +451,7 @@ async def test_a_master_restart_moves_no_job(open_store):
         assert (job.state, job.fence, job.charged) == (JobState.RUNNING, 1, 0)
 
 
+@pytest.mark.requirement("G1")
 async def test_a_worker_that_was_expired_is_adopted_again(open_store):
     async with cluster(open_store) as (master, worker):
         job_id = await submitted(master)

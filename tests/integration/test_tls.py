@@ -194,6 +194,7 @@ async def client(ours) -> AsyncIterator[grpc.aio.Channel]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.requirement("G1")
 async def test_a_certificate_of_the_cluster_gets_in_and_names_its_bearer(ours, host):
     service = Service()
     async with (
@@ -223,6 +224,7 @@ def credentials_of(who: str, ours: Authority, theirs: Authority) -> grpc.Channel
 
 
 @pytest.mark.parametrize("who", ["nobody", "ended", "stranger"])
+@pytest.mark.requirement("P9")
 async def test_who_has_no_good_certificate_reaches_no_handler(ours, theirs, who):
     service = Service()
     async with serving(ours.identity("master"), service=service) as port:
@@ -309,6 +311,7 @@ async def test_a_method_that_the_master_does_not_have_is_explained(client):
     assert "no master, or an older one" in explain_rpc_error(unknown.value, "a:1")
 
 
+@pytest.mark.requirement("P9")
 async def test_a_renewed_certificate_serves_without_a_restart(ours, theirs):
     renewed: list[Identity] = []
     reload = lambda: renewed[-1] if renewed else None  # noqa: E731

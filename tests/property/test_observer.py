@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import takewhile
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -134,6 +135,7 @@ def test_a_late_reading_begins_anew_and_does_not_shorten_the_grace_after_a_start
     assert observer.observe({"w": 6}, 12.0) == ["w"]
 
 
+@pytest.mark.requirement("G3")
 def test_a_session_of_this_master_is_expired_a_lease_after_its_last_heartbeat():
     observer = fresh()
     observer.observe({"w": 5}, 0.0)

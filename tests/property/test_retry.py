@@ -45,6 +45,7 @@ def test_every_reason_is_in_the_table_once_and_in_the_order_of_precedence():
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("charged", range(4))
 @pytest.mark.parametrize("row", range(6))
+@pytest.mark.requirement("G5")
 def test_every_cause_is_decided_as_the_table_says(reason, charged, row):
     again, charge, when, where = ROWS[reason]
     found = decide(reason, charged=charged, resource_failures=row, chance=0.0)
@@ -68,6 +69,7 @@ def test_every_cause_is_decided_as_the_table_says(reason, charged, row):
     ("nth", "longest"),
     [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 300), (8, 300), (1000, 300)],
 )
+@pytest.mark.requirement("G9")
 def test_the_back_off_doubles_from_5_s_to_300_s_and_leaves_half_of_it_to_chance(nth, longest):
     assert backoff(nth, 0.0) == timedelta(seconds=longest / 2)
     assert backoff(nth, 0.5) == timedelta(seconds=longest * 3 / 4)

@@ -65,6 +65,7 @@ COMMANDS = commands()
 
 
 @pytest.mark.parametrize("place", COMMANDS)
+@pytest.mark.requirement("P8")
 def test_every_command_is_one_of_ours_with_options_that_exist(place, monkeypatch, tmp_path):
     arguments, variables = COMMANDS[place]
     monkeypatch.setenv("FFRTMP_CONFIG", str(tmp_path / "none.toml"))

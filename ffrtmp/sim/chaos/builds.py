@@ -92,12 +92,17 @@ NAMES = tuple(fault.name for fault in FAULTS)
 def build(name: str, folder: Path) -> Path:
     """Makes the build and returns the folder to run it from. Raises FaultDoesNotApply."""
     [fault] = [fault for fault in FAULTS if fault.name == name]
+    return make(fault, folder)
+
+
+def make(fault: Fault, folder: Path) -> Path:
+    """As `build`."""
     unwanted = shutil.ignore_patterns("__pycache__")
     package = shutil.copytree(SOURCE, folder / "ffrtmp", ignore=unwanted)
     for edit in fault.edits:
         file = package / edit.file
         text = file.read_text()
         if (found := text.count(edit.old)) != 1:
-            raise FaultDoesNotApply(f"{name}: its text is {found} times in {edit.file}")
+            raise FaultDoesNotApply(f"{fault.name}: its text is {found} times in {edit.file}")
         file.write_text(text.replace(edit.old, edit.new))
     return folder

@@ -4,13 +4,13 @@ What a client notes it has noted before it goes on: the ledger says what it was 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
-from ffrtmp.client import Client, Unreachable
+from ffrtmp.client import Unreachable
 from ffrtmp.clock import boot_seconds
 from ffrtmp.domain.errors import (
     AlreadyExists,
@@ -32,14 +32,31 @@ WATCHERS = 16
 CANCELS = 4
 
 
+class Calls(Protocol):
+    """What is asked of a master; `client.Client` is one."""
+
+    async def submit(self, spec: job_pb2.JobSpec, *, key: str) -> job_pb2.Job: ...
+    async def get(self, job_id: str) -> pb.GetJobResponse: ...
+    async def cancel(self, job_id: str) -> job_pb2.Job: ...
+    def watch(self, job_id: str, *, after: int) -> AsyncIterator[pb.WatchJobResponse]: ...
+
+
 class Asker:
     """One client. All it does may be tried again: it is, until `stop` is set."""
 
-    def __init__(self, name: str, client: Client, notes: Notes, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Calls,
+        notes: Notes,
+        stop: asyncio.Event,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
         self._name = name
         self._client = client
         self._notes = notes
         self._stop = stop
+        self._clock = clock
         self._watchers = asyncio.Semaphore(WATCHERS)
 
     async def carry_out(self, submission: Submission) -> None:
@@ -151,7 +168,7 @@ class Asker:
         )
 
     def _note(self, did: str, **more: object) -> None:
-        self._notes.note(boot_seconds(), did, client=self._name, **more)
+        self._notes.note(self._clock(), did, client=self._name, **more)
 
 
 def source_of(submission: Submission) -> str:

@@ -162,12 +162,14 @@ def failures_of_ffmpeg_are_the_end(history: History) -> Iterator[str]:
 
 
 def each_word_counts_once(history: History) -> Iterator[str]:
-    counts = Counter(
-        (event.fence, event.cause) for event in history.events if event.cause in ONCE_AN_ATTEMPT
-    )
-    for (fence, cause), count in counts.items():
-        if count > 1:
-            yield f"{cause} {count} times in attempt {fence}"
+    said: set[tuple[int, str]] = set()
+    for event in history.events:
+        if (event.fence, event.cause) in said:
+            yield f"{event.cause} twice in attempt {event.fence}"
+        if event.cause in ONCE_AN_ATTEMPT:
+            said.add((event.fence, event.cause))
+        if event.cause == "LOST":  # from then on its staged result is a late one
+            said.discard((event.fence, "STAGED"))
     published = sum(event.cause == "PUBLISHED" for event in history.events)
     if published != (history.state == "SUCCEEDED"):
         yield f"{history.state} and published {published} times"
@@ -199,7 +201,7 @@ def _row(history: History, job: Line, last: Event) -> Iterator[tuple[str, object
     yield "charged", int(job.get("charged", 0)), last.charged
     yield "worker", job.get("worker", ""), last.worker
     yield "blocked_by", job.get("blocked_by", ""), last.blocked_by
-    yield "attempts", int(job.get("attempts", 0)), len(accepted)
+    yield "attempts", int(job.get("attempts", 0)), len(_begun(history))
     yield "submit_time", seconds(job["submit_time"]), history.events[0].at
     if accepted:
         yield "start_time", seconds(job["start_time"]), accepted[-1]
@@ -209,6 +211,13 @@ def _row(history: History, job: Line, last: Event) -> Iterator[tuple[str, object
     yield "files", bool(job.get("files")), last.state == "SUCCEEDED" and not history.is_live
     if last.state == "FAILED" and last.cause != "UNBLOCKED":
         yield "reason", word(job.get("failure", {}), "reason", "FAILURE_REASON_"), last.reason
+
+
+def _begun(history: History) -> set[int]:
+    """Attempts that were accepted, or that brought a result though nobody had heard of that."""
+    return {
+        event.fence for event in history.events if event.cause == "ACCEPTED" or event.cause in LATE
+    }
 
 
 def never_more_than_its_slots(evidence: Evidence) -> Iterator[Violation]:

@@ -48,6 +48,7 @@ async def test_other_paths_and_methods_are_refused(run):
             assert answer.status == 405
 
 
+@pytest.mark.requirement("G14")
 async def test_metrics_count_jobs_workers_and_slots(run, stream, request_for):
     async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
         await JobServiceStub(client).SubmitJob(request_for())
@@ -69,6 +70,7 @@ async def test_metrics_count_jobs_workers_and_slots(run, stream, request_for):
         assert 0 <= await value_of(http, "ffrtmp_heartbeat_age_seconds") < 5
 
 
+@pytest.mark.requirement("G13")
 async def test_a_scrape_shows_what_the_reference_lists_and_nothing_else(run, stream, request_for):
     """What was never counted has no sample yet; its name and type are there."""
     async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:

@@ -194,6 +194,7 @@ async def test_watching_a_job_that_has_ended_ends(run, request_for, after, expec
 # -- workers ------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("G1")
 async def test_workers_are_shown_with_slots_load_attempts_and_age(run, stream, request_for):
     async with run() as master, master.dial("admin-a") as admin, master.dial("worker-w1") as wire:
         await JobServiceStub(admin).SubmitJob(request_for())

@@ -40,6 +40,7 @@ async def test_what_was_queued_before_the_clock_was_put_back_is_read(store):
     assert [int(job.job_id) for job in await claim(store, w1, 9, now=at(-3600))] == [1]
 
 
+@pytest.mark.requirement("G12")
 async def test_an_impossible_class_stands_in_nobodys_way(store):
     await store.submit([new_job(number, job_class="never") for number in range(1, 100)])
     await store.submit([new_job(200)])
@@ -87,6 +88,7 @@ async def test_a_cancelled_job_is_never_claimed(store):
 
 
 @pytest.mark.parametrize("masters", [1, 2])
+@pytest.mark.requirement("G2")
 async def test_g2_fifty_claimers_get_two_thousand_jobs_once_each(
     open_store, store_address, masters
 ):

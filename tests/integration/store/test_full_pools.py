@@ -163,6 +163,7 @@ async def patiently(call: Callable[[], Awaitable], seen: list[Unavailable]):
 
 
 @pytest.mark.parametrize("store_address", ["postgres"], indirect=True)
+@pytest.mark.requirement("G8")
 async def test_five_thousand_jobs_on_pools_of_five_all_wait_and_none_is_lost(  # noqa: C901, PLR0915 - one story
     store_address, stranger, capsys
 ):

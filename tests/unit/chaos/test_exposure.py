@@ -26,6 +26,7 @@ def loud(minutes: int = 2) -> Evidence:
     return Evidence(run=run, clients=clients, injections=injections)
 
 
+@pytest.mark.requirement("G18")
 def test_a_loud_run_counts():
     assert too_quiet(loud()) == []
     assert [minute["jobs"] for minute in exposures(loud())] == [100, 100]

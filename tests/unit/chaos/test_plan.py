@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from ffrtmp.sim.chaos.clients import source_of, spec_of
 from ffrtmp.sim.chaos.exposure import LEAST
 from ffrtmp.sim.chaos.plan import (
@@ -21,6 +23,7 @@ from ffrtmp.sim.chaos.plan import (
 )
 
 
+@pytest.mark.requirement("G18")
 def test_the_same_seed_makes_the_same_plan_and_another_another():
     assert make_plan(7, 3) == make_plan(7, 3)
     assert make_plan(7, 3) != make_plan(8, 3)
@@ -40,6 +43,7 @@ def test_a_longer_run_begins_as_the_shorter():
     assert long.submissions[: len(short.submissions)] == short.submissions
 
 
+@pytest.mark.requirement("P6")
 def test_each_minute_has_its_share_of_everything():
     for seed in range(20):
         plan = make_plan(seed, 3)

@@ -13,6 +13,7 @@ def printed(capsys, *arguments: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+@pytest.mark.requirement("G7")
 def test_the_retry_table_has_a_row_for_each_reason_in_the_order_of_precedence(capsys):
     head, _, *rows = printed(capsys, "retries")
     assert head == ["reason", "meaning", "retried", "charged"]

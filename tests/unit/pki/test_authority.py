@@ -36,6 +36,7 @@ def mode_of(path: Path) -> int:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
+@pytest.mark.requirement("P9")
 def test_keys_are_private_whatever_the_umask_is(tmp_path, umask):
     before = os.umask(umask)
     try:

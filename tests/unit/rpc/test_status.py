@@ -44,6 +44,7 @@ SAMPLES = [
     errors.WorkerFloods("w1"),
     errors.WorkerDoesNotRead("w1"),
     errors.SessionExpired("w1"),
+    errors.Overtaken("w1"),
     errors.CertificateEnded("worker/w1"),
     errors.Overloaded(1000, 10_000),
     errors.StoreBusy(2.0),

@@ -140,6 +140,7 @@ def test_every_reason_and_state_that_is_asked_for_exists():
             assert set(text.split("|")) <= set(JobState)
 
 
+@pytest.mark.requirement("G15")
 def test_every_alert_says_what_to_do_and_has_a_case():
     assert [rule["alert"] for rule in RULES] == list(CASES)
     assert all(rule["annotations"].keys() == {"summary", "action"} for rule in RULES)

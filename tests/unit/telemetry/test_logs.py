@@ -63,6 +63,7 @@ def written(capsys):
     ours.handlers, ours.level, ours.propagate = before
 
 
+@pytest.mark.requirement("P5")
 def test_a_retry_is_one_line_with_reason_delay_and_charge(written):
     lines = written("json")
     logs.write(failed(Reason.TRANSPORT))
