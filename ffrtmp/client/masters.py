@@ -67,7 +67,8 @@ class Masters:
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return isinstance(error_from_rpc(error), Overloaded)
         frozen = code is grpc.StatusCode.DEADLINE_EXCEEDED and len(self._ways) > 1
-        return frozen or code is grpc.StatusCode.UNAVAILABLE
+        # A master that goes down cancels what it still serves; our own cancel is no such error.
+        return frozen or code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
     def explain(self, error: grpc.aio.AioRpcError) -> str:
         """Why none of them served the call, in a sentence for a person."""

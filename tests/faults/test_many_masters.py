@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+from ffrtmp.client import Client
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -43,7 +44,7 @@ async def test_any_master_serves_what_another_holds(cluster_of):
             assert cancelled.state == job_pb2.JOB_STATE_CANCELLED
             assert await numbers(watching) == [4]
             await until(lambda: not ffmpegs(long.job_id), 2 * BEAT + 5)
-            assert (await there.worker("w1")).state == admin_pb.WORKER_STATE_CONNECTED
+            await until(lambda: is_seen_connected(there, "w1"), 15)  # masters tell in turn
             third = await there.submit(spec_for(["c.mkv"], 0.2))
             await cluster.succeeds(third.job_id)
 
@@ -127,6 +128,10 @@ async def test_c3_masters_need_not_agree_on_the_time(cluster_of, row):
             history = await cluster.succeeds(job_id, 40)
             assert history.causes == EVERYTHING
             assert cluster.runs(job_id) == 1
+
+
+async def is_seen_connected(client: Client, name: str) -> bool:
+    return (await client.worker(name)).state == admin_pb.WORKER_STATE_CONNECTED
 
 
 async def numbers(watching: AsyncIterator[pb.WatchJobResponse]) -> list[int]:
