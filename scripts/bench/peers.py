@@ -219,7 +219,9 @@ def measure(peer: Peer, jobs: int) -> float:
         except subprocess.TimeoutExpired:
             raise NotRun(f"not done in {RUN_SECONDS:g} s") from None
         if ran.returncode:
-            raise NotRun(f"it failed: {ran.stderr.strip().splitlines()[-1]}")
+            raise NotRun(
+                f"it failed: {(ran.stderr.strip().splitlines() or ['without a word'])[-1]}"
+            )
         return float(ran.stdout.split()[-1])
 
 
