@@ -24,6 +24,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # PostgreSQL is stopped by a child of ours
+
 from cluster import machine, percentiles
 
 TOP = Path(__file__).resolve().parent.parent.parent

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp.domain.job import FileRecord, Manifest
 from ffrtmp.domain.messages import Event, Failed, Offer, OfferReply, Published, ResultAck, Staged
 from ffrtmp.domain.messages import ResultOutcome as Outcome
 from ffrtmp.domain.messages import ResultStep as Step
@@ -98,6 +99,17 @@ async def test_an_attempt_that_cannot_be_journalled_is_given_to_another_worker(d
     assert not desk.did("began")
     desk.attempts.acknowledge(acknowledged(Step.FAILED))
     assert desk.attempts.reports == ()
+
+
+async def test_what_may_be_published_already_is_not_encoded_anew_for_a_full_disk(desk):
+    """A real failure would drop the manifest. Found by simulation: other bytes over the first."""
+    desk.fill()
+    staged = Manifest((FileRecord("sim:out.mp4", 1, "ab" * 32),), 0)
+    desk.attempts.offer(Offer(key=KEY, spec=spec(), publish_only=staged))
+    failed = await desk.says(Failed)
+    assert failed.failure.reason is Reason.STOPPED
+    assert "journal" in failed.failure.message
+    assert not desk.did("took over")
 
 
 async def test_what_is_made_waits_for_room_and_is_then_said(desk, caplog):

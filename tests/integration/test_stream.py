@@ -13,6 +13,7 @@ from ffrtmp.domain.errors import (
     HelloLate,
     NameTaken,
     NameUnsettled,
+    Overtaken,
     Unavailable,
     WorkerDoesNotRead,
     WorkerFloods,
@@ -40,6 +41,7 @@ from ffrtmp.domain.session import AttemptKey, VerdictKind
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.outbox import LIMIT, Outbox
 from ffrtmp.master.renewer import Renewer
+from ffrtmp.rpc.interceptors import opened
 from ffrtmp.store.base import SessionKey
 from ffrtmp.store.sqlite import SqliteStore
 from tests.integration.test_exclusive import SLOW
@@ -338,6 +340,29 @@ async def test_o5_many_workers_lost_at_once_are_not_charged_and_return_slowly(op
         [fact] = [fact for fact in facts if isinstance(fact, MassLossBegan)]
         assert fact.lost >= 3
         assert (await master.worker("w1")).record.standing.losses == ()
+
+
+async def test_a_late_hello_of_its_own_run_ends_no_worker(open_store):
+    """It left that stream for this one; the hello was still on its way. Found by simulation."""
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        here = Worker(master, "w1")
+        here.hello()
+        async with asyncio.TaskGroup() as tasks:
+            stream = tasks.create_task(how_it_ends(here.stream()))
+            await here.hear(Welcome)
+            ghost = worker()
+            ghost.hello()
+            await ghost.hear(Welcome)
+            here.say(OfferReply(AttemptKey("nothing", 1)))
+            assert isinstance(await stream, Overtaken)
+
+
+async def how_it_ends(stream) -> Exception | None:
+    try:
+        await stream
+    except Exception as error:
+        return opened(error)
+    return None
 
 
 async def test_an_older_stream_loses_nothing_for_the_newer_one(open_store):

@@ -750,11 +750,12 @@ class JobMachine(RuleBasedStateMachine):
         self.stage(ITSELF, brought)
 
     @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
-    @rule(who=whos)
-    def adopt_what_was_taken_back(self, who) -> None:
+    @rule(who=whos, given=st.sampled_from(["", "pause", "pause resume"]))
+    def adopt_what_was_taken_back(self, who, given) -> None:
         self.model.now = max(self.model.now, self.model.eligible)
         self.grant(who)
         self.leave_unanswered(ITSELF)
+        self._obey(given)
         self.adopt(ITSELF)
 
     @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
@@ -789,11 +790,7 @@ class JobMachine(RuleBasedStateMachine):
         """What a person ordered meanwhile makes no difference to what late news mean."""
         end, given, late = course
         self._let_end(who, end, reason)
-        for order in given.split():
-            if order == "reprioritise":
-                self.reprioritise("low" if self.model.priority == "high" else "high")
-            else:
-                getattr(self, order)()
+        self._obey(given)
         match late:
             case "stage":
                 self.stage((False, who, 0), files)
@@ -805,6 +802,13 @@ class JobMachine(RuleBasedStateMachine):
                 pass
             case _:
                 self._say(late, (False, who, 0))
+
+    def _obey(self, given) -> None:
+        for order in given.split():
+            if order == "reprioritise":
+                self.reprioritise("low" if self.model.priority == "high" else "high")
+            else:
+                getattr(self, order)()
 
     def _let_end(self, who, end, reason) -> None:
         self.model.now = max(self.model.now, self.model.eligible)
