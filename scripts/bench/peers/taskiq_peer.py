@@ -11,7 +11,7 @@ URL = os.environ["REDIS_URL"]
 broker = RedisStreamBroker(URL).with_result_backend(RedisAsyncResultBackend(URL))
 
 
-@broker.task
+@broker.task(task_name="noop")
 async def noop(number: int) -> int:
     return number
 
