@@ -74,7 +74,8 @@ async def submit_until_refused(cluster: Cluster) -> None:
 def small_disk(folder: Path) -> Iterator[Path]:
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", "size=4m", "none"]
-    subprocess.run(["mount", *options, str(folder)], check=True)
+    if subprocess.run(["mount", *options, str(folder)], check=False).returncode:
+        pytest.skip("only root may mount a small file system")
     try:
         yield folder
     finally:

@@ -77,6 +77,11 @@ class Process:
                 self._process.stdin.close()
 
 
+def may_have_own_hosts() -> bool:
+    """Whether a process can be given an /etc/hosts of its own: for root, outside of containers."""
+    return subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
+
+
 def _with_hosts(hosts: Path | None) -> list[str]:
     if hosts is None:
         return []
