@@ -115,7 +115,7 @@ PEERS = (
         ("pgqueuer[asyncpg]",),
         "postgres",
         "jobs and log, PostgreSQL; no results",
-        (("pgq", "run", "pgqueuer_peer:make", "--batch-size", "10"),),
+        (("python", "pgqueuer_peer.py", "work"),),
         ("pgq", "install"),
     ),
 )

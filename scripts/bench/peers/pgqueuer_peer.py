@@ -22,6 +22,12 @@ async def make() -> PgQueuer:
     return worker
 
 
+async def work() -> None:
+    """As `pgq run` does, whose options its newest dependencies break."""
+    worker = await make()
+    await worker.run(batch_size=10)
+
+
 async def main(jobs: int) -> None:
     connection = await asyncpg.connect(DSN)
     queries = Queries(AsyncpgDriver(connection))
@@ -35,4 +41,4 @@ async def main(jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(work() if sys.argv[1] == "work" else main(int(sys.argv[1])))
