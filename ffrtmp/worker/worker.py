@@ -62,7 +62,9 @@ async def run_worker(settings: WorkerSettings) -> int:
         tools = replace(tools, probe=prober.probe, confines=confines)
         roots = Roots(settings.roots)
         incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
-        reports = await stack.enter_async_context(_registered(roots, identity.name, incarnation))
+        reports = await stack.enter_async_context(
+            registered(roots, identity.name, incarnation, journal)
+        )
         runner = Runner(
             roots=roots,
             tools=tools,
@@ -156,10 +158,11 @@ class LastRun:
 
 
 @asynccontextmanager
-async def _registered(
-    roots: Roots, name: str, incarnation: str
+async def registered(
+    roots: Roots, name: str, incarnation: str, journal: Journal
 ) -> AsyncIterator[tuple[RootReport, ...]]:
-    """Each root is tried, and nothing of that remains afterwards."""
+    """Each root is tried, and nothing of that remains afterwards; but while results wait in the
+    journal, the proofs say to other workers that what lies staged there is not theirs to sweep."""
     reports = await in_thread(roots.report, name, incarnation)
     for report in reports:
         if report.problem:
@@ -167,7 +170,8 @@ async def _registered(
     try:
         yield reports
     finally:
-        await in_thread(roots.withdraw)
+        if not await in_thread(journal.entries):
+            await in_thread(roots.withdraw)
 
 
 def _capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
