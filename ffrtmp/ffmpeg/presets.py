@@ -13,7 +13,6 @@ from ffrtmp.domain.live import scheme_of
 from ffrtmp.domain.spec import (
     LIVE_CONTAINERS,
     MAX_CRF,
-    MIN_BITRATE,
     AudioCodec,
     AudioSettings,
     Container,
@@ -23,8 +22,8 @@ from ffrtmp.domain.spec import (
     Speed,
     VideoCodec,
     VideoSettings,
-    validate,
 )
+from ffrtmp.domain.spec_rules import MIN_BITRATE, validate
 
 BOXES = {
     "2160p": (3840, 2160),

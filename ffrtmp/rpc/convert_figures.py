@@ -9,7 +9,8 @@ from ffrtmp.domain.figures import (
     QualityScore,
     VideoFacts,
 )
-from ffrtmp.domain.spec import MAX_OUTPUTS, FrameRate
+from ffrtmp.domain.spec import FrameRate
+from ffrtmp.domain.spec_rules import MAX_OUTPUTS
 from ffrtmp.rpc.enums import METRICS
 from ffrtmp.rpc.times import from_duration, to_duration
 from ffrtmp.v1 import job_pb2 as pb

@@ -24,8 +24,8 @@ from ffrtmp.domain.spec import (
     TestSource,
     VideoCodec,
     VideoSettings,
-    validate,
 )
+from ffrtmp.domain.spec_rules import validate
 from ffrtmp.domain.worker import requirements
 from ffrtmp.ffmpeg.capabilities import CANDIDATES
 from ffrtmp.ffmpeg.command import build_argv

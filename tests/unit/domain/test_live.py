@@ -20,8 +20,8 @@ from ffrtmp.domain.spec import (
     Verification,
     VideoCodec,
     VideoSettings,
-    validate,
 )
+from ffrtmp.domain.spec_rules import validate
 from ffrtmp.ffmpeg.presets import DEFAULT_LIVE_BITRATE, expand
 
 KEY = "s3cret-Key_42"

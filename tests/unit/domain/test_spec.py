@@ -21,8 +21,8 @@ from ffrtmp.domain.spec import (
     VideoCodec,
     VideoSettings,
     encoded_codecs,
-    validate,
 )
+from ffrtmp.domain.spec_rules import validate
 
 SOURCE = Input(path=MediaPath("media", "in.mov"))
 GENERATED = Input(test_source=TestSource())
