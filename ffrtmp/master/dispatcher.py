@@ -89,7 +89,7 @@ class Dispatcher:
         self._ahead = _further(wanted, jobs, rooms, assignments)
         for assignment in assignments:
             presence = self._parts.roster.get(assignment.holder.worker)
-            if presence is None or presence.holder != assignment.holder:
+            if presence is None or presence.outbox is None or presence.holder != assignment.holder:
                 continue
             job_id = assignment.job.job_id
             above = self._parts.fences.above(job_id)
