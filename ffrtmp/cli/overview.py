@@ -15,6 +15,7 @@ from ffrtmp.cli.shown import show_span, show_time
 from ffrtmp.client import Client, state_of
 from ffrtmp.domain.errors import JobNotFound, NotAllowed
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
+from ffrtmp.groups import one_error
 from ffrtmp.rpc.enums import PHASES
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -84,12 +85,10 @@ async def _progress(
         if response.HasField("progress"):
             found[job_id] = response.progress
 
-    try:
+    with one_error(Exception):
         async with asyncio.TaskGroup() as tasks:
             for job in jobs:
                 tasks.create_task(one(job.job_id))
-    except* Exception as group:  # noqa: BLE001 - the first one, as a single call raises it
-        raise group.exceptions[0] from None
     return found
 
 

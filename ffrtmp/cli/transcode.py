@@ -21,6 +21,7 @@ from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
 from ffrtmp.domain.live import is_url
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.groups import holds
 from ffrtmp.v1.admin_service_pb2 import Worker
 
 WORKER_SECONDS = 30.0
@@ -93,9 +94,10 @@ async def _private(roots: dict[str, Path]) -> AsyncIterator[Target]:
                 yield Target(
                     address=cluster.address, certs=plan.client_certs, roots=roots, how="private"
                 )
-        except* UserError:
-            log.seek(0)
-            sys.stderr.write(log.read().decode(errors="replace"))
+        except (UserError, BaseExceptionGroup) as error:
+            if holds(error, UserError):
+                log.seek(0)
+                sys.stderr.write(log.read().decode(errors="replace"))
             raise
 
 

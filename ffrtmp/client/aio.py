@@ -24,6 +24,7 @@ from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.spec import JobSpec, Priority
+from ffrtmp.groups import one_error
 from ffrtmp.pki.identity import load_identity
 from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES
@@ -227,11 +228,9 @@ class Client:
             async with room:
                 return await self.wait(job_id)
 
-        try:
+        with one_error(Exception):
             async with asyncio.TaskGroup() as tasks:
                 waiting = [tasks.create_task(one(job_id)) for job_id in job_ids]
-        except* Exception as group:  # noqa: BLE001 - the first one, as a single call raises it
-            raise group.exceptions[0] from None
         return [task.result() for task in waiting]
 
     async def cancel(self, job_id: str, *, force: bool = False) -> job_pb2.Job:

@@ -42,6 +42,7 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.pace import Pace
 from ffrtmp.domain.session import AttemptKey, Verdict
+from ffrtmp.groups import holds
 from ffrtmp.master.outbox import Outbox, Send
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.reconciler import Reconciler
@@ -86,8 +87,8 @@ class Session:
         hello, rest = await self._first(events)
         try:
             await self._serve(hello, rest, events, send)
-        except* StaleEpoch:
-            if await self._is_newest_run(hello.incarnation):
+        except (StaleEpoch, BaseExceptionGroup) as error:
+            if holds(error, StaleEpoch) and await self._is_newest_run(hello.incarnation):
                 raise Overtaken(self._worker) from None
             raise
 

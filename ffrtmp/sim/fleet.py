@@ -18,6 +18,7 @@ from ffrtmp.config import SimulateSettings, at_end_of_input
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.spec import SPEC_VERSION, AudioCodec, VideoCodec
 from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.groups import first_of
 from ffrtmp.pki import authority
 from ffrtmp.pki.identity import Identity, load_identity
 from ffrtmp.sim.ledger import Ledger
@@ -74,7 +75,7 @@ async def run_fleet(settings: SimulateSettings) -> int:
     except* Refused as group:
         refusals.extend(group.exceptions)
     for refusal in refusals:
-        _log.error("the fleet ends, the master refuses a worker: %s", _innermost(refusal))
+        _log.error("the fleet ends, the master refuses a worker: %s", first_of(refusal))
     return NOT_ALLOWED if refusals else 0
 
 
@@ -93,12 +94,6 @@ async def _run_members(settings: SimulateSettings, identities: list[Identity]) -
             )
             tasks.create_task(run_member(member, told))
         _log.info("%d simulated workers dial %s", len(identities), settings.addresses)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def make_identities(ca: Path, count: int, name: str = "sim") -> list[Identity]:

@@ -23,6 +23,7 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, Load
+from ffrtmp.groups import one_error
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.outbox import MasterDoesNotRead, Outbox
 
@@ -112,19 +113,18 @@ class Visit:
         self._hello_sent_at = self._lease.boot()
         await self._stream.write([hello])
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read())
-                tasks.create_task(self._write())
-                tasks.create_task(self._beat(load))
-                tasks.create_task(self._tell_progress())
-                tasks.create_task(self._until_left())
-                await self._welcomed.wait()
-                if (newest := capabilities()) != said:  # nobody heard of it on the way here
-                    self._outbox.put(CapabilitiesChanged(newest))
-                await leaving.wait()
-                self._outbox.put(Goodbye())  # the master hangs up when it has read it
-        except* (StreamBroken, MasterDoesNotRead, Refused) as group:
-            raise _first(group) from None
+            with one_error(StreamBroken, MasterDoesNotRead, Refused):
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read())
+                    tasks.create_task(self._write())
+                    tasks.create_task(self._beat(load))
+                    tasks.create_task(self._tell_progress())
+                    tasks.create_task(self._until_left())
+                    await self._welcomed.wait()
+                    if (newest := capabilities()) != said:  # nobody heard of it on the way here
+                        self._outbox.put(CapabilitiesChanged(newest))
+                    await leaving.wait()
+                    self._outbox.put(Goodbye())  # the master hangs up when it has read it
         finally:
             self._attempts.say = _nowhere
 
@@ -241,13 +241,6 @@ class Visit:
             return
         limit = self._lease.timers.ack_silence.total_seconds()
         self._silence.reschedule(asyncio.get_running_loop().time() + limit)
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _nowhere(_event: Event) -> None:

@@ -21,6 +21,7 @@ from ffrtmp.config import WorkerSettings, at_end_of_input, cache_dir
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.spec import SPEC_VERSION
 from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.groups import first_of
 from ffrtmp.pki.identity import Identity
 from ffrtmp.pki.live import LOOK_SECONDS, LiveIdentity
 from ffrtmp.storage.roots import Roots
@@ -226,7 +227,7 @@ async def _serve(
             for helper in helpers:
                 helper.cancel()
     except* Refused as group:
-        refusal = group.exceptions[0]
+        refusal = first_of(group)
     if refusal is None:
         return 0
     _log.error("worker %s ends, the master refuses it: %s", renewing.name, refusal)
