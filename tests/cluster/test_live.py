@@ -310,8 +310,11 @@ def test_the_key_is_nowhere_but_in_the_spec(live: Live, server: Gate) -> None:
 
 def tables_with(database: Path, text: str) -> set[str]:
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
-        tables = [name for name in names if not name.startswith(("jobs_", "targets_", "sqlite_"))]
+        names = [
+            row[0]
+            for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        ]
+        tables = [name for name in names if not name.startswith("sqlite_")]
         return {
             table
             for table in tables

@@ -104,7 +104,7 @@ async def test_p4_an_attempt_that_nobody_knows_is_stopped(floor, row):
     w1 = floor.peer()
     job_id = await submitted(floor)
     unknown, future = AttemptKey("01ARZ3NDEKTSV4RRFFQ69G5FAV", 1), AttemptKey(job_id, 7)
-    welcome = await w1.hello(running(unknown), running(future), slots=2)
+    welcome = await w1.hello(running(unknown), running(future), slots=0)
     assert {each.key: each.kind for each in welcome.verdicts} == {
         unknown: VerdictKind.STOP,
         future: VerdictKind.STOP,
