@@ -390,7 +390,7 @@ def test_doctor_names_all_that_is_wrong_and_what_to_do(cluster, shell, tmp_path)
         r"bad   FFmpeg: none that works: '/nope' does not exist",
         r"bad   root a: it gets no work: .* mount or make it",
         r"warn  root b: writable: .* is empty: is it mounted\?",
-        r"warn  certificate: client/soon .*, 9 days left: renew it: ffrtmp certs renew DIR client-soon",
+        r"warn  certificate: client/soon .*, 9 days left: renew it: ffrtmp certs renew DIR",
         r"bad   master: 127.0.0.1:1 is of no use: no master answers",
     ):
         assert re.search(line, ran.out), ran.out
