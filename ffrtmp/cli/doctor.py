@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc.aio
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ffrtmp import __version__
@@ -98,9 +99,13 @@ def _say(finding: Finding, *, as_json: bool) -> None:
     if not sys.stdout.isatty():
         print(f"{finding.verdict:4}  {finding.check}: {finding.found}{todo}", flush=True)
         return
-    verdict = Text(f"{finding.verdict:4}  ", style=COLOURS[finding.verdict])
-    line = Text.assemble(verdict, (f"{finding.check}: ", "bold"), f"{finding.found}{todo}")
-    Console(highlight=False).print(line)
+    console = Console(highlight=False)
+    line = Text.assemble((f"{finding.check}: ", "bold"), f"{finding.found}{todo}")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=4)
+    table.add_column(overflow="fold")
+    table.add_row(Text(finding.verdict, style=COLOURS[finding.verdict]), line)
+    console.print(table)
 
 
 def _platform() -> Iterator[Finding]:

@@ -189,7 +189,8 @@ def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def targets_of(job: job_pb2.Job) -> str:
