@@ -19,7 +19,7 @@ from rich.text import Text
 
 from ffrtmp import __version__
 from ffrtmp.cli.follow import print_object
-from ffrtmp.cli.shown import show_size, show_span
+from ffrtmp.cli.shown import show_count, show_size, show_span
 from ffrtmp.cli.target import Target, find_target
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, cache_dir, parse_roots, split_addresses, state_dir
@@ -130,7 +130,8 @@ def _platform() -> Iterator[Finding]:
 def _hardware() -> Iterator[Finding]:
     cores, memory = usable_cores(), usable_memory()
     slots = recommended_slots(cores, memory)
-    what = f"{cores:g} cores, {show_size(memory)} memory: room for {slots} at once"
+    room = f"room for {show_count(slots, 'attempt')} at once"
+    what = f"{cores:g} cores, {show_size(memory)} memory: {room}"
     if memory < NO_BYTES:
         todo = "a worker needs 1 GiB at least"
         yield Finding("hardware", Verdict.WARN, what, todo)
