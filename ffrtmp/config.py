@@ -9,7 +9,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
@@ -81,7 +81,13 @@ def _to_duration(_type: object, tokens: tuple[Token, ...]) -> timedelta:
 
 Duration = Annotated[
     timedelta,
-    Parameter(converter=_to_duration, n_tokens=1, accepts_keys=False, show_default=show_duration),
+    Parameter(
+        converter=_to_duration,
+        n_tokens=1,
+        accepts_keys=False,
+        show_default=show_duration,
+        metavar="TIME",
+    ),
 ]
 SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]iB)")
@@ -108,7 +114,10 @@ def _to_bytes(_type: object, tokens: tuple[Token, ...]) -> int:
 
 
 Size = Annotated[
-    int, Parameter(converter=_to_bytes, n_tokens=1, accepts_keys=False, show_default=False)
+    int,
+    Parameter(
+        converter=_to_bytes, n_tokens=1, accepts_keys=False, show_default=False, metavar="SIZE"
+    ),
 ]
 Names = Annotated[tuple[str, ...], Parameter(negative=())]
 
@@ -480,13 +489,14 @@ SECTIONS: Mapping[str, type[Settings]] = {
 """Sections of the TOML file."""
 
 
-def nearest_option(name: str) -> str | None:
-    """The option that was probably meant, as a flag."""
-    known = {each.name for kind in SECTIONS.values() for each in fields(kind)}
-    wanted = name.lstrip("-").replace("-", "_")
-    near = sorted(each for each in known if wanted and each.startswith(wanted))
-    near = near or get_close_matches(wanted, known, n=1)
-    return f"--{near[0].replace('_', '-')}" if near else None
+def nearest_option(name: str, here: Iterable[str]) -> str | None:
+    """The flag that was probably meant: one of the command's own, else of any setting."""
+    settings = {each.name for kind in SECTIONS.values() for each in fields(kind)}
+    for known in (set(here), {f"--{each.replace('_', '-')}" for each in settings}):
+        near = sorted(each for each in known if name.strip("-") and each.startswith(name))
+        if near := near or get_close_matches(name, known, n=1):
+            return near[0]
+    return None
 
 
 def _check_log_format(value: str) -> None:

@@ -33,6 +33,7 @@ app = App(
     help_on_error=False,
     default_parameter=Parameter(show_default=_shown),
 )
+HELP = ("--help", "-h")
 app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
 app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
 app.command("ffrtmp.cli.plan:plan", name="plan", help="Print the FFmpeg command of a job.")
@@ -46,14 +47,22 @@ app.command("ffrtmp.cli.glance:overview", name="overview", help="The whole clust
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
-app.command("ffrtmp.cli.health:health", name="health", help="Is this machine's process well?")
+app.command(
+    "ffrtmp.cli.health:health", name="health", help="Is the master or worker of this machine well?"
+)
 app.command("ffrtmp.cli.docs:docs", name="docs", help="Print tables of the documentation.")
 app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
 app.command("ffrtmp.cli.backup:backup", name="backup", help="Copy a running master's store.")
-app.command("ffrtmp.cli.backup:restore", name="restore", help="Put such a copy back.")
-app.command("ffrtmp.cli.doctor:doctor", name="doctor", help="Is this machine fit for it?")
-app.command("ffrtmp.cli.recommend:config", name="config", help="Files for this machine.")
-app.command("ffrtmp.cli.completion:completion", name="completion", help="Complete in the shell.")
+app.command("ffrtmp.cli.backup:restore", name="restore", help="Put a copy made by backup back.")
+app.command("ffrtmp.cli.doctor:doctor", name="doctor", help="Is this machine fit for a cluster?")
+app.command(
+    "ffrtmp.cli.recommend:config",
+    name="config",
+    help="Show settings; files for this machine and monitoring.",
+)
+app.command(
+    "ffrtmp.cli.completion:completion", name="completion", help="Print completion for a shell."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -67,6 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command; returns its exit code. Never a traceback for a user's mistake."""
     app.config = sources(arguments)
     try:
+        _tell_all(arguments)
         result = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
@@ -88,6 +98,16 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else Exit.DONE
 
 
+def _tell_all(arguments: Sequence[str]) -> None:
+    """The list of commands has a few words of each; its own --help has all of its docstring."""
+    named = [each for each in arguments if each not in HELP]
+    if len(named) == len(arguments):
+        return
+    command = app.parse_commands(named)[1][-1]
+    if command is not app and command.default_command is not None:
+        command.help = None
+
+
 def _fail(sentence: str, code: int) -> int:
     print(f"ffrtmp: {sentence}", file=sys.stderr)
     return code
@@ -95,7 +115,8 @@ def _fail(sentence: str, code: int) -> int:
 
 def _unknown(error: UnknownOptionError) -> str:
     name = str(error.token.keyword or error.token.value).strip("[]").split("][")[-1]
-    near = nearest_option(name)
+    here = [each for part in error.argument_collection or () for each in part.names]
+    near = nearest_option(name, here)
     hint = f"did you mean {near}?" if near else "see --help for what there is"
     return f"there is no option {name!r}: {hint}"
 

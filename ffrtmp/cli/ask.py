@@ -83,7 +83,7 @@ class Wish:
     accept_truncated: Annotated[bool, Parameter(negative=())] = False
     """Encode an input that is cut off or damaged as far as it can be read."""
     timeout: Annotated[Duration | None, Parameter(show_default=False)] = None
-    """Give up an attempt after this long."""
+    """Give up an attempt after this long, for example 90s, 10m or 2h."""
     restart: int = 0
     """Only for a live push: start it again after a failure, so often at most. Default: never."""
     queue: Annotated[Queue | None, Parameter(show_default=False)] = None

@@ -78,7 +78,9 @@ def _database(store: str, instead: str) -> Path:
         return Path(store.removeprefix("sqlite:")).expanduser()
     database, of_up = state_dir() / "master.db", up_folder() / "master.db"
     if not database.exists() and of_up.exists():
-        raise UserError(f"there is no {database}: for that of `ffrtmp up`, --store {of_up}")
+        raise UserError(
+            f"there is no {database}: give --store; that of `ffrtmp up` is --store {of_up}"
+        )
     return database
 
 

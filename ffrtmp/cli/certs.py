@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from ffrtmp.cli.errors import UserError
+from ffrtmp.cli.table import tell
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.identity import Role
 from ffrtmp.pki import authority, identity
@@ -30,6 +31,8 @@ def init(
 
     Parameters
     ----------
+    directory
+        A new or empty folder for the CA.
     cluster
         The cluster's name; every certificate carries it.
     """
@@ -56,6 +59,8 @@ def issue(
 
     Parameters
     ----------
+    directory
+        The folder made by `ffrtmp certs init`.
     role
         master, worker, client or admin.
     name
@@ -91,6 +96,8 @@ def renew(
 
     Parameters
     ----------
+    directory
+        The folder made by `ffrtmp certs init`.
     names
         Their folders in DIR, such as worker-w1; or w1, where nobody else is called so.
     days
@@ -147,6 +154,8 @@ def list_(
 
     Parameters
     ----------
+    directory
+        The folder made by `ffrtmp certs init`, or one identity's.
     json
         Print one object a line.
     """
@@ -155,7 +164,10 @@ def list_(
     if not found and not json:
         print(f"no certificates in {directory}: ffrtmp certs issue {directory} ROLE NAME")
     for listed in found:
-        print(dumps(_facts(listed)) if json else _line(listed, utc_now()))
+        if json:
+            print(dumps(_facts(listed)))
+        else:
+            tell(_line(listed, utc_now()))
 
 
 def _facts(listed: identity.Listed) -> dict[str, object]:

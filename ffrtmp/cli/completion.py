@@ -10,9 +10,8 @@ Shell = Literal["bash", "zsh", "fish"]
 def completion(shell: Annotated[Shell, Parameter(name="SHELL")], /) -> None:
     """Print the completion script of a shell. Nothing of yours is changed: put it where it belongs.
 
-    bash: ~/.local/share/bash-completion/completions/ffrtmp
-    zsh: _ffrtmp in a folder of $fpath
-    fish: ~/.config/fish/completions/ffrtmp.fish
+    For bash that is ~/.local/share/bash-completion/completions/ffrtmp; for zsh the file _ffrtmp in
+    a folder of $fpath; for fish ~/.config/fish/completions/ffrtmp.fish.
 
     Parameters
     ----------

@@ -1,8 +1,12 @@
-"""`ffrtmp docs`: the tables of the documentation, as Markdown, from the code that they describe."""
+"""`ffrtmp docs`: the tables of the documentation, from the code that they describe."""
+
+import sys
+from collections.abc import Collection, Sequence
 
 from cyclopts import App
 
 from ffrtmp.cli.errors import Exit
+from ffrtmp.cli.table import Table
 from ffrtmp.config import options_table
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.retry import RESOURCE_LIMIT, RULES, Reason, Rule
@@ -13,14 +17,14 @@ docs = App(name="docs", help="Print tables of the documentation.", help_on_error
 @docs.command
 def retries() -> int:
     """Print what follows when an attempt ends badly. The first reason that fits decides."""
-    print(retry_table(), end="")
+    _show(retry_table(), flexible={"meaning", "retried"})
     return Exit.DONE
 
 
 @docs.command
 def config() -> int:
     """Print every option of every process, with its flag, its variable and its default."""
-    print(options_table(), end="")
+    _show(options_table(), flexible={"meaning"}, spare=("variable", "default"))
     return Exit.DONE
 
 
@@ -30,10 +34,11 @@ def errors() -> int:
     # Only here: gRPC and Prometheus take long to import.
     from ffrtmp.rpc.status import STATUS_OF  # noqa: PLC0415
 
-    print("| code | error | when | what to do |\n|---|---|---|---|")
+    lines = ["| code | error | when | what to do |", "|---|---|---|---|"]
     for error, code in STATUS_OF.items():
         when, todo = advice_of(error)
-        print(f"| `{code.name}` | `{error.__name__}` | {when} | {todo} |")
+        lines.append(f"| `{code.name}` | `{error.__name__}` | {when} | {todo} |")
+    _show("\n".join(lines) + "\n", flexible={"when", "what to do"})
     return Exit.DONE
 
 
@@ -42,11 +47,27 @@ def metrics() -> int:
     """Print every metric on a master's /metrics, with its type, its labels and what it means."""
     from ffrtmp.telemetry.reference import families  # noqa: PLC0415
 
-    print("| metric | type | labels | meaning |\n|---|---|---|---|")
+    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for family in families():
         labels = ", ".join(f"`{label}`" for label in family.labels)
-        print(f"| `{family.name}` | {family.kind} | {labels} | {family.meaning} |")
+        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.meaning} |")
+    _show("\n".join(lines) + "\n", flexible={"meaning"}, spare=("labels", "type"))
     return Exit.DONE
+
+
+def _show(markdown: str, *, flexible: Collection[str], spare: Sequence[str] = ()) -> None:
+    """Markdown into a pipe; a table that fits on a terminal."""
+    if not sys.stdout.isatty():
+        print(markdown, end="")
+        return
+    columns, _, *rows = [
+        [cell.strip().replace("`", "") for cell in line.split("|")[1:-1]]
+        for line in markdown.splitlines()
+    ]
+    table = Table(*(column or "meaning" for column in columns), flexible=flexible, spare=spare)
+    for row in rows:
+        table.add(*row)
+    table.print()
 
 
 def advice_of(error: type[DomainError]) -> tuple[str, str]:

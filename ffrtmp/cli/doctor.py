@@ -14,11 +14,12 @@ from pathlib import Path
 
 import grpc.aio
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ffrtmp import __version__
 from ffrtmp.cli.follow import print_object
-from ffrtmp.cli.shown import show_size, show_span
+from ffrtmp.cli.shown import show_count, show_size, show_span
 from ffrtmp.cli.target import Target, find_target
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, cache_dir, parse_roots, split_addresses, state_dir
@@ -98,9 +99,13 @@ def _say(finding: Finding, *, as_json: bool) -> None:
     if not sys.stdout.isatty():
         print(f"{finding.verdict:4}  {finding.check}: {finding.found}{todo}", flush=True)
         return
-    verdict = Text(f"{finding.verdict:4}  ", style=COLOURS[finding.verdict])
-    line = Text.assemble(verdict, (f"{finding.check}: ", "bold"), f"{finding.found}{todo}")
-    Console(highlight=False).print(line)
+    console = Console(highlight=False)
+    line = Text.assemble((f"{finding.check}: ", "bold"), f"{finding.found}{todo}")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=4)
+    table.add_column(overflow="fold")
+    table.add_row(Text(finding.verdict, style=COLOURS[finding.verdict]), line)
+    console.print(table)
 
 
 def _platform() -> Iterator[Finding]:
@@ -125,7 +130,8 @@ def _platform() -> Iterator[Finding]:
 def _hardware() -> Iterator[Finding]:
     cores, memory = usable_cores(), usable_memory()
     slots = recommended_slots(cores, memory)
-    what = f"{cores:g} cores, {show_size(memory)} memory: room for {slots} at once"
+    room = f"room for {show_count(slots, 'attempt')} at once"
+    what = f"{cores:g} cores, {show_size(memory)} memory: {room}"
     if memory < NO_BYTES:
         todo = "a worker needs 1 GiB at least"
         yield Finding("hardware", Verdict.WARN, what, todo)

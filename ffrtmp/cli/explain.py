@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from ffrtmp.cli.table import Table
+from ffrtmp.cli.shown import show_count
+from ffrtmp.cli.table import Table, tell
 from ffrtmp.rpc.enums import OBSTACLES, WAIT_REASONS
 from ffrtmp.v1 import job_service_pb2 as pb
 
@@ -11,13 +12,14 @@ def show_explanation(job_id: str, found: pb.ExplainJobResponse) -> None:
     """The reason, its place in the queue, and the workers."""
     reason = WAIT_REASONS.from_wire(found.reason)
     said = reason.value.replace("_", " ") if reason else "unknown"
-    print(f"job {job_id}: {said}: {found.detail}")
+    tell(f"job {job_id}: {said}: {found.detail}")
     if found.HasField("jobs_ahead"):
-        print(f"  {found.jobs_ahead} jobs ahead, {found.jobs_ahead_in_class} that need the same")
+        ahead = show_count(found.jobs_ahead, "job")
+        tell(f"  {ahead} ahead, {found.jobs_ahead_in_class} of them with the same needs")
     if not found.workers:
         return
     counts = Counter(_obstacle(each) for each in found.workers)
-    print("  workers: " + ", ".join(f"{count} {name}" for name, count in counts.most_common()))
+    tell("  workers: " + ", ".join(f"{count} {name}" for name, count in counts.most_common()))
     table = Table("worker", "obstacle", "detail", flexible={"detail"})
     for each in found.workers:
         table.add(each.worker, _obstacle(each), each.detail)

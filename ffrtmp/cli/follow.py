@@ -31,6 +31,7 @@ EXITS = {
     JobState.FAILED: Exit.JOB_FAILED,
     JobState.CANCELLED: Exit.CANCELLED,
 }
+ENCODED = frozenset({JobState.PUBLISHING, JobState.SUCCEEDED})
 LINE_EVERY_PERCENT = 10
 BAR_FROM = 70
 """Columns of the terminal; below, there is no room for a bar beside the figures."""
@@ -110,7 +111,13 @@ class _Bar:
 
     def show(self, news: WatchJobResponse) -> None:
         if news.HasField("event"):
-            self._progress.update(self._task, description=_state(news.event.state))
+            encoded = JOB_STATES.from_wire(news.event.state) in ENCODED
+            self._progress.update(
+                self._task,
+                description=_state(news.event.state),
+                completed=100 if encoded else 0,
+                detail="",
+            )
             return
         percent = percent_of(news.progress)
         self._progress.update(
@@ -136,7 +143,7 @@ class _Lines:
         if percent is not None and percent // LINE_EVERY_PERCENT > self._shown:
             self._shown = int(percent // LINE_EVERY_PERCENT)
             line = f"{_phase(news.progress.phase)} {percent:.0f} %  {speed_of(news.progress)}"
-            print(line, file=sys.stderr)
+            print(line.rstrip(), file=sys.stderr)
 
 
 def event_line(event: job_pb2.JobEvent) -> str:
@@ -189,7 +196,8 @@ def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def targets_of(job: job_pb2.Job) -> str:

@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_object
-from ffrtmp.cli.shown import show_size, show_span
-from ffrtmp.cli.table import Table
+from ffrtmp.cli.shown import show_count, show_size, show_span
+from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
 from ffrtmp.rpc.enums import JOB_STATES, QUEUES
@@ -29,7 +29,7 @@ def overview(*, settings: ClientSettings | None = None) -> int:
             print_object(_as_object(seen, queues, store))
             return Exit.DONE
         for line in _lines(seen, store):
-            print(line)
+            tell(line)
         if queues:
             print()
             _print_queues(queues, seen.read_time.ToDatetime(tzinfo=UTC))
@@ -54,7 +54,7 @@ def _lines(seen: pb.GetOverviewResponse, store: pb.GetStoreResponse) -> Iterator
     now = seen.read_time.ToDatetime(tzinfo=UTC)
     for master in seen.masters:
         since = show_span(now - master.start_time.ToDatetime(tzinfo=UTC))
-        state = f"since {since}, {master.workers} workers"
+        state = f"since {since}, {show_count(master.workers, 'worker')}"
         if not master.serving:
             state = f"vanished {_ago(master.seen_time, now)} ago"
         yield f"master   {master.name} at {master.address}, {master.version}, {state}"
@@ -76,7 +76,9 @@ def _store(store: pb.GetStoreResponse) -> str:
         took = from_duration(store.commit_duration, "commit_duration").total_seconds()
         commit = f"a commit takes {took * 1000:.0f} ms"
     pools = ", ".join(
-        f"{each.name} {each.used}/{each.size} in use, {each.waiting} wait" for each in store.pools
+        f"{each.used} of {show_count(each.size, 'connection')} ({each.name}) in use, "
+        f"{each.waiting} waiting"
+        for each in store.pools
     )
     return f"{store.kind} at {store.location}, {show_size(store.size)}, {commit}; {pools}"
 

@@ -10,7 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ffrtmp.cli.errors import Exit
-from ffrtmp.config import state_dir
+from ffrtmp.cli.sources import origins
+from ffrtmp.config import Origin, state_dir
 
 SECONDS = 3.0
 
@@ -20,6 +21,8 @@ def health(
 ) -> int:
     """Exit code 0 when a worker of this state folder runs, or a master here is ready.
 
+    With --http on the command line only the master is asked.
+
     Parameters
     ----------
     http
@@ -27,7 +30,10 @@ def health(
     json
         Print one object a line.
     """
-    workers = [path for path in state_dir().glob("worker-*/journal/lock") if _is_held(path)]
+    named = origins().get("http")
+    master_only = named is not None and named.origin is Origin.FLAG
+    locks = [] if master_only else state_dir().glob("worker-*/journal/lock")
+    workers = [path for path in locks if _is_held(path)]
     for path in workers:
         _say("worker", str(path.parent.parent), "runs", as_json=json)
     if workers:
@@ -62,5 +68,6 @@ def _ask(url: str) -> str:
     except urllib.error.HTTPError as error:
         text = error.read().decode()
     except OSError as error:
-        text = f"does not answer ({error})"
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        text = f"does not answer ({getattr(why, 'strerror', None) or why})"
     return text.strip()

@@ -32,10 +32,11 @@ from ffrtmp.cli.table import Table, tell
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
-from ffrtmp.config import ClientSettings, Duration
+from ffrtmp.config import ClientSettings, Duration, show_duration
 from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
 from ffrtmp.domain.spec import Priority, Queue
 from ffrtmp.rpc.enums import PRIORITIES, QUEUES
+from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2
 
 jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
@@ -75,6 +76,8 @@ def submit(
     settings = settings or ClientSettings()
     if bool(spec) == bool(source and target):
         raise UserError("give INPUT and OUTPUT, or --spec FILE")
+    if spec and (watch or wish):
+        raise UserError("with --spec give --key only: each line says how to encode its job")
     cluster = require_target(settings)
     if spec:
         return at(cluster, lambda client: _submit_all(client, _read_specs(spec), key, settings))
@@ -107,12 +110,13 @@ def _say_submitted(job: job_pb2.Job, settings: ClientSettings) -> None:
 
 def _read_specs(name: str) -> list[job_pb2.JobSpec]:
     """Raises UserError, naming the line."""
+    called = "standard input" if name == STDIN else name
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text()
+        text = sys.stdin.read() if name == STDIN else Path(name).read_text()
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UserError(f"{name} is no text: write one JobSpec a line") from None
+        raise UserError(f"{called} is no text: write one JobSpec a line") from None
     specs = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -120,9 +124,10 @@ def _read_specs(name: str) -> list[job_pb2.JobSpec]:
         try:
             specs.append(ParseDict(json.loads(line), job_pb2.JobSpec()))
         except (ParseError, ValueError) as error:
-            raise UserError(f"{name}, line {number}: not a JobSpec: {error}") from None
+            why = " ".join(str(error).split())
+            raise UserError(f"{called}, line {number}: not a JobSpec: {why}") from None
     if not specs:
-        raise UserError(f"{name} holds no job: write one JobSpec a line")
+        raise UserError(f"{called} holds no job: write one JobSpec a line")
     return specs
 
 
@@ -343,7 +348,8 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
         job = await client.retry(job_id)
         _say_submitted(job, settings)
         if state_of(job) in TERMINAL_STATES:
-            say = f"it was retried before and is {shown_state(job)}: see {job.job_id}"
+            verb = "was" if state_of(job) is JobState.CANCELLED else "has"
+            say = f"it was retried before and {verb} {shown_state(job)}: see {job.job_id}"
             print(f"job {job_id}: {say}", file=sys.stderr)
 
     deed = Deed("retry", "retried", RETRIABLE, act, oldest_first=True)
@@ -351,6 +357,7 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
 
 
 LAST_EVENT = 2**63 - 1
+STDIN = "-"
 RETRIABLE = TERMINAL_STATES - {JobState.SUCCEEDED}
 CANCELLABLE = frozenset(
     state for state, following in TRANSITIONS.items() if JobState.CANCELLED in following
@@ -358,4 +365,10 @@ CANCELLABLE = frozenset(
 
 
 def _source(job: job_pb2.Job) -> str:
-    return job.spec.input.path or "generated"
+    """As it is written on a command line."""
+    if not job.spec.input.HasField("test_source"):
+        return job.spec.input.path
+    picture = job.spec.input.test_source
+    rate = f"{picture.frame_rate.numerator}/{picture.frame_rate.denominator}".removesuffix("/1")
+    time = show_duration(from_duration(picture.duration, "duration"))
+    return f"test:{picture.width}x{picture.height}@{rate}:{time}"

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from ffrtmp.cli.follow import percent_of
+from ffrtmp.cli.follow import percent_of, targets_of
 from ffrtmp.cli.shown import show_span, show_time
 from ffrtmp.client import Client, state_of
 from ffrtmp.domain.errors import JobNotFound, NotAllowed
@@ -183,7 +183,7 @@ def _workers_block(overview: Overview, now: datetime, width: int) -> Iterator[Te
 
 def _beat(worker: admin_pb.Worker, now: datetime) -> str:
     if not worker.HasField("heartbeat_time"):
-        return "never"
+        return ""
     return show_span(now - worker.heartbeat_time.ToDatetime(tzinfo=UTC))
 
 
@@ -196,12 +196,12 @@ def _held_block(overview: Overview, width: int) -> Iterator[Text]:
     for job in overview.held:
         progress = overview.progress.get(job.job_id)
         where = set_cell_size(job.worker, 8)
-        how = f"{where}  {_phase(job, progress):8}  {_done(progress)}"
         if width >= NARROW:
+            how = f"{where}  {_phase(job, progress):8}  {_done(progress)}"
             yield Text(f"{job.job_id:26}  {how}")
         else:
-            yield Text(job.job_id)
-            yield Text(f"  {how}")
+            yield Text(f"{job.job_id}  {where}")
+            yield Text(f"  {_phase(job, progress):8}  {_done(progress, bar=False)}")
 
 
 def _phase(job: job_pb2.Job, progress: job_pb2.AttemptProgress | None) -> str:
@@ -210,16 +210,17 @@ def _phase(job: job_pb2.Job, progress: job_pb2.AttemptProgress | None) -> str:
     return phase.value if phase and state is JobState.RUNNING else str(state or "unknown")
 
 
-def _done(progress: job_pb2.AttemptProgress | None) -> str:
+def _done(progress: job_pb2.AttemptProgress | None, *, bar: bool = True) -> str:
     if progress is None or (percent := percent_of(progress)) is None:
         return ""
     filled = round(BAR * percent / 100)
-    bar = f"{'━' * filled}{'─' * (BAR - filled)}"
+    done = f"{'━' * filled}{'─' * (BAR - filled)} " if bar else ""
+    done += f"{percent:3.0f} %"
     if progress.speed <= 0:
-        return f"{bar} {percent:3.0f} %"
+        return done
     total = from_duration(progress.total, "total")
     left = (total - from_duration(progress.position, "position")) / progress.speed
-    return f"{bar} {percent:3.0f} %  {progress.speed:5.1f}x  {show_span(left)}"
+    return f"{done}  {progress.speed:5.1f}x  {show_span(left)}"
 
 
 def _ended_block(overview: Overview, now: datetime, width: int) -> Iterator[Text]:
@@ -233,6 +234,6 @@ def _ended_block(overview: Overview, now: datetime, width: int) -> Iterator[Text
         line.append(f"{state or 'unknown':9}", style=STYLES.get(state, "") if state else "")
         if width >= NARROW:
             moment = show_time(job.end_time.ToDatetime(tzinfo=UTC), now)
-            outputs = " ".join(output.path for output in job.spec.outputs)
+            outputs = targets_of(job)
             line.append(f"  {moment}  {outputs}")
         yield line

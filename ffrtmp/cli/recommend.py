@@ -13,7 +13,9 @@ config = App(
     name="config", help="Settings, and files for this machine and monitoring.", help_on_error=False
 )
 config.command("ffrtmp.cli.settings:show", name="show", help="Show each option and its origin.")
-config.command("ffrtmp.cli.settings:running", name="running", help="Those of a running master.")
+config.command(
+    "ffrtmp.cli.settings:running", name="running", help="Show the options of a running master."
+)
 
 
 @config.command

@@ -14,6 +14,11 @@ def show_line(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def show_count(count: int, what: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def show_size(count: int) -> str:
     """Bytes: `17 B`, `1.5 MiB`, `203.0 GiB`."""
     for unit, size in SIZES.items():

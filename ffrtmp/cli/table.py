@@ -32,6 +32,15 @@ def tell(line: str) -> None:
     print("\n".join(wrapped or [line]))
 
 
+def _folded(line: str, width: int) -> list[str]:
+    """Between words, where each of them fits."""
+    if max(map(cell_len, line.split()), default=0) + INDENT + PADDING <= width:
+        parts = textwrap.wrap(line, width, subsequent_indent=" " * INDENT, break_on_hyphens=False)
+        if max(map(cell_len, parts), default=0) <= width:
+            return parts
+    return chop_cells(line, width)
+
+
 class Table:
     """`flexible` columns may be broken into lines. `spare` ones are left out, first to last, where
     the terminal is too narrow for all. The others are shown whole, or it becomes no table."""
@@ -85,7 +94,7 @@ class Table:
             if lines[-1] and cell_len(lines[-1] + fact) > width:
                 lines.append("")
             lines[-1] += fact
-        folded = [part for line in lines for part in chop_cells(line, width)]
+        folded = [part for line in lines for part in _folded(line, width)]
         return Text(row[0], style="bold").append(
             "".join(f"\n{part}" for part in folded), "not bold"
         )

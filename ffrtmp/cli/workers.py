@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_json, print_object
-from ffrtmp.cli.shown import show_span
+from ffrtmp.cli.shown import show_count, show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
@@ -89,8 +89,8 @@ def drain(
 
     async def work(client: Client) -> int:
         worker = await client.drain_worker(name)
-        runs = f"{len(worker.attempts)} attempts run to their end"
-        return _tell(worker, f"worker {name} drains, {runs}", as_json=settings.json)
+        runs = show_count(len(worker.attempts), "attempt")
+        return _tell(worker, f"worker {name} drains, {runs} to be finished", as_json=settings.json)
 
     return with_client(settings, work)
 
@@ -181,7 +181,8 @@ def _time(stamp: Timestamp) -> str:
 
 def _show(worker: pb.Worker) -> None:
     can = worker.capabilities
-    tell(f"worker {worker.name}: {_state(worker)}, heartbeat {_age(worker)}, {worker.address}")
+    facts = (_state(worker), f"heartbeat {_age(worker)}" * bool(_age(worker)), worker.address)
+    tell(f"worker {worker.name}: {', '.join(filter(None, facts))}")
     tell(f"  ffrtmp {can.version}, FFmpeg {can.ffmpeg_version}, stream {worker.epoch}")
     tell(f"  encodes {', '.join(can.codecs)} with {', '.join(can.encoders)}")
     tell(f"  {worker.free_slots} of {worker.slots} slots free")
@@ -226,7 +227,8 @@ def _state(worker: pb.Worker) -> str:
 
 
 def _age(worker: pb.Worker) -> str:
+    """Nothing of one that is gone: its last one is not kept."""
     if not worker.HasField("heartbeat_time"):
-        return "never"
+        return ""
     age = utc_now() - worker.heartbeat_time.ToDatetime(tzinfo=utc_now().tzinfo)
     return f"{max(0.0, age.total_seconds()):.0f} s ago"

@@ -1,5 +1,6 @@
 """What a client meets besides the errors of the domain."""
 
+from ffrtmp.domain.job import JobState
 from ffrtmp.rpc.enums import JOB_STATES
 from ffrtmp.v1 import job_pb2
 
@@ -14,7 +15,8 @@ class JobFailed(Exception):
     def __init__(self, job: job_pb2.Job) -> None:
         state = JOB_STATES.from_wire(job.state)
         why = f": {job.failure.message}" if job.HasField("failure") else ""
-        super().__init__(f"job {job.job_id} is {state}{why}")
+        verb = "was " if state is JobState.CANCELLED else ""
+        super().__init__(f"job {job.job_id} {verb}{state}{why}")
         self.job = job
 
 

@@ -36,6 +36,7 @@ DomainError
         OutcomeUnknown          the connection broke during the commit
 """
 
+from enum import Enum
 from typing import Self
 
 
@@ -46,7 +47,8 @@ class DomainError(Exception):
 class InvalidArgument(DomainError):
     def __init__(self, field: str, value: object, expected: str) -> None:
         """`field` is a path such as `outputs[0].video.crf`; `expected` says what would be right."""
-        super().__init__(f"{field}: {value!r} is not valid: {expected}")
+        shown = value.value if isinstance(value, Enum) else value
+        super().__init__(f"{field}: {shown!r} is not valid: {expected}")
         self.field = field
         self.value = value
         self.expected = expected

@@ -119,7 +119,8 @@ def _obstacle(
     if is_avoided(job, candidate.worker, able):
         return Obstacle.AVOIDED, "the last attempt failed there, and others can run it"
     if candidate.free == 0:
-        return Obstacle.BUSY, f"all {candidate.slots} slots are taken"
+        slots = "its slot is" if candidate.slots == 1 else f"all {candidate.slots} slots are"
+        return Obstacle.BUSY, f"{slots} taken"
     return Obstacle.NONE, ""
 
 
@@ -133,7 +134,8 @@ def explain(
 
 def _own_reason(job: Job, now: datetime) -> tuple[WaitReason, str] | None:
     if job.state in TERMINAL_STATES:
-        return WaitReason.NOT_WAITING, f"it is {job.state}"
+        verb = "was" if job.state is JobState.CANCELLED else "has"
+        return WaitReason.NOT_WAITING, f"it {verb} {job.state}"
     if job.state in HELD_STATES and job.holder is not None:
         return WaitReason.NOT_WAITING, f"it is {job.state} on worker {job.holder.worker}"
     if job.state is not JobState.QUEUED:

@@ -57,7 +57,7 @@ class Push:
             with named():
                 await self._push()
         except AttemptFailed as error:
-            raise AttemptFailed(self._without_secrets(error.failure)) from None
+            raise AttemptFailed(self._told(error.failure)) from None
 
     async def _push(self) -> None:
         time = TimeLeft(self.spec, self.deadline)
@@ -91,7 +91,7 @@ class Push:
             ca_file=ssl.get_default_verify_paths().cafile or "",
         )
         meter = Meter(self.key, planned, self.report)
-        log = Tail(lambda line: mask(line, self._url), self.hear)
+        log = Tail(self._shown, self.hear)
         try:
             with self.tools.confines.one() as limits:
                 async with asyncio.timeout(START_SECONDS) as patience:
@@ -124,12 +124,16 @@ class Push:
             log_tail=log.lines()[-TAIL_LINES:],
         )
 
-    def _without_secrets(self, failure: Failure) -> Failure:
+    def _told(self, failure: Failure) -> Failure:
         return replace(
             failure,
-            message=mask(failure.message, self._url),
-            log_tail=tuple(mask(line, self._url) for line in failure.log_tail),
+            message=self._shown(failure.message),
+            log_tail=tuple(map(self._shown, failure.log_tail)),
         )
+
+    def _shown(self, text: str) -> str:
+        """Without secrets, and with the input as people name it."""
+        return mask(self.place.shown(text), self._url)
 
 
 def _watched(meter: Meter, patience: asyncio.Timeout) -> Callable[[bytes], None]:

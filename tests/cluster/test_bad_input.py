@@ -274,6 +274,11 @@ ROWS = {
     "unknown option": (["jobs", "list", "--workr", "x"], 2, "did you mean --worker"),
     "unknown command": (["job", "list"], 2, "job"),
     "no arguments for submit": (["jobs", "submit"], 2, "give INPUT and OUTPUT, or --spec"),
+    "how to encode, beside a spec file": (
+        ["jobs", "submit", "--spec", "no.json", "--preset", "480p-h264"],
+        2,
+        "with --spec give --key only",
+    ),
     "spec file is not there": (["jobs", "submit", "--spec", "no.json"], 2, "cannot read no.json"),
     "spec is no JSON": (["jobs", "submit", "--spec", "good.mp4"], 2, "good.mp4"),
     "master unreachable": (

@@ -138,5 +138,5 @@ def test_what_stands_in_the_jobs_own_way_comes_first():
         (WaitReason.BACK_OFF, "until 12:01:00 UTC: worker w1 was lost"),
         (WaitReason.BLOCKED, "until worker w9 has stopped its FFmpeg"),
         (WaitReason.NOT_WAITING, "it is running on worker w1"),
-        (WaitReason.NOT_WAITING, "it is succeeded"),
+        (WaitReason.NOT_WAITING, "it has succeeded"),
     ]

@@ -1,5 +1,7 @@
 """The documentation's tables come from the code."""
 
+import re
+
 import pytest
 
 from ffrtmp.cli.app import run
@@ -54,6 +56,25 @@ def test_every_metric_is_printed_with_its_type_labels_and_meaning(capsys):
     assert moves[1:3] == ["counter", "`cause`, `state`"]
     [wait] = [row for row in rows if row[0] == "`ffrtmp_queue_wait_seconds`"]
     assert wait[1:3] == ["histogram", ""]
+
+
+@pytest.mark.parametrize("table", ["errors", "retries", "metrics", "config"])
+@pytest.mark.parametrize("width", [40, 80])
+def test_on_a_terminal_it_is_a_table_that_fits(monkeypatch, capsys, table, width):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    assert run(["docs", table]) == 0
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any(mark in line for line in lines for mark in "|`")
+
+
+def test_a_commands_own_help_is_all_that_its_docstring_says(capsys):
+    assert run(["--help"]) == 0
+    assert "Watch workers and jobs." in capsys.readouterr().out
+    assert run(["top", "--help"]) == 0
+    assert "q or Ctrl-C ends it" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_options_are_printed_too(capsys):

@@ -69,6 +69,12 @@ def test_sound_has_no_frames_a_second():
     assert percent_of(progress()) == 25
 
 
+def test_what_takes_hours_is_told_in_hours():
+    assert speed_of(progress(), brief=True) == "2.00x  ETA 0:45"
+    slow = job_pb2.AttemptProgress(total=Duration(seconds=3723), speed=1.0)
+    assert speed_of(slow, brief=True) == "1.00x  ETA 1:02:03"
+
+
 @pytest.mark.parametrize(
     ("seconds", "verdict", "says"),
     [

@@ -153,6 +153,7 @@ def test_a_wrong_value_is_refused_by_field_with_what_is_right(spec, field, expec
     assert refused.value.field == field
     assert expected in refused.value.expected
     assert str(refused.value).startswith(f"{field}: ")
+    assert "<" not in str(refused.value), "a value is shown as it is written"
 
 
 EDGES = [
