@@ -179,7 +179,7 @@ async def test_w15_an_unanswered_push_waits_for_the_lease(certs, store, row):
 async def test_w11_a_worker_that_dies_again_and_again_is_left_alone(cluster_of, row):
     """Worker dies three times in ten minutes, with different jobs: quarantined, with the evidence
     shown; each job charged once at most by it, and finished by another."""
-    fault = ("--at", "ffrtmp.worker.encode:probe", "kill")
+    fault = ("--at", "ffrtmp.worker.encode:verify", "kill")
     async with cluster_of("--missed-heartbeats", "20") as cluster:
         w1 = await cluster.worker("w1", *fault)
         await cluster.worker("w2")
