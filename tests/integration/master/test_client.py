@@ -215,7 +215,7 @@ async def test_a_result_is_a_success_and_any_other_end_is_an_error_with_the_job(
             waiting = tasks.create_task(client.wait(job.job_id))
             await client.cancel(job.job_id)
         assert state_of(waiting.result()) is JobState.CANCELLED
-        with pytest.raises(JobFailed, match="is cancelled") as failed:
+        with pytest.raises(JobFailed, match="was cancelled") as failed:
             await client.result(job.job_id)
         assert failed.value.job.job_id == job.job_id
 
