@@ -12,6 +12,7 @@ settings.register_profile(
 settings.register_profile(
     "seeded",  # of scripts/seed_faults: a failure is all that is asked for, not the smallest
     parent=settings.get_profile("ffrtmp"),
+    max_examples=400,  # some faults show in one life of a thousand
     phases=[Phase.explicit, Phase.generate],
     derandomize=True,  # what is caught is caught every time
 )

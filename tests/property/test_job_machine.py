@@ -934,5 +934,7 @@ class JobMachine(RuleBasedStateMachine):
         }
 
 
-JobMachine.TestCase.settings = settings(max_examples=600, stateful_step_count=30)
+JobMachine.TestCase.settings = settings(
+    max_examples=6 * settings().max_examples, stateful_step_count=30
+)
 TestLifeOfAJob = JobMachine.TestCase

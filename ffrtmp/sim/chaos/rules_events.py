@@ -193,7 +193,7 @@ def replays_to_the_row(history: History) -> Iterator[str]:
 
 
 def _row(history: History, job: Line, last: Event) -> Iterator[tuple[str, object, object]]:
-    accepted = [event.at for event in history.events if event.cause == "ACCEPTED"]
+    started = _starts(history)
     ended = [event.at for event in history.events if event.state in TERMINAL]
     yield "event_number", int(job["event_number"]), last.number
     yield "state", history.state, last.state
@@ -203,8 +203,8 @@ def _row(history: History, job: Line, last: Event) -> Iterator[tuple[str, object
     yield "blocked_by", job.get("blocked_by", ""), last.blocked_by
     yield "attempts", int(job.get("attempts", 0)), len(_begun(history))
     yield "submit_time", seconds(job["submit_time"]), history.events[0].at
-    if accepted:
-        yield "start_time", seconds(job["start_time"]), accepted[-1]
+    if started:
+        yield "start_time", seconds(job["start_time"]), started[-1]
     yield "end_time", "end_time" in job, bool(ended)
     if ended and "end_time" in job:
         yield "end_time", seconds(job["end_time"]), ended[0]
@@ -218,6 +218,17 @@ def _begun(history: History) -> set[int]:
     return {
         event.fence for event in history.events if event.cause == "ACCEPTED" or event.cause in LATE
     }
+
+
+def _starts(history: History) -> list[float]:
+    """When each attempt was first heard of as running: accepted, or adopted without that."""
+    heard: set[int] = set()
+    starts = []
+    for event in history.events:
+        if event.cause == "ACCEPTED" or (event.cause == "ADOPTED" and event.fence not in heard):
+            starts.append(event.at)
+            heard.add(event.fence)
+    return starts
 
 
 def never_more_than_its_slots(evidence: Evidence) -> Iterator[Violation]:
