@@ -159,7 +159,8 @@ async def test_m6_ffmpeg_has_nobody_to_press_a_key(site: Site) -> None:
     seen = []
 
     def look() -> None:
-        [child] = psutil.Process().children(recursive=True)[1:]
+        children = psutil.Process().children(recursive=True)
+        [child] = [each for each in children if each.cmdline()[:1] == [str(FFMPEG)]]
         seen.append((child.cmdline()[1], Path(f"/proc/{child.pid}/fd/0").readlink()))
         child.kill()
 
