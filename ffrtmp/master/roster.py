@@ -228,18 +228,11 @@ class Roster:
     def _room_of(self, presence: Presence, now: datetime) -> Room:
         """The one of the last time, as long as it is still right: most are, at each pass."""
         room, free, classes = presence.room, presence.free, self._classes_of(presence)
-        if (
-            room is None
-            or room.free != free
-            or room.classes is not classes
-            or (presence.crowded and room.excluded != presence.not_for(now))
-            or (not presence.crowded and len(room.excluded) != len(presence.excluded))
-        ):
+        excluded = presence.not_for(now)
+        known = (room.free, room.excluded) if room and room.classes is classes else None
+        if room is None or known != (free, excluded):
             room = presence.room = Room(
-                holder=presence.holder,
-                free=free,
-                classes=classes,
-                excluded=presence.not_for(now),
+                holder=presence.holder, free=free, classes=classes, excluded=excluded
             )
         return room
 
