@@ -36,7 +36,6 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
-from ffrtmp.master.traffic import Traffic
 from ffrtmp.master.turns import in_turns
 from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, results_in
 from ffrtmp.master.warden import Warden
@@ -50,6 +49,7 @@ from ffrtmp.store.base import (
     Store,
     WorkerRecord,
 )
+from ffrtmp.telemetry.traffic import Traffic
 
 LARGEST_BATCH = 1000
 LONGEST_KEY = 128

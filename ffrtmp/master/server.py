@@ -7,7 +7,6 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 from functools import partial
 from types import MappingProxyType
 
@@ -33,7 +32,7 @@ from ffrtmp.rpc.interceptors import Gatekeeper
 from ffrtmp.store.base import PoolUse, Store
 from ffrtmp.store.opening import open_store
 from ffrtmp.telemetry import logs
-from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse, Traffic
+from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
 from ffrtmp.v1 import admin_service_pb2, job_service_pb2, worker_service_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from ffrtmp.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
@@ -273,7 +272,7 @@ def _fleet(master: Master) -> Fleet:
         slots=sum(presence.slots for presence in connected),
         slots_free=sum(presence.free for presence in connected),
         oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
-        traffic=Traffic(**asdict(master.traffic)),
+        traffic=master.traffic,
     )
 
 

@@ -33,19 +33,10 @@ from ffrtmp.domain.facts import (
     WorkerRemoved,
 )
 from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job, JobState
+from ffrtmp.telemetry.traffic import Traffic
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
 LONG_SECONDS = (0.005, 0.02, 0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """Messages on the streams of workers, and the events and commands in them, since the start."""
-
-    received: int = 0
-    events: int = 0
-    sent: int = 0
-    commands: int = 0
 
 
 @dataclass(frozen=True, slots=True)
