@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import inf
 from types import MappingProxyType
 
-from ffrtmp.domain.job import HELD_STATES, WAITING_STATES, Cause, Holder, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, WAITING_STATES, Holder, Job, JobState
 
 
 class Phase(StrEnum):
@@ -129,9 +129,7 @@ def _judge_late(report: AttemptReport, job: Job) -> VerdictKind:
     """A result may still come. What runs on an offer that was taken back is being stopped."""
     if report.journalled:
         return VerdictKind.KEEP
-    accepted = job.accepted is not None and job.accepted.fence == report.key.fence
-    taken_back = job.moved_by is Cause.UNANSWERED and not accepted
-    return VerdictKind.STOP if taken_back else VerdictKind.ADOPT
+    return VerdictKind.STOP if job.took_offer_back(report.key.fence) else VerdictKind.ADOPT
 
 
 def _superseded(holder: Holder, report: AttemptReport, job: Job | None) -> VerdictKind:

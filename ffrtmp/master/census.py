@@ -31,8 +31,6 @@ from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, ServedWorker,
 NOTE_SECONDS = 5.0
 HEARD_WITHIN = timedelta(seconds=15)
 
-_KNOWN_PLACES = HELD_STATES | {JobState.QUEUED}
-
 Check = Callable[[], Awaitable[str]]
 """Says why this master is not ready; empty: it is. Raises Unavailable."""
 
@@ -181,7 +179,7 @@ class Census:
             needs=needs,
             queued=_jobs(each for each in parts if _waits(each)),
             retrying=_jobs(e for e in parts if e.state is JobState.QUEUED and e.is_later),
-            paused=_jobs(each for each in parts if each.state not in _KNOWN_PLACES),
+            paused=_jobs(each for each in parts if each.state is JobState.PAUSED),
             held=_jobs(each for each in parts if each.state in HELD_STATES),
             oldest_eligible_at=min((e.eligible_at for e in parts if _waits(e)), default=None),
             able_workers=self._able(needs) if needs else 0,

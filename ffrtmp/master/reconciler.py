@@ -160,9 +160,8 @@ class Reconciler:
     def _lie(self, key: AttemptKey, job: Job | None) -> str:
         if job is None:
             return "unknown_job"
-        newest = max(job.fence, job.granted)
-        if key.fence > newest:
-            self._parts.fences.note(job.job_id, said=key.fence, stored=newest)
+        if key.fence > job.granted:
+            self._parts.fences.note(job.job_id, said=key.fence, stored=job.granted)
             return "future_fence"
         last = job.last_holder
         if key.fence == job.fence and last is not None and last.worker != self._worker:

@@ -16,7 +16,7 @@ def adopt(job: Job, *, holder: Holder, fence: int, now: datetime) -> Job:
     if holds(job, holder, fence) and job.state in ATTEMPT_STATES:
         return job
     require_late(job, holder, fence)
-    if job.moved_by is Cause.UNANSWERED and not was_accepted(job, holder, fence):
+    if job.took_offer_back(fence):
         raise IllegalTransition(job.job_id, "adopt", "queued, its offer was taken back")
     heard_of = was_accepted(job, holder, fence)
     return move(

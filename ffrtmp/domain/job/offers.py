@@ -22,7 +22,7 @@ def grant(job: Job, *, holder: Holder, now: datetime, above: int = 0) -> Job:
         raise IllegalTransition(job.job_id, "grant", job.state)
     if job.blocked_by is not None:
         raise IllegalTransition(job.job_id, "grant", f"blocked by worker {job.blocked_by.worker}")
-    fence = max(job.fence, job.granted, above) + 1
+    fence = max(job.granted, above) + 1
     return move(
         job,
         JobState.LEASED,

@@ -63,6 +63,11 @@ class Job:
         """What moved it last, the orders of people aside."""
         return self.cause_before if self.cause in ORDERS and self.cause_before else self.cause
 
+    def took_offer_back(self, fence: int) -> bool:
+        """Whether the offer of this attempt came back unanswered: what runs on it is to stop."""
+        accepted = self.accepted is not None and self.accepted.fence == fence
+        return self.moved_by is Cause.UNANSWERED and not accepted
+
     @property
     def is_unschedulable(self) -> bool:
         """No worker takes it; `detail` has the last one's reason."""
