@@ -9,6 +9,8 @@ in this process; `Handle.shared` in others of the same user, as long as this one
 import errno
 import os
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +76,9 @@ def hold_folder(real: Path, *, make: bool = False) -> HeldFolder:
             except FileNotFoundError:
                 if not make:
                     raise
-                os.mkdir(part, dir_fd=number)
-                made.append(Path(*real.parts[:depth]))
+                with suppress(FileExistsError):  # another attempt was quicker, and it is its own
+                    os.mkdir(part, dir_fd=number)
+                    made.append(Path(*real.parts[:depth]))
                 inner = os.open(part, FOLDER, dir_fd=number)
             os.close(number)
             number = inner
@@ -102,7 +105,7 @@ def hold_file(real: Path) -> Handle:
         os.close(looked)
 
 
-def remove_folders(made: "tuple[Path, ...] | list[Path]") -> None:
+def remove_folders(made: Sequence[Path]) -> None:
     """Takes back folders that were made for an output; one that is in use by now stays."""
     for folder in reversed(made):
         try:
