@@ -27,16 +27,17 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """`files`: how large each may become, by device and path. `early`: by root, until the files
-    have names."""
+    """`files`: how large each may become, by device and path; `written`: how large it is. `early`:
+    by root, until the files have names."""
 
     files: Mapping[tuple[int, Path], int] = field(default_factory=dict)
     early: Mapping[str, int] = field(default_factory=dict)
-    written: int = 0
+    written: Mapping[tuple[int, Path], int] = field(default_factory=dict)
 
 
 class Space:
-    """Its methods may be called from any thread; all but `book` and `release` block on disks."""
+    """Its methods may be called from any thread; all but `book` and `release` block on disks, which
+    nobody does who holds the lock."""
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = folders
@@ -47,9 +48,10 @@ class Space:
     def look(self) -> dict[str, int]:
         """Free bytes by root, of those that can be looked at."""
         disks = {name: disk for name, path in self._folders.items() if (disk := _disk(path))}
+        sizes = self._sizes()
         with self._lock:
             self._disks = disks
-            self._weigh()
+            self._weigh(sizes)
         return {name: disk.free for name, disk in disks.items()}
 
     def book(self, key: AttemptKey, needs: Mapping[str, int]) -> str:
@@ -72,9 +74,10 @@ class Space:
     ) -> None:
         """Promises so many bytes to each file, whose folder exists. Raises NoSpace."""
         disks = {path: _disk(path.parent) for path in needs}
+        sizes = self._sizes()
         with self._lock:
             self._promises.pop(key, None)
-            self._weigh()
+            self._weigh(sizes)
             for path, disk in disks.items():
                 if disk is None:
                     continue  # the encode will say what is wrong with it
@@ -89,9 +92,15 @@ class Space:
         with self._lock:
             self._promises.pop(key, None)
 
-    def _weigh(self) -> None:
+    def _sizes(self) -> dict[Path, int]:
+        """Of every file that something was promised to."""
+        with self._lock:
+            paths = [path for promise in self._promises.values() for _, path in promise.files]
+        return {path: _size(path) for path in paths}
+
+    def _weigh(self, sizes: Mapping[Path, int]) -> None:
         for key, promise in self._promises.items():
-            written = sum(min(_size(path), most) for (_, path), most in promise.files.items())
+            written = {at: min(sizes.get(at[1], 0), most) for at, most in promise.files.items()}
             self._promises[key] = replace(promise, written=written)
 
     def _taken(self, device: int) -> int:
@@ -103,8 +112,12 @@ class Space:
             for root, need in promise.early.items()
             if (disk := self._disks.get(root)) and disk.device == device
         )
-        files = sum(need for (on, _), need in promise.files.items() if on == device)
-        return max(0, early + files - promise.written)
+        files = sum(
+            need - promise.written.get(at, 0)
+            for at, need in promise.files.items()
+            if at[0] == device
+        )
+        return early + files
 
 
 def _lack(need: int, free: int, taken: int) -> str:

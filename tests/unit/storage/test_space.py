@@ -1,6 +1,7 @@
 """Promises of disk: what is kept free for whom, and how it shrinks."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,21 @@ def test_a_promise_shrinks_as_the_file_grows(space, tmp_path):
     with growing.open("wb") as file:
         os.truncate(file.fileno(), most)  # sparse: the disk stays as it is
     promise(space, TWO, tmp_path / "b", most)
+
+
+def test_what_was_written_on_one_disk_frees_nothing_on_another(tmp_path):
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one disk")
+    with tempfile.TemporaryDirectory(dir=shared) as other:
+        space = Space({"m": tmp_path, "n": Path(other)})
+        most = space.look()["n"] - MIB
+        growing, far = tmp_path / "a", Path(other) / "b"
+        space.promise(ONE, {growing: MIB, far: most}, {growing: "m:a", far: "n:b"})
+        with growing.open("wb") as file:
+            os.truncate(file.fileno(), MIB)
+        with pytest.raises(NoSpace, match="are promised"):
+            space.promise(TWO, {far.with_name("c"): 2 * MIB}, {far.with_name("c"): "n:c"})
 
 
 def test_a_new_promise_takes_the_place_of_the_older_one(space, tmp_path):
