@@ -15,6 +15,7 @@ from ffrtmp.ffmpeg.formats import reader
 from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import Plan
 from ffrtmp.ffmpeg.verify import judge_decoding, verify
+from ffrtmp.storage.handles import Proof
 from ffrtmp.storage.space import Space
 from ffrtmp.storage.staging import Hashing, make_durable
 from ffrtmp.worker.compare import Comparing, asked, judge
@@ -44,8 +45,9 @@ class Encode:
     tally: Tally
     space: Space
 
-    async def run(self) -> Manifest:
-        """Raises AttemptFailed."""
+    async def run(self) -> tuple[Manifest, tuple[Proof, ...]]:
+        """What is staged, and proofs of the files as they were before they were hashed. Raises
+        AttemptFailed."""
         try:
             return await self._run_all()
         except AttemptFailed as error:
@@ -57,7 +59,7 @@ class Encode:
             )
             raise AttemptFailed(shown) from error.__cause__
 
-    async def _run_all(self) -> Manifest:
+    async def _run_all(self) -> tuple[Manifest, tuple[Proof, ...]]:
         time = TimeLeft(self.spec, self.deadline)
         with named():
             async with time.limit():
@@ -70,9 +72,10 @@ class Encode:
             async with time.limit():
                 await self._check(planned, time)
                 with self.tally.phase(Phase.VERIFY):
-                    self.tally.files = records = await self._records()
+                    records, proofs = await self._records()
+                    self.tally.files = records
                     await in_thread(self.place.check_staged)
-            return Manifest(records, self.key.fence)
+            return Manifest(records, self.key.fence), proofs
 
     def _keep_room(self, planned: Plan) -> None:
         """Raises NoSpace."""
@@ -99,7 +102,7 @@ class Encode:
             planned,
             ffmpeg=self.tools.ffmpeg,
             version=self.tools.version,
-            source=str(self.place.source) if self.place.source else None,
+            source=self.place.source_name,
             targets=[str(path) for path in self.place.staged],
         )
         meter = Meter(self.key, planned, self.report)
@@ -163,7 +166,7 @@ class Encode:
             key=self.key,
             plan=planned,
             tools=self.tools,
-            source=str(self.place.source) if self.place.source else None,
+            source=self.place.source_name,
             report=self.report,
             time=time,
             patience=self.patience,
@@ -184,10 +187,13 @@ class Encode:
         await in_thread(self.place.check_room)
         return AttemptFailed.because(Reason.VERIFY_FAILED, message)
 
-    async def _records(self) -> tuple[FileRecord, ...]:
-        records = []
+    async def _records(self) -> tuple[tuple[FileRecord, ...], tuple[Proof, ...]]:
+        """A proof is older than the hash: what is written meanwhile is seen when it is published,
+        and hashed again."""
+        records, proofs = [], []
         for entry, target in zip(self.place.reservations, self.spec.paths, strict=True):
             await in_thread(make_durable, entry, target)
+            proofs.append(entry.file.proof)
             hashing = Hashing(entry.file.path, target)
             try:
                 while await in_thread(hashing.step):
@@ -195,4 +201,4 @@ class Encode:
             finally:
                 hashing.close()
             records.append(hashing.record)
-        return tuple(records)
+        return tuple(records), tuple(proofs)

@@ -51,9 +51,9 @@ class Place:
         return tuple(made for entry in self.reservations for made in entry.folder.made)
 
     @property
-    def proofs(self) -> tuple[Proof, ...]:
-        """Of what is staged."""
-        return tuple(entry.file.proof for entry in self.reservations)
+    def source_name(self) -> str | None:
+        """As FFmpeg is told it."""
+        return str(self.source) if self.source is not None else None
 
     def shown(self, text: str) -> str:
         """With media as people name them, where FFmpeg says our names of them."""

@@ -86,7 +86,7 @@ class Push:
             planned,
             ffmpeg=self.tools.ffmpeg,
             version=self.tools.version,
-            source=str(self.place.source) if self.place.source else None,
+            source=self.place.source_name,
             targets=[self._url],
             ca_file=ssl.get_default_verify_paths().cafile or "",
         )

@@ -4,8 +4,8 @@ Knows files and FFmpeg; knows nothing of masters, sessions and the wire.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,7 @@ class Runner:
         """The attempt is over, whatever came of it."""
         self._space.release(key)
         self._tallies.pop(key, None)
+        self._known.pop(key, None)
 
     def _tally(self, key: AttemptKey, spec: JobSpec) -> Tally:
         clock = asyncio.get_running_loop().time
@@ -117,10 +118,9 @@ class Runner:
         """
         deadline = _deadline(spec)
         try:
-            with ExitStack() as held:
-                place = await self._prepared(held, key, spec)
+            async with self._prepared(key, spec) as place:
                 self._known[key] = _Known(place.made)
-                manifest = await Encode(
+                manifest, proofs = await Encode(
                     key=key,
                     spec=spec,
                     place=place,
@@ -132,7 +132,7 @@ class Runner:
                     tally=self._tally(key, spec),
                     space=self._space,
                 ).run()
-                self._known[key] = _Known(place.made, place.proofs)
+                self._known[key] = _Known(place.made, proofs)
         except BaseException:
             await self.discard(key, spec)
             raise
@@ -154,8 +154,7 @@ class Runner:
         raised again, FFmpeg is gone.
         """
         deadline = _deadline(spec)
-        with ExitStack() as held:
-            place = await self._prepared(held, key, spec)
+        async with self._prepared(key, spec) as place:
             await Push(
                 key=key,
                 spec=spec,
@@ -168,9 +167,16 @@ class Runner:
                 tally=self._tally(key, spec),
             ).run()
 
-    async def _prepared(self, held: ExitStack, key: AttemptKey, spec: JobSpec) -> Place:
-        with named():
-            return await in_thread(prepare, held, self._roots, key, spec, self._links)
+    @asynccontextmanager
+    async def _prepared(self, key: AttemptKey, spec: JobSpec) -> AsyncIterator[Place]:
+        """What the place holds is closed at the end, in a thread too."""
+        held = ExitStack()
+        try:
+            with named():
+                place = await in_thread(prepare, held, self._roots, key, spec, self._links)
+            yield place
+        finally:
+            await in_thread(held.close)
 
     async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest:
         """Makes staged files of another attempt this one's, or finds them published.

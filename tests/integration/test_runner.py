@@ -31,6 +31,7 @@ from ffrtmp.domain.spec import (
 from ffrtmp.ffmpeg.capabilities import all_candidates, choose_encoders
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.storage.roots import Roots
+from ffrtmp.storage.staging import Hashing
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.limits import Confines
 from ffrtmp.worker.probe import probe
@@ -512,3 +513,24 @@ async def test_staged_bytes_that_are_others_by_now_are_not_published(site: Site)
         with pytest.raises(AttemptFailed, match=r"media:a\.mp4 is gone"):
             await runner.publish(KEY, spec, manifest)
     assert not (site.root / "a.mp4").exists()
+
+
+async def test_what_is_written_after_the_hash_is_not_published(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first output is changed, its size kept, while the second is being hashed."""
+    spec = job(SMALL, "a.mkv", "b.mkv")
+
+    class Late(Hashing):
+        def __init__(self, path: Path, media: object) -> None:
+            super().__init__(path, media)
+            if str(media).endswith("b.mkv"):
+                [staged] = site.root.glob(".a.*")
+                with staged.open("r+b") as file:
+                    file.write(b"evil")
+
+    monkeypatch.setattr("ffrtmp.worker.encode.Hashing", Late)
+    manifest = await site.encode(spec)
+    with pytest.raises(AttemptFailed):
+        await site.runner.publish(KEY, spec, manifest)
+    assert not (site.root / "a.mkv").exists()
