@@ -15,6 +15,7 @@ from ffrtmp import __version__
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.sources import origins, sources
 from ffrtmp.config import SettingError, nearest_option
+from ffrtmp.groups import first_of
 
 
 def _shown(default: object) -> str | None:
@@ -127,8 +128,7 @@ def _one_line(error: CycloptsError) -> str:
 
 def explain(error: BaseException) -> tuple[str | None, int]:
     """The sentence and exit code for an error; no sentence: it is ours, not the user's."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_of(error)
     if isinstance(error, UserError):
         return str(error), error.exit_code
     if isinstance(error, SettingError):

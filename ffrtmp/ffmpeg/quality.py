@@ -127,9 +127,10 @@ def compare_argv(
 def _graph(wanted: Comparison, source: str, output: str) -> tuple[list[str], list[str]]:
     video, metric = wanted.video, wanted.quality.metric
     shifts = list(SHIFTS) if wanted.inner else []
-    rate = [f"fps={video.settings.frame_rate}"] if video.settings.frame_rate is not None else []
+    filters = filters_of(video)
+    rate = [each for each in filters if each.startswith("fps=")]
     like = f"setsar=1,format={video.pixel_format}"
-    scaled = [each for each in filters_of(video) if not each.startswith("fps=")]
+    scaled = [each for each in filters if each not in rate]
     labels = "".join(f"[r_{name}]" for name in shifts)
     small = "".join(f"[d_{name}]" for name in shifts)
     whole = ",".join([f"select='{_chosen(wanted.windows)}'", TICK])

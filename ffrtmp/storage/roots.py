@@ -186,12 +186,12 @@ def _prove(root: _Root, worker_name: str, nonce: str) -> RootReport:
             return RootReport(
                 name=root.name, problem=f"{root.folder} does not keep what it is given"
             )
-        root.remember(proof)
         sees, empty = _look_around(root.folder)
         root.alone = all(name.startswith(mine) for name in _proofs(root.folder))
         root.older_proofs = tuple(
             root.folder / f"{mine}{other}" for other in sees if other != nonce
         )
+        root.remember(proof)  # last: what was not looked at to the end was not proved
     except OSError as error:
         _remove(proof)
         problem = f"{root.folder} cannot be written ({words(error)}): let the worker's user write"

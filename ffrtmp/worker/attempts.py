@@ -283,19 +283,18 @@ class Attempts:
 
     async def _make(self, attempt: Attempt, publish_only: Manifest | None) -> None:
         key, spec = attempt.key, attempt.spec
+        report, hear = partial(_note, attempt), attempt.log.write
         try:
             await self._begin(key, spec)
             await attempt.begun.wait()
             if spec.exclusive:
                 self._require_lease()
-                report, hear = partial(_note, attempt), attempt.log.write
                 await self._runner.push(key, spec, report, self.lease, hear)
                 manifest = None
             elif publish_only is not None:
                 attempt.phase = Phase.PUBLISH
                 manifest = await self._runner.take_over(key, spec, publish_only)
             else:
-                report, hear = partial(_note, attempt), attempt.log.write
                 manifest = await self._runner.encode(key, spec, report, hear)
         except AttemptFailed as error:
             failure = error.failure if publish_only is None else await _unless_lost(error)

@@ -20,6 +20,7 @@ import msgspec
 import ffrtmp
 from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.worker.process import Exit, run_guarded
+from ffrtmp.worker.threads import in_thread
 
 CHILD = "ffrtmp.worker.probe_child"
 SERVER = "ffrtmp.worker.probe_server"
@@ -65,7 +66,8 @@ async def probe(paths: Sequence[Path], names: Sequence[object]) -> list[MediaInf
         received.extend(chunk[: MAX_ANSWER_BYTES - len(received)])
 
     argv = [sys.executable, "-P", "-m", CHILD, *map(str, paths)]
-    end = await run_guarded(argv, feed=feed, timeout=_patience(paths), environment=_environment())
+    timeout = await in_thread(_patience, paths)
+    end = await run_guarded(argv, feed=feed, timeout=timeout, environment=_environment())
     answers = received.splitlines()
     if end.timed_out or len(answers) < len(paths):
         raise _death(end, names[min(len(answers), len(names) - 1)])
@@ -129,13 +131,14 @@ class Prober:
 
     async def probe(self, paths: Sequence[Path], names: Sequence[object], /) -> list[MediaInfo]:
         """As the function `probe`."""
+        timeout = await in_thread(_patience, paths)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
                 await self._hand_over(theirs)
             ours.setblocking(False)  # noqa: FBT003
             try:
-                async with asyncio.timeout(_patience(paths)):
+                async with asyncio.timeout(timeout):
                     received = await _ask(ours, paths)
             except TimeoutError:
                 raise _death(Exit(code=0, timed_out=True), names[0]) from None
@@ -156,6 +159,8 @@ class Prober:
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        self._control = ours  # closed by `_stop`, also when this is cancelled
+        ours.setblocking(False)  # noqa: FBT003
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -168,8 +173,6 @@ class Prober:
                 env=_environment(),
                 start_new_session=True,
             )
-        ours.setblocking(False)  # noqa: FBT003
-        self._control = ours
 
     async def _stop(self) -> None:
         process, control = self._process, self._control

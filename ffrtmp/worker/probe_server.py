@@ -61,7 +61,11 @@ class Server:
 
     def _fork(self, end: socket.socket) -> None:
         server = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # too many processes: the asker hears of no answer, the others go on
+            end.close()
+            return
         if pid == 0:
             for other in self._forks.values():
                 other.close()  # else it would seem open for as long as this one runs

@@ -29,7 +29,7 @@ async def keep_proving(roots: Roots, *, worker: str, nonce: str, tell: Tell) -> 
             continue
         for name in sorted(name for name in found if found[name] != known[name]):
             _say(name, found[name])
-        roots.remove_older_proofs()
+        await in_thread(roots.remove_older_proofs)
         tell(reports)
         known, pause = found, FIRST_PAUSE
 
