@@ -21,7 +21,7 @@ _log: Final = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
 
-_Signature = tuple[tuple[int, int, int] | None, ...]
+_Signature = tuple[tuple[int, ...] | None, ...]
 
 
 class LiveIdentity:
@@ -95,9 +95,10 @@ def _signature(folder: Path) -> _Signature:
     return tuple(_stamp(folder / name) for name in (CA_PEM, TLS_PEM, TLS_KEY))
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """With the time of its last change of any kind: a chmod may mend what was refused."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size

@@ -58,6 +58,15 @@ def test_what_has_not_changed_stays_the_same_object(ca, live, folder):
     assert live.current is old
 
 
+def test_what_was_refused_is_taken_once_it_is_mended_as_the_log_says(ca, live, folder):
+    renew(ca)
+    (folder / "tls.key").chmod(0o644)
+    look_twice(live)
+    (folder / "tls.key").chmod(0o600)
+    look_twice(live)
+    assert live.current.not_after == NOW + 60 * DAY
+
+
 @pytest.mark.parametrize(
     ("breaking", "sentence"),
     [
@@ -73,8 +82,6 @@ def test_broken_files_are_refused_once_and_the_old_ones_kept(
 ):
     old = live.current
     breaking(folder)
-    if folder.exists():
-        (folder / "ca.pem").touch()  # a changed mode alone is not seen
     with caplog.at_level(logging.ERROR):
         for _ in range(4):
             live.look(NOW)
