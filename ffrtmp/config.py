@@ -39,6 +39,7 @@ HIGHEST_PORT = 65535
 LEAST_CONNECTIONS = 3
 """One writes, one renews leases, one reads."""
 LEAST_API_CONNECTIONS = 2
+_COUNT = re.compile(r"[0-9]{1,15}")
 KEEP_HINT = "write a time, 30d, a number of jobs, 100000, both, 30d,100000, or forever"
 STORE_HINT = "write a file's path, sqlite:PATH, or postgresql://USER@HOST:PORT/NAME"
 
@@ -154,7 +155,7 @@ def parse_retention(text: str) -> Retention:
     kept: dict[str, Any] = {}
     for part in text.split(",") if text != "forever" else ():
         word = part.strip()
-        name, value = ("count", int(word)) if word.isdecimal() else ("age", _age(word))
+        name, value = ("count", int(word)) if _COUNT.fullmatch(word) else ("age", _age(word))
         if name in kept:
             raise SettingError.of("keep_finished", text, KEEP_HINT)
         kept[name] = value
@@ -189,7 +190,7 @@ def _check_address(name: str, address: str) -> None:
 
 def split_addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Given again and again, or with commas between."""
-    return tuple(part for text in texts for part in text.split(",") if part)
+    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 
 def _check_addresses(addresses: tuple[str, ...]) -> None:

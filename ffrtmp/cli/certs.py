@@ -72,7 +72,7 @@ def issue(
     renew
         Replace a certificate that exists, its key included.
     """
-    lifetime = _days(days)
+    lifetime = _days(days, "--days")
     with _mistakes():
         folder = authority.issue(
             directory, role, name, now=utc_now(), hosts=host, lifetime=lifetime, renew=renew
@@ -105,10 +105,10 @@ def renew(
     within
         Without NAME, renew what ends within so many days.
     """
-    now, lifetime = utc_now(), _days(days)
+    now, lifetime, span = utc_now(), _days(days, "--days"), _days(within, "--within")
     with _mistakes():
         found = {listed.folder.name: listed for listed in identity.inspect(directory, now=now)}
-        due = [each for each in found.values() if _ends_before(each, now + _days(within))]
+        due = [each for each in found.values() if _ends_within(each, span, now)]
         for listed in [_named(found, name, directory) for name in names] if names else due:
             if listed.peer is None:
                 raise UserError(f"{listed.folder} cannot be renewed: {listed.problem}")
@@ -127,8 +127,8 @@ def renew(
         print(f"nothing to do: no certificate in {directory} ends within {within} days")
 
 
-def _ends_before(listed: identity.Listed, moment: datetime) -> bool:
-    return listed.not_after is not None and listed.not_after < moment
+def _ends_within(listed: identity.Listed, span: timedelta, now: datetime) -> bool:
+    return listed.not_after is not None and listed.not_after - now < span
 
 
 def _named(found: Mapping[str, identity.Listed], name: str, directory: Path) -> identity.Listed:
@@ -192,11 +192,11 @@ def _line(listed: identity.Listed, now: datetime) -> str:
     return "  ".join(part for part in parts if part).rstrip()
 
 
-def _days(days: int) -> timedelta:
+def _days(days: int, option: str) -> timedelta:
     try:
         return timedelta(days=days)
     except OverflowError:
-        raise UserError(f"--days {days}: use the number of days, such as 365") from None
+        raise UserError(f"{option} {days}: use the number of days, such as 365") from None
 
 
 @contextmanager

@@ -339,7 +339,7 @@ def test_the_folders_are_named_by_variables(monkeypatch, tmp_path: Path):
 
 def test_a_worker_takes_several_masters_and_roots():
     settings = WorkerSettings(
-        certs=Path("x"), master=("a:1,b:2", "c:3"), root=("m=/m,n=/n", "o=~/o")
+        certs=Path("x"), master=("a:1, b:2", "c:3"), root=("m=/m,n=/n", "o=~/o")
     )
     assert settings.addresses == ("a:1", "b:2", "c:3")
     assert settings.roots == {"m": Path("/m"), "n": Path("/n"), "o": Path.home() / "o"}
@@ -476,7 +476,7 @@ def test_how_long_finished_jobs_are_kept_is_a_time_a_number_or_both(text: str, k
     assert MasterSettings(certs=Path(), keep_finished=text).retention == kept
 
 
-@pytest.mark.parametrize("text", ["", "5 days", "1d,2d", "1,2", "-1", "1d,", "for ever"])
+@pytest.mark.parametrize("text", ["", "5 days", "1d,2d", "1,2", "-1", "1d,", "for ever", "9" * 20])
 def test_what_is_neither_is_refused_with_what_would_be_right(text: str):
     with pytest.raises(SettingError, match="write a time, 30d"):
         MasterSettings(certs=Path(), keep_finished=text)
