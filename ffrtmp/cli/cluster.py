@@ -85,10 +85,14 @@ async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
 
 
 async def _renew_certificates(plan: Plan) -> None:
-    """The children take new files without a restart. Runs until cancelled."""
+    """The children take new files without a restart. Those that they have are good for a month yet:
+    what goes wrong is said, and tried again the next day. Runs until cancelled."""
     while True:
         await asyncio.sleep(RENEW_SECONDS)
-        await asyncio.to_thread(make_certificates, plan)
+        try:
+            await asyncio.to_thread(make_certificates, plan)
+        except PkiError as error:
+            print(f"ffrtmp: {error}", file=sys.stderr)
 
 
 def make_certificates(plan: Plan) -> None:

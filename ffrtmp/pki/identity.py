@@ -143,7 +143,7 @@ def _check_time(identity: Identity, now: datetime) -> None:
     if now >= identity.not_after:
         raise PkiError(
             f"the certificate in {identity.folder} ended on {identity.not_after:%Y-%m-%d}: renew "
-            f"it with `ffrtmp certs issue DIR {identity.role} {identity.name} --renew`"
+            f"it with `ffrtmp certs renew DIR {identity.role}-{identity.name}`"
         )
     if now < identity.not_before:
         raise PkiError(

@@ -262,7 +262,7 @@ class _Renewing:
                 warned = used
                 _log.error(
                     "the certificate in %s has ended, no master takes it: put a new one there, "
-                    "made with `ffrtmp certs issue DIR worker %s --renew`; jobs run on",
+                    "made with `ffrtmp certs renew DIR worker-%s`; jobs run on",
                     *(used.folder, used.name),
                 )
 

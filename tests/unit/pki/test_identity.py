@@ -112,7 +112,7 @@ def test_a_key_may_be_read_by_its_group_as_mounted_secrets_are(worker):
 
 def test_a_certificate_ends_on_the_second(worker):
     load_identity(worker, now=NOW + 30 * DAY - timedelta(seconds=1))
-    with pytest.raises(PkiError, match=r"ended on 2026-12-24: renew it .*issue DIR worker w1"):
+    with pytest.raises(PkiError, match=r"ended on 2026-12-24: renew it .*renew DIR worker-w1"):
         load_identity(worker, now=NOW + 30 * DAY)
 
 
