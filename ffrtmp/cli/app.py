@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; returns its exit code. Never a traceback for a user's mistake."""
     app.config = sources(arguments)
+    if sys.stdout is None:  # closed by the caller: what is said there is said to nobody
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
         _tell_all(arguments)
         result = app(
@@ -84,19 +86,32 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
     except UnknownOptionError as error:
         return _fail(_unknown(error), Exit.USAGE)
     except CycloptsError as error:
         return _fail(_one_line(error), Exit.USAGE)
     except Exception as error:
+        if isinstance(first_of(error), BrokenPipeError):
+            _hang_up()
+            return Exit.DONE
+        if _is_full(error):
+            _hang_up()
         sentence, code = explain(error)
         if sentence is None:
             raise
         return _fail(sentence, code)
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _hang_up() -> None:
+    """Nothing is written to standard output any more, also not at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether what a command says cannot be written: of any file its name would be known."""
+    first = first_of(error)
+    return isinstance(first, OSError) and first.errno == errno.ENOSPC and first.filename is None
 
 
 def _tell_all(arguments: Sequence[str]) -> None:
@@ -136,6 +151,8 @@ def explain(error: BaseException) -> tuple[str | None, int]:
         return str(error) + (
             f" (from {found.source})" if found and found.source else ""
         ), Exit.USAGE
+    if _is_full(error):
+        return "cannot write to standard output: the disk is full", Exit.USAGE
     if isinstance(error, OSError) and error.errno in _FILES and error.filename is not None:
         return f"cannot use {error.filename}: {(error.strerror or '').lower()}", Exit.USAGE
     for code, names in _EXITS.items():

@@ -73,7 +73,7 @@ class Wish:
     """Codec of the sound; copy leaves it as it is, none leaves it out."""
     audio_bitrate: str = ""
     """Bits a second of the sound, for example 128k."""
-    quality: str = ""
+    quality: str | None = None
     """Compare the picture with the input's: vmaf, ssim, psnr or xpsnr; with a bar, as "vmaf>=90",
     an output under it fails the job."""
     quality_sample: Annotated[Duration | None, Parameter(show_default=False)] = None
@@ -133,7 +133,7 @@ class Wish:
         return video if video != VideoSettings() else None
 
     def _quality(self) -> Quality | None:
-        if self.quality:
+        if self.quality is not None:
             return parse_quality(self.quality, self.quality_sample)
         if self.quality_sample is not None:
             raise UserError("--quality-sample says how much to compare: give --quality too")

@@ -12,6 +12,8 @@ _NAMED = re.compile(r"([A-Za-z0-9_-]+):(?!//)(.+)", re.DOTALL)
 
 def to_media(text: str, roots: Mapping[str, Path]) -> MediaPath:
     """`media:a.mkv` as it is; a local path by the root it lies under. Raises UserError."""
+    if not text:
+        raise UserError("the path is empty: name a file")
     named = _NAMED.fullmatch(text)
     if named is not None and not Path(text).exists():
         return MediaPath(named[1], named[2])
@@ -20,7 +22,9 @@ def to_media(text: str, roots: Mapping[str, Path]) -> MediaPath:
 
 def local_to_media(path: Path, roots: Mapping[str, Path]) -> MediaPath:
     """By the innermost root. Raises UserError when there is none."""
-    candidates = [path.absolute(), path.parent.resolve() / path.name]
+    candidates = [path.parent.resolve() / path.name]
+    if ".." not in path.parts:
+        candidates.append(path.absolute())
     best: tuple[int, MediaPath] | None = None
     for name, folder in roots.items():
         for top in (folder.absolute(), folder.resolve()):

@@ -70,5 +70,5 @@ def _add(table: Table, section: str, option: Option, *, as_json: bool) -> None:
         facts = {"section": section, "name": option.name, "value": option.value}
         print_object(facts | {"origin": found.origin.value, "source": found.source})
         return
-    origin = found.source or ("" if found.origin is Origin.DEFAULT else found.origin.value)
-    table.add(section, option.name.replace("_", "-"), option.value, origin or "default")
+    origin = found.source or found.origin.value
+    table.add(section, option.name.replace("_", "-"), option.value, origin)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ffrtmp.cli.cluster import Cluster, Plan, running_cluster
 from ffrtmp.cli.errors import UserError
+from ffrtmp.cli.shown import show_count
 from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
 from ffrtmp.config import UpSettings
 
@@ -52,7 +53,8 @@ async def _run(settings: UpSettings, folder: Path) -> None:
 
 def _say_ready(plan: Plan, cluster: Cluster) -> None:
     roots = ", ".join(f"{name}={path}" for name, path in plan.roots.items())
-    print(f"ready: master on {cluster.address}, {plan.workers} workers, roots {roots}")
+    workers = show_count(plan.workers, "worker")
+    print(f"ready: master on {cluster.address}, {workers}, roots {roots}")
     print(f"metrics and health: http://{cluster.http}/metrics  /readyz")
     print("next, in another shell:")
     print("  ffrtmp transcode INPUT OUTPUT")

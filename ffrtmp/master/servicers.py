@@ -93,7 +93,9 @@ class JobServicer(JobServiceServicer):
     async def ReadJobLog(
         self, request: pb.ReadJobLogRequest, context: Context
     ) -> AsyncIterator[pb.ReadJobLogResponse]:
-        after = LogPlace(number_from_pb(request.after_fence), request.after_line_number)
+        after = LogPlace(
+            number_from_pb(request.after_fence), number_from_pb(request.after_line_number)
+        )
         async for log in self._master.log(request.job_id, after, follow=request.follow):
             yield pack_log(log)
 

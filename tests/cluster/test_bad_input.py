@@ -66,6 +66,8 @@ def make_clips(media: Path) -> None:
 OUT = "new.mp4"
 
 ROWS = {
+    "no input at all": (["transcode", "", OUT], 2, "the path is empty: name a file"),
+    "a bar that is empty": (["transcode", "good.mp4", OUT, "--quality", ""], 2, "quality ''"),
     "missing input": (["transcode", "nothere.mp4", OUT], 2, "does not exist"),
     "empty input": (["transcode", "empty.mp4", OUT], 2, "is empty"),
     "input that only a worker can see is missing": (
@@ -203,6 +205,11 @@ ROWS = {
     "recommendation with an argument": (["config", "recommend", "x"], 2, "x"),
     "alerts with an argument": (["config", "alerts", "x"], 2, "x"),
     "dashboard with an argument": (["config", "dashboard", "x"], 2, "x"),
+    "renewal of what ends too far away": (
+        ["certs", "renew", "{certs}", "--within", "9" * 12],
+        2,
+        "--within 999999999999: use the number of days",
+    ),
     "renewal for nobody": (["certs", "renew", "nowhere"], 2, "nowhere"),
     "docs of errors with an argument": (["docs", "errors", "x"], 2, "x"),
     "docs of metrics with an argument": (["docs", "metrics", "x"], 2, "x"),
