@@ -16,7 +16,7 @@ from random import Random
 from ffrtmp import __version__
 from ffrtmp.client import Client, state_of
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.config import SimulateSettings
+from ffrtmp.config import SimulateSettings, shown_store
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.pki import authority
@@ -115,9 +115,14 @@ class Trial:
         try:
             async with asyncio.timeout(START_SECONDS):
                 while not (said := _READY.search(self._master.log.read_text())):
+                    if not self._master.pid:
+                        break
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise TrialFailed(f"the master does not start; see {self._master.log}") from None
+            said = None
+        if said is None:
+            words = self._master.log.read_text().splitlines()
+            raise TrialFailed(f"the master does not start: {words[-1] if words else 'no word'}")
         return said[1]
 
     async def _hold(self, client: Client) -> None:
@@ -193,7 +198,7 @@ def _headline(settings: SimulateSettings) -> Iterator[str]:
     yield (
         f"trial: {settings.jobs} jobs of {len(SCENARIOS)} scenarios, seed {settings.seed}, "
         f"{settings.workers} workers of {settings.slots} slots, pace {settings.pace:g}, "
-        f"store {settings.store}, failure rate {settings.failure_rate:g}, "
+        f"store {shown_store(settings.store)}, failure rate {settings.failure_rate:g}, "
         f"kill rate {settings.kill_rate:g} a minute"
     )
     yield (

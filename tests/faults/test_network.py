@@ -110,7 +110,7 @@ async def test_n3_a_short_silence_is_nothing(cluster, row):
 @one_store
 @pytest.mark.requirement("G9")
 async def test_n6_resets_again_and_again_are_not_hammered_back(cluster, row):
-    """RST every 0.6 s for 12 s: at most one hello for each; jobs are not affected."""
+    """RST every 0.6 s for 12 s: at most one hello for each, and one at the end. Jobs run on."""
     w1 = await cluster.worker("w1", slots=TIMES, proxied=True)
     jobs = await running_jobs(cluster, 16)
     before = (await w1.seen()).epoch
@@ -120,7 +120,6 @@ async def test_n6_resets_again_and_again_are_not_hammered_back(cluster, row):
     await w1.connected()
     hellos = (await w1.seen()).epoch - before
     assert 1 <= hellos <= RESETS + 1
-    row.took(hellos, RESETS)
     await never_lost(cluster, jobs)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ffrtmp.ffmpeg.media import Kind
 from ffrtmp.worker import probe as subject
-from ffrtmp.worker.probe import ProbeDied, Prober, ProbeRefused, probe
+from ffrtmp.worker.probe import SERVER, ProbeDied, Prober, ProbeRefused, probe
 
 
 def make_clip(path: Path) -> Path:
@@ -85,11 +85,16 @@ async def test_a_child_that_dies_hangs_or_raves_is_no_verdict_on_the_file(
 async def prober() -> AsyncIterator[Prober]:
     async with Prober.running() as running:
         yield running
-    assert psutil.Process().children(recursive=True) == []
+    assert servers() == []
+
+
+def servers() -> list[psutil.Process]:
+    """Other tests may have left a helper of multiprocessing below this process."""
+    return [each for each in psutil.Process().children() if SERVER in each.cmdline()]
 
 
 def forks() -> list[psutil.Process]:
-    [server] = psutil.Process().children()
+    [server] = servers()
     return server.children()
 
 
@@ -107,7 +112,7 @@ async def test_forks_answer_as_a_child_does_many_at_once(prober: Prober, tmp_pat
     assert together == [alone * 2] * 8
     with pytest.raises(ProbeRefused, match="two cannot be read as media"):
         await prober.probe([clip, bad], ["one", "two"])
-    assert len(psutil.Process().children()) == 1
+    assert len(servers()) == 1
 
 
 async def test_a_probe_that_is_given_up_is_killed_and_harms_no_other(
@@ -129,7 +134,7 @@ async def test_a_fork_that_dies_is_no_verdict_on_the_file(prober: Prober, tmp_pa
     os.mkfifo(hangs)
     async with asyncio.TaskGroup() as tasks:
         dying = tasks.create_task(_death_of(prober, hangs))
-        await until(lambda: psutil.Process().children() and forks())
+        await until(lambda: servers() and forks())
         forks()[0].send_signal(signal.SIGSEGV)
     assert "the probe of pipe was ended by SIGSEGV" in dying.result()
 
@@ -141,8 +146,8 @@ async def test_a_server_that_dies_is_started_again_and_takes_its_forks_with_it(
     os.mkfifo(hangs)
     async with asyncio.TaskGroup() as tasks:
         dying = tasks.create_task(_death_of(prober, hangs))
-        await until(lambda: psutil.Process().children() and forks())
-        [server] = psutil.Process().children()
+        await until(lambda: servers() and forks())
+        [server] = servers()
         [fork] = forks()
         server.kill()
     assert "the probe of pipe ended without an answer" in dying.result()

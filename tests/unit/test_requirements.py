@@ -1,6 +1,7 @@
 """What is asked of the whole source, and that everything asked for is listed."""
 
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -57,3 +58,5 @@ def test_every_id_is_listed_and_every_marked_id_exists():
     )
     assert table.returncode == 0
     assert all(f"| {name} |" in table.stdout for name in stated)
+    marked = runpy.run_path(str(TOP / "scripts" / "requirements"))["marked"]
+    assert {name for name, _ in marked()} <= stated.keys()

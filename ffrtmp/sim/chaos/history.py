@@ -7,6 +7,7 @@ from datetime import datetime
 from ffrtmp.sim.chaos.evidence import Evidence, Line
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+WAITING = frozenset({"QUEUED", "PAUSED"})
 HELD = frozenset({"LEASED", "RUNNING", "PUBLISHING"})
 
 

@@ -9,6 +9,7 @@ from ffrtmp.sim.chaos.evidence import Evidence, Line
 from ffrtmp.sim.chaos.history import (
     HELD,
     TERMINAL,
+    WAITING,
     Event,
     History,
     histories,
@@ -104,7 +105,7 @@ def fences_rise(history: History) -> Iterator[str]:
     state, fence, newest, begun = "", 0, 0, 0
     for event in history.events:
         expected = newest + 1 if event.cause == "GRANTED" else fence
-        returns = state == "QUEUED" and event.cause in LATE and event.fence == begun
+        returns = state in WAITING and event.cause in LATE and event.fence == begun
         if event.fence != expected and not returns:
             yield f"fence {fence} before {event}"
         state, fence, newest = event.state, event.fence, max(newest, event.fence)
@@ -117,7 +118,7 @@ def by_its_holder(history: History) -> Iterator[str]:
     for event in history.events:
         if event.cause == "GRANTED":
             holder = event.worker
-        elif state == "QUEUED" and event.cause in LATE and event.worker == begun_by:
+        elif state in WAITING and event.cause in LATE and event.worker == begun_by:
             holder = begun_by
         elif event.worker != holder:
             yield f"{event} of another worker than {holder or 'none'}"

@@ -75,7 +75,7 @@ class H2Proxy:
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(work)
-        done.result()
+        done.result(10)
 
     def _run(self, listener: socket.socket) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

@@ -130,7 +130,7 @@ class History:
         )
         causes = MOVES.get((state, after.state), set())
         assert after.cause in causes, f"I4, {state} to {after}: {self}"
-        if state == "QUEUED" and after.cause in LATE and begun and after.fence != fence:
+        if state in {"QUEUED", "PAUSED"} and after.cause in LATE and begun and after.fence != fence:
             assert (after.fence, after.worker) == (begun.fence, begun.worker), f"I3: {self}"
             return
         assert after.fence == (newest + 1 if after.cause == "GRANTED" else fence), f"I2: {self}"

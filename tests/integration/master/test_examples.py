@@ -30,6 +30,7 @@ SERVICES = (
 METHODS = [method for service in SERVICES for method in service.methods]
 A_JOB = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 AT_ONCE = 4
+GONE = admin_service_pb2.WORKER_STATE_GONE
 REMOVE = "ffrtmp.v1.AdminService.RemoveWorker"
 """Only of a worker that is gone; the others need it alive."""
 CAPABLE = Capabilities(
@@ -124,8 +125,9 @@ async def come_and_go(master, stream) -> None:
         await worker.hear(Welcome)
         await worker.say(Goodbye())
         shown, asked = AdminServiceStub(admin), admin_service_pb2.GetWorkerRequest(name="w2")
-        while (await shown.GetWorker(asked)).worker.state != admin_service_pb2.WORKER_STATE_GONE:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while (await shown.GetWorker(asked)).worker.state != GONE:
+                await asyncio.sleep(0.01)
 
 
 async def test_buf_curl_gets_an_answer_to_every_example(run, stream, request_for):

@@ -84,8 +84,9 @@ async def test_d5_slow_questions_do_not_touch_the_hot_path(postgres):
         async with asyncio.TaskGroup() as tasks:
             for _ in range(2):
                 tasks.create_task(store._api.fetch("SELECT pg_sleep(2)"))
-            while next(use for use in store.pools() if use.name == "api").used < 2:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                while next(use for use in store.pools() if use.name == "api").used < 2:
+                    await asyncio.sleep(0.01)
             async with asyncio.timeout(2):
                 with pytest.raises(StoreBusy):
                     await store.find(JobFilter(), size=1, after=None)
