@@ -67,8 +67,10 @@ class SqliteStore(SqlStore):
         """Creates the file if it is not there. Raises StoreUnusable or StoreLocked."""
         async with AsyncExitStack() as stack:
             stack.enter_context(locked(path))
-            thread = stack.enter_context(ThreadPoolExecutor(1, "sqlite-writer"))
             connection = await stack.enter_async_context(open_database(path))
+            # Ended before the connection is: it may still commit for a writer that was stopped, and
+            # what is closed under a commit takes the process with it.
+            thread = stack.enter_context(ThreadPoolExecutor(1, "sqlite-writer"))
             readers = [await stack.enter_async_context(open_reader(path)) for _ in range(READERS)]
             over = cls.over(connection, thread, readers, patience=patience, chance=random)
             yield await stack.enter_async_context(over)
