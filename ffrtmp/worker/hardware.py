@@ -60,12 +60,22 @@ class Tools:
     confines: Confines = UNLIMITED
 
 
+class _Found(msgspec.Struct, frozen=True):
+    """`certain`: every question came to its own end, so that the answer will be the same next
+    time."""
+
+    encoders: list[str]
+    protocols: list[str]
+    filters: list[str]
+    certain: bool
+
+
 class _Cache(msgspec.Struct):
-    """`hashes`: file identity to SHA-256 of the binary; `proved`: that and the candidates to what
+    """`hashes`: file identity to SHA-256 of the binary; `found`: that and the candidates to what
     came out."""
 
     hashes: dict[str, str] = msgspec.field(default_factory=dict)
-    proved: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    found: dict[str, _Found] = msgspec.field(default_factory=dict)
 
 
 async def probe_tools(ffmpeg: str, state_dir: Path) -> Tools:
@@ -73,25 +83,31 @@ async def probe_tools(ffmpeg: str, state_dir: Path) -> Tools:
     hash. `ffmpeg` is a path or a name; empty: the wheel's. Raises FfmpegMissing."""
     path = await asyncio.to_thread(find_ffmpeg, ffmpeg)
     version = await _version(path)
+    found = await _looked_up(path, state_dir)
+    return Tools(
+        ffmpeg=path,
+        version=version,
+        encoders=choose_encoders(found.encoders),
+        protocols=frozenset(found.protocols),
+        metrics=frozenset(metric for metric, name in FILTERS.items() if name in found.filters),
+    )
+
+
+async def _looked_up(path: str, state_dir: Path) -> _Found:
     cache = await asyncio.to_thread(_load_cache, state_dir)
     identity = _identity(path)
     digest = cache.hashes.get(identity)
     if digest is None:
         digest = await asyncio.to_thread(_hash, path)
     key = f"{digest} {','.join(all_candidates())}"
-    proved = cache.proved.get(key)
-    if proved is None:
-        proved, certain = await _prove(path)
-        if certain:
-            kept = _Cache({identity: digest}, {key: proved})
-            await asyncio.to_thread(_save_cache, state_dir, kept)
-    return Tools(
-        ffmpeg=path,
-        version=version,
-        encoders=choose_encoders(proved),
-        protocols=await _protocols(path),
-        metrics=await _metrics(path),
-    )
+    found = cache.found.get(key)
+    if found is None:
+        found = await _asked(path)
+        if found.certain:
+            await asyncio.to_thread(
+                _save_cache, state_dir, _Cache({identity: digest}, {key: found})
+            )
+    return found
 
 
 def find_ffmpeg(ffmpeg: str) -> str:
@@ -117,13 +133,16 @@ async def _version(path: str) -> str:
     return version
 
 
-async def _protocols(path: str) -> frozenset[str]:
-    return parse_protocols(await _said(path, "-hide_banner", "-protocols")) & frozenset(SCHEMES)
-
-
-async def _metrics(path: str) -> frozenset[Metric]:
-    filters = parse_filters(await _said(path, "-hide_banner", "-filters"))
-    return frozenset(metric for metric, name in FILTERS.items() if name in filters)
+async def _asked(path: str) -> _Found:
+    protocols = await _said(path, "-hide_banner", "-protocols")
+    filters = await _said(path, "-hide_banner", "-filters")
+    encoders, certain = await _prove(path)
+    return _Found(
+        encoders=encoders,
+        protocols=sorted(parse_protocols(protocols) & frozenset(SCHEMES)),
+        filters=sorted(parse_filters(filters) & frozenset(FILTERS.values())),
+        certain=certain and bool(protocols and filters),
+    )
 
 
 async def _said(path: str, *question: str) -> str:

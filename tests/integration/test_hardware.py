@@ -13,7 +13,7 @@ COUNTING = """#!/bin/sh
 echo "$*" >> "{log}"
 case "$*" in
     *libx265*) exit 1 ;;
-    *-version*) exec "{ffmpeg}" "$@" ;;
+    *-version* | *-protocols* | *-filters*) exec "{ffmpeg}" "$@" ;;
 esac
 """
 
