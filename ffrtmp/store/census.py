@@ -28,6 +28,7 @@ _NOTE_MASTER = (
 )
 _FORGET_MASTERS = "DELETE FROM masters WHERE run = $1 OR seen_time < $2"
 _MASTERS = "SELECT run, seen_time, report FROM masters ORDER BY run"
+_REPORT = msgspec.json.Decoder(MasterReport)
 _LIVING = sorted(frozenset(JobState) - TERMINAL_STATES)
 
 
@@ -76,7 +77,7 @@ class Census:
             MasterRecord(
                 run=row["run"],
                 seen_at=from_micros(row["seen_time"]),
-                report=msgspec.json.decode(row["report"], type=MasterReport),
+                report=_REPORT.decode(row["report"]),
             )
             for row in await self._census.fetch(_MASTERS)
         ]

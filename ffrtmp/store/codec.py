@@ -30,6 +30,15 @@ _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in JobState}
 _CAUSES = {cause.value: cause for cause in Cause}
 _PRIORITIES = {priority.value: priority for priority in Priority}
+_SPEC = msgspec.json.Decoder(JobSpec)
+_REQUIREMENTS = msgspec.json.Decoder(Requirements)
+_EVENT = msgspec.json.Decoder(JobEvent)
+_STANDING = msgspec.json.Decoder(Standing)
+_CAPABILITIES = msgspec.json.Decoder(Capabilities)
+_MANIFEST = msgspec.json.Decoder(Manifest)
+_FAILURE = msgspec.json.Decoder(Failure)
+_ACCEPTED = msgspec.json.Decoder(Accepted)
+_TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 JOB_COLUMNS = (
     "job_id",
@@ -88,19 +97,19 @@ def encode(value: object) -> str:
 
 def decode_spec(text: str) -> JobSpec:
     """With the key of a live push, for the next offer; of all tables only `specs` has it."""
-    return msgspec.json.decode(text, type=JobSpec)
+    return _SPEC.decode(text)
 
 
 def decode_requirements(text: str) -> Requirements:
-    return msgspec.json.decode(text, type=Requirements)
+    return _REQUIREMENTS.decode(text)
 
 
 def decode_event(text: str) -> JobEvent:
-    return msgspec.json.decode(text, type=JobEvent)
+    return _EVENT.decode(text)
 
 
 def decode_standing(text: str) -> Standing:
-    return msgspec.json.decode(text, type=Standing)
+    return _STANDING.decode(text)
 
 
 def job_to_row(job: Job) -> tuple[object, ...]:
@@ -208,8 +217,8 @@ def job_from_row(row: Row) -> Job:
         avoid=avoid,
         start_at=_maybe_time(start_time),
         end_at=_maybe_time(end_time),
-        manifest=_maybe(manifest, Manifest),
-        failure=_maybe(failure, Failure),
+        manifest=_maybe(manifest, _MANIFEST),
+        failure=_maybe(failure, _FAILURE),
         detail=detail,
         exclusive=bool(exclusive),
         restarts=restarts,
@@ -220,7 +229,7 @@ def job_from_row(row: Row) -> Job:
         priority=_PRIORITIES[priority] if priority else None,
         cause_before=_CAUSES[cause_before] if cause_before else None,
         granted=granted,
-        accepted=_maybe(accepted, Accepted),
+        accepted=_maybe(accepted, _ACCEPTED),
     )
 
 
@@ -231,7 +240,7 @@ def log_to_row(log: AttemptLog) -> tuple[object, ...]:
 
 
 def log_from_row(row: Row) -> AttemptLog:
-    texts = msgspec.json.decode(row["lines"], type=tuple[str, ...])
+    texts = _TEXTS.decode(row["lines"])
     key = AttemptKey(row["job_id"], row["fence"])
     return AttemptLog(key, row["worker"], Lines(row["first"], texts))
 
@@ -243,7 +252,7 @@ def worker_from_row(row: Row) -> WorkerRecord:
         epoch=row["epoch"],
         address=row["address"],
         alive=bool(row["alive"]),
-        capabilities=msgspec.json.decode(row["capabilities"], type=Capabilities),
+        capabilities=_CAPABILITIES.decode(row["capabilities"]),
         standing=decode_standing(row["standing"]),
     )
 
@@ -256,5 +265,5 @@ def _maybe_time(micros: int | None) -> datetime | None:
     return from_micros(micros) if micros is not None else None
 
 
-def _maybe(text: str | None, kind: type[T]) -> T | None:
-    return msgspec.json.decode(text, type=kind) if text is not None else None
+def _maybe(text: str | None, decoder: msgspec.json.Decoder[T]) -> T | None:
+    return decoder.decode(text) if text is not None else None

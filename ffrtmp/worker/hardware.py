@@ -78,6 +78,9 @@ class _Cache(msgspec.Struct):
     found: dict[str, _Found] = msgspec.field(default_factory=dict)
 
 
+_CACHE = msgspec.json.Decoder(_Cache)
+
+
 async def probe_tools(ffmpeg: str, state_dir: Path) -> Tools:
     """Finds FFmpeg and tries its encoders; what was found is kept in `state_dir`, by the binary's
     hash. `ffmpeg` is a path or a name; empty: the wheel's. Raises FfmpegMissing."""
@@ -187,7 +190,7 @@ def _hash(path: str) -> str:
 def _load_cache(folder: Path) -> _Cache:
     """An unreadable cache is an empty one."""
     try:
-        return msgspec.json.decode((folder / CACHE_FILE).read_bytes(), type=_Cache)
+        return _CACHE.decode((folder / CACHE_FILE).read_bytes())
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return _Cache()
 

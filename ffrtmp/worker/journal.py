@@ -55,6 +55,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return Staged(self.key, self.manifest, self.figures)
 
 
+_ENTRY = msgspec.json.Decoder(Entry)
+
+
 class Journal:
     """All methods block on the disk: call them in a thread."""
 
@@ -107,7 +110,7 @@ class Journal:
         found = []
         for path in sorted(self._folder.glob("*.json")):
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=Entry))
+                found.append(_ENTRY.decode(path.read_bytes()))
             except msgspec.MsgspecError as error:
                 path.rename(path.with_suffix(".damaged"))
                 _log.warning("journal entry %s is damaged and was set aside: %s", path.name, error)

@@ -47,6 +47,9 @@ class _Answer(msgspec.Struct):
     died: int | None = None
 
 
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
 class ProbeFn(Protocol):
     """`probe`, or that of a Prober."""
 
@@ -88,7 +91,7 @@ def _patience(paths: Sequence[Path]) -> float:
 
 def _decode(line: bytes | bytearray, name: object) -> MediaInfo:
     try:
-        answer = msgspec.json.decode(line, type=_Answer)
+        answer = _ANSWER.decode(line)
     except msgspec.MsgspecError as error:
         raise ProbeDied(f"the probe of {name} answered nonsense: {error}") from error
     if answer.died is not None:

@@ -20,6 +20,7 @@ from ffrtmp.worker import probe_child
 
 PR_SET_PDEATHSIG = 1
 LONGEST_REQUEST = 1 << 20
+_REQUEST = msgspec.json.Decoder(list[str])
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded here, so that no fork has to
 
 
@@ -97,7 +98,7 @@ def _answer(end: socket.socket, server: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         probe_child.limit()
         with end.makefile("rb") as lines:
-            paths = msgspec.json.decode(lines.readline(LONGEST_REQUEST), type=list[str])
+            paths = _REQUEST.decode(lines.readline(LONGEST_REQUEST))
         for line in probe_child.answers(paths):
             end.sendall(line)
         code = 0
