@@ -7,7 +7,7 @@ is much too high would keep work from disks that have room for it.
 """
 
 from ffrtmp.domain.spec import Speed, VideoCodec
-from ffrtmp.ffmpeg.media import MediaInfo
+from ffrtmp.ffmpeg.media import MediaInfo, has_ten_bits
 from ffrtmp.ffmpeg.plan import AudioPlan, OutputPlan, VideoPlan
 
 BITS_A_PIXEL = {
@@ -60,7 +60,7 @@ def _picture_bits(video: VideoPlan, source: MediaInfo | None) -> float:
     assert video.settings.codec is not None
     usual_crf, usual_bits, steps = BITS_A_PIXEL[video.settings.codec]
     crf = video.settings.crf if video.settings.crf is not None else usual_crf
-    depth = 10 if "10" in video.pixel_format else 8
+    depth = 10 if has_ten_bits(video.pixel_format) else 8
     bits = usual_bits * 2 ** ((usual_crf - crf) / steps)
     bits *= HASTE if video.settings.speed is Speed.FASTEST else 1
     if source is not None and (spent := _spent_a_pixel(video, source)):

@@ -1,5 +1,6 @@
 """What a probe found in a file: its packets, not its header, are the measure."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -8,16 +9,17 @@ from ffrtmp.domain.figures import AudioFacts, MediaFacts, VideoFacts
 from ffrtmp.domain.spec import FrameRate
 
 SQUARE = FrameRate(1)
+UNTOLD = 2
+"""The number of a colour tag that says nothing."""
+
+_TEN_BITS = re.compile(r"1[02][lb]e$")
+"""At the end of a pixel format's name: `yuv420p10le`; `nv12` and `yuv410p` have eight bits."""
 
 
 class Kind(StrEnum):
     VIDEO = "video"
     AUDIO = "audio"
     OTHER = "other"
-
-
-UNTOLD = 2
-"""The number of a colour tag that says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,11 @@ class MediaInfo:
         starts = [stream.start for stream in kept if stream.start is not None]
         ends = [stream.end for stream in kept if stream.end is not None]
         return max(ends) - min(starts) if starts and ends else 0.0
+
+
+def has_ten_bits(pixel_format: str) -> bool:
+    """Ten bits a sample, or twelve."""
+    return _TEN_BITS.search(pixel_format) is not None
 
 
 def facts_of(media: MediaInfo) -> MediaFacts:

@@ -24,7 +24,7 @@ from ffrtmp.domain.spec import (
     VideoSettings,
 )
 from ffrtmp.ffmpeg.formats import reader
-from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo
+from ffrtmp.ffmpeg.media import Kind, MediaInfo, StreamInfo, has_ten_bits
 
 
 class NothingToEncode(Exception):
@@ -259,5 +259,4 @@ def _even(side: Fraction) -> int:
 def _pixel_format(codec: VideoCodec, source: StreamInfo) -> str:
     """4:2:0, which every player shows; ten bits are kept where players expect them."""
     keeps_ten = codec in {VideoCodec.H265, VideoCodec.AV1}
-    ten = "10" in source.pixel_format or "12" in source.pixel_format
-    return "yuv420p10le" if keeps_ten and ten else "yuv420p"
+    return "yuv420p10le" if keeps_ten and has_ten_bits(source.pixel_format) else "yuv420p"

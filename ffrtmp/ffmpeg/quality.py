@@ -125,37 +125,42 @@ def compare_argv(
 
 
 def _graph(wanted: Comparison, source: str, output: str) -> tuple[list[str], list[str]]:
-    video, metric = wanted.video, wanted.quality.metric
+    """The filters, and the names of their ends. Frames are counted at the rate of the output, so
+    the source gets that before it is split."""
     shifts = list(SHIFTS) if wanted.inner else []
-    filters = filters_of(video)
-    rate = [each for each in filters if each.startswith("fps=")]
-    like = f"setsar=1,format={video.pixel_format}"
-    scaled = [each for each in filters if each not in rate]
-    labels = "".join(f"[r_{name}]" for name in shifts)
-    small = "".join(f"[d_{name}]" for name in shifts)
-    whole = ",".join([f"select='{_chosen(wanted.windows)}'", TICK])
+    filters = filters_of(wanted.video)
+    rate = next((each for each in filters if each.startswith("fps=")), "null")
+    scaled = [each for each in filters if each != rate]
+    like = f"setsar=1,format={wanted.video.pixel_format}"
+    whole = _chosen(wanted.windows)
     graph = [
-        ",".join(
-            [f"[{source}]{rate[0]}" if rate else f"[{source}]null", f"split={len(shifts) + 1}"]
-        )
-        + f"[r]{labels}",
+        f"[{source}]{rate},split={len(shifts) + 1}[r]{_labels('r', shifts)}",
         f"[r]{','.join([whole, *scaled, like])}[ref]",
         f"[{output}]split={2 if shifts else 1}[d]" + ("[s]" if shifts else ""),
         f"[d]{whole},{like}[out]",
-        _score(metric, video),
+        _score(wanted.quality.metric, wanted.video),
     ]
+    return graph + _shifted(wanted.inner, shifts), ["score", *shifts]
+
+
+def _shifted(inner: Sequence[Window], shifts: Sequence[str]) -> list[str]:
+    """Small copies of the output against those of the source, some frames off."""
+    graph = []
     if shifts:
-        chosen = f"select='{_chosen(wanted.inner)}'"
-        graph.append(f"[s]{chosen},{TICK},{SMALL},split={len(shifts)}{small}")
+        graph.append(f"[s]{_chosen(inner)},{SMALL},split={len(shifts)}{_labels('d', shifts)}")
     for name in shifts:
-        moved = f"select='{_chosen(wanted.inner, SHIFTS[name])}'"
-        graph.append(f"[r_{name}]{moved},{TICK},{SMALL}[s_{name}]")
+        graph.append(f"[r_{name}]{_chosen(inner, SHIFTS[name])},{SMALL}[s_{name}]")
         graph.append(f"[d_{name}][s_{name}]psnr@{name}[{name}]")
-    return graph, ["score", *shifts]
+    return graph
+
+
+def _labels(of: str, shifts: Sequence[str]) -> str:
+    return "".join(f"[{of}_{name}]" for name in shifts)
 
 
 def _chosen(windows: Sequence[Window], shift: int = 0) -> str:
-    return "+".join(f"between(n,{start + shift},{end - 1 + shift})" for start, end in windows)
+    frames = "+".join(f"between(n,{start + shift},{end - 1 + shift})" for start, end in windows)
+    return f"select='{frames}',{TICK}"
 
 
 def _score(metric: Metric, video: VideoPlan) -> str:

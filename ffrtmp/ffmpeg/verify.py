@@ -114,16 +114,20 @@ def _streams(plan: OutputPlan, found: MediaInfo) -> list[Problem]:
     return problems
 
 
-def _picture(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
-    problems = []
+def _codec(plan: VideoPlan | AudioPlan, found: StreamInfo) -> list[Problem]:
     codec = plan.source.codec if plan.encoder is None else _name(plan.settings.codec)
-    if found.codec != codec:
-        problems.append(Problem("V2 video codec", codec, found.codec))
+    if found.codec == codec:
+        return []
+    return [Problem(f"V2 {found.kind} codec", codec, found.codec)]
+
+
+def _picture(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
+    problems = _codec(plan, found)
     if (found.width, found.height) != (plan.width, plan.height):
         problems.append(
             Problem("V2 size", f"{plan.width}x{plan.height}", f"{found.width}x{found.height}")
         )
-    if plan.encoder is not None and _depth(found.pixel_format) != plan.pixel_format:
+    if plan.encoder is not None and _without_range(found.pixel_format) != plan.pixel_format:
         problems.append(Problem("V2 pixel format", plan.pixel_format, found.pixel_format))
     problems += _colours(plan, found)
     turned = plan.source.rotation if plan.encoder is None else 0
@@ -161,7 +165,7 @@ def _ratio(value: FrameRate) -> float:
     return value.numerator / value.denominator
 
 
-def _depth(pixel_format: str) -> str:
+def _without_range(pixel_format: str) -> str:
     """`yuvj420p` is yuv420p of full range, which is kept where the source has it."""
     return pixel_format.replace("yuvj", "yuv")
 
@@ -176,18 +180,11 @@ def _frames(plan: VideoPlan, found: StreamInfo) -> list[Problem]:
     slack = max(2 * _frame_seconds(plan), expected * LENGTH_SHARE)
     if abs(found.span - expected) > slack:
         problems.append(_length("video", expected, slack, found.span))
-    if found.largest_gap > max(GAP_SECONDS, plan.source.largest_gap + slack):
-        problems.append(
-            Problem("V3 video gap", f"at most {GAP_SECONDS:g} s", f"{found.largest_gap:.2f} s")
-        )
-    return problems
+    return problems + _gap(plan, found, slack)
 
 
 def _sound(plan: AudioPlan, found: StreamInfo, *, lenient: bool) -> list[Problem]:
-    problems = []
-    codec = plan.source.codec if plan.encoder is None else _name(plan.settings.codec)
-    if found.codec != codec:
-        problems.append(Problem("V2 audio codec", codec, found.codec))
+    problems = _codec(plan, found)
     if plan.channels in PLAIN_CHANNELS and found.channels != plan.channels:
         problems.append(Problem("V2 channels", f"{plan.channels}", f"{found.channels}"))
     return problems if lenient else problems + _sound_length(plan, found)
@@ -198,11 +195,15 @@ def _sound_length(plan: AudioPlan, found: StreamInfo) -> list[Problem]:
     slack = max(SOUND_SECONDS, 2 * _sound_frame(found), plan.duration * LENGTH_SHARE)
     if abs(found.duration - plan.duration) > slack:
         problems.append(_length("audio", plan.duration, slack, found.duration))
-    if found.largest_gap > max(GAP_SECONDS, plan.source.largest_gap + slack):
-        problems.append(
-            Problem("V3 audio gap", f"at most {GAP_SECONDS:g} s", f"{found.largest_gap:.2f} s")
-        )
-    return problems
+    return problems + _gap(plan, found, slack)
+
+
+def _gap(plan: VideoPlan | AudioPlan, found: StreamInfo, slack: float) -> list[Problem]:
+    """None larger than the source's own."""
+    most = max(GAP_SECONDS, plan.source.largest_gap + slack)
+    if found.largest_gap <= most:
+        return []
+    return [Problem(f"V3 {found.kind} gap", f"at most {most:.3g} s", f"{found.largest_gap:.2f} s")]
 
 
 def _offset(plan: OutputPlan, found: MediaInfo) -> list[Problem]:

@@ -75,7 +75,8 @@ class Logs:
 
 
 class LogKeeper:
-    """Stores what is new between two moves of a job, for readers at other masters."""
+    """Stores what is new between two moves of a job: for readers at other masters, and for the day
+    when the machine with the only master loses its power together with the worker's."""
 
     def __init__(self, logs: Logs, store: Store) -> None:
         self._logs = logs

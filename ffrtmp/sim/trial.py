@@ -19,6 +19,7 @@ from ffrtmp.clock import boot_seconds, utc_now
 from ffrtmp.config import SimulateSettings, shown_store
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.groups import one_error
 from ffrtmp.pki import authority
 from ffrtmp.rpc.enums import REASONS
 from ffrtmp.sim import tally
@@ -83,7 +84,8 @@ class Trial:
             ]
 
         log = self._where.kept / f"fleet-{name}.log"
-        return Process(name, arguments, log, self._notes, members=range(workers))  # type: ignore[arg-type]
+        members = [f"{name}-{number:04}" for number in range(1, workers + 1)]
+        return Process(name, arguments, log, self._notes, members=members)
 
     def _master_arguments(self) -> Sequence[str]:
         return [
@@ -114,24 +116,27 @@ class Trial:
     async def _until_ready(self) -> str:
         try:
             async with asyncio.timeout(START_SECONDS):
-                while not (said := _READY.search(self._master.log.read_text())):
-                    if not self._master.pid:
-                        break
+                while self._master.pid:
+                    if said := _READY.search(self._master.log.read_text()):
+                        return said[1]
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            said = None
-        if said is None:
-            words = self._master.log.read_text().splitlines()
-            raise TrialFailed(f"the master does not start: {words[-1] if words else 'no word'}")
-        return said[1]
+            pass
+        words = self._master.last_line() or "no word"
+        raise TrialFailed(f"the master does not start: {words}")
 
     async def _hold(self, client: Client) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            kills = tasks.create_task(self._kill_now_and_then())
-            await self._submit(client)
-            while [job async for job in client.list(states=LIVING, limit=1)]:
-                await asyncio.sleep(POLL_SECONDS)
-            kills.cancel()
+        with one_error(TrialFailed):
+            async with asyncio.TaskGroup() as tasks:
+                beside = [
+                    tasks.create_task(self._kill_now_and_then()),
+                    tasks.create_task(self._supervise()),
+                ]
+                await self._submit(client)
+                while [job async for job in client.list(states=LIVING, limit=1)]:
+                    await asyncio.sleep(POLL_SECONDS)
+                for task in beside:
+                    task.cancel()
         async for job in client.list():
             state, reason = state_of(job), REASONS.from_wire(job.failure.reason)
             self._note("ended", job.job_id, state=state, reason=reason)
@@ -146,6 +151,15 @@ class Trial:
 
     def _note(self, did: str, job_id: str, **more: object) -> None:
         self._notes.note(boot_seconds(), did, job_id=job_id, **more)
+
+    async def _supervise(self) -> None:
+        """Without one of its processes a trial would wait for ever. Raises TrialFailed."""
+        while True:
+            for process in (self._master, *self._fleets):
+                if process.note_end():
+                    words = process.last_line() or "no word"
+                    raise TrialFailed(f"process {process.name} ended by itself: {words}")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _kill_now_and_then(self) -> None:
         if not self._settings.kill_rate:

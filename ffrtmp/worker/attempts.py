@@ -6,96 +6,26 @@ live push has no second step: when all is sent it is PUBLISHED.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Protocol
 
-from ffrtmp.domain.figures import Figures
-from ffrtmp.domain.job import Failure, Manifest
-from ffrtmp.domain.log import LogRing
+from ffrtmp.domain.job import Manifest
 from ffrtmp.domain.messages import (
     MOST_LOG,
     Event,
-    LogPart,
     LogReport,
     Offer,
     OfferReply,
-    Progress,
     ProgressReport,
     ResultAck,
     ResultOutcome,
     ResultStep,
 )
-from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
-from ffrtmp.domain.spec import JobSpec
-from ffrtmp.storage.errors import StagedLost, words
-from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.journal import Entry, Journal
 from ffrtmp.worker.process import Deadline
 from ffrtmp.worker.threads import in_thread
-
-_log = logging.getLogger("ffrtmp.worker")
-
-JOURNAL_RETRY_SECONDS = 1.0
-PASSING = frozenset({Reason.RESOURCE, Reason.RESOURCE_MEMORY, Reason.TRANSPORT})
-
-
-class Runs(Protocol):
-    """What does the work; `runner.Runner` is one."""
-
-    def objection(self, spec: JobSpec) -> str: ...
-    def measured(self, key: AttemptKey) -> Figures | None: ...
-    def admit(self, key: AttemptKey, spec: JobSpec) -> str: ...
-    def forget(self, key: AttemptKey) -> None: ...
-    async def encode(
-        self,
-        key: AttemptKey,
-        spec: JobSpec,
-        report: Callable[[Progress], None],
-        hear: Callable[[str], None],
-    ) -> Manifest: ...
-    async def take_over(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> Manifest: ...
-    async def publish(self, key: AttemptKey, spec: JobSpec, manifest: Manifest) -> None: ...
-    async def push(
-        self,
-        key: AttemptKey,
-        spec: JobSpec,
-        report: Callable[[Progress], None],
-        lease: Deadline,
-        hear: Callable[[str], None],
-    ) -> None: ...
-    async def discard(self, key: AttemptKey, spec: JobSpec) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """`entry` is set once a result is journalled; `ask_again`: the master could not take it yet.
-
-    `wanted` turns False when the master does not want the attempt any more. `begun`: the master has
-    committed that it was accepted, so that a file which kills this worker is charged for it.
-    `said`: up to which line its log was told on this stream.
-    """
-
-    key: AttemptKey
-    spec: JobSpec
-    phase: Phase = Phase.PROBE
-    progress: Progress | None = None
-    log: LogRing = field(default_factory=LogRing)
-    said: int = 0
-    entry: Entry | None = None
-    task: asyncio.Task[None] | None = None
-    wanted: bool = True
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    ask_again: bool = False
-    unsaid: bool = False
-
-    @property
-    def report(self) -> AttemptReport:
-        return AttemptReport(key=self.key, phase=self.phase, journalled=self.entry is not None)
+from ffrtmp.worker.work import Attempt, Runs, Work
 
 
 class Attempts:
@@ -118,6 +48,7 @@ class Attempts:
         self.may_publish: Callable[[], bool] = lambda: False
         self.hurry: Callable[[], None] = lambda: None
         self.lease = Deadline()  # on it, live pushes are ended by their guards
+        self._work = Work(runner, journal, lease=self.lease, may_push=self._may_push)
 
     @classmethod
     @asynccontextmanager
@@ -170,15 +101,12 @@ class Attempts:
         return ProgressReport(tuple(a.progress for a in fresh if a.progress)) if fresh else None
 
     def take_log(self) -> LogReport | None:
-        """What FFmpeg wrote since the last time. Too much at once waits for the next; what is
-        pushed out of an attempt's ring meanwhile is lost."""
+        """Of every attempt that has news. Too much at once waits for the next time."""
         parts, left = [], MOST_LOG
         for attempt in self._held.values():
-            if left > 0 and attempt.said < attempt.log.last:
-                lines = attempt.log.after(attempt.said, left)
-                attempt.said = lines.last
-                left -= lines.size
-                parts.append(LogPart(attempt.key, lines))
+            if left > 0 and (part := attempt.take_log(left)) is not None:
+                left -= part.lines.size
+                parts.append(part)
         return LogReport(tuple(parts)) if parts else None
 
     def say_all_results(self) -> None:
@@ -191,10 +119,8 @@ class Attempts:
     def _say_result(self, attempt: Attempt) -> None:
         """The rest of its log before it: once the master knows the result, it hears no more."""
         assert attempt.entry is not None
-        rest = attempt.log.after(attempt.said, MOST_LOG)
-        if rest.texts:
-            self.say(LogReport((LogPart(attempt.key, rest),)))
-            attempt.said = rest.last
+        if (rest := attempt.take_log(MOST_LOG)) is not None:
+            self.say(LogReport((rest,)))
         self.say(attempt.entry.result)
 
     def say_refused_results(self) -> None:
@@ -211,25 +137,27 @@ class Attempts:
         if offer.key in self._held:
             self.say(OfferReply(offer.key))
             return
+        reply = self._reply(offer)
+        self.say(reply)
+        if not reply.rejection:
+            self._accept(Attempt(offer.key, offer.spec), offer.publish_only)
+
+    def _reply(self, offer: Offer) -> OfferReply:
         if self.slots == 0:
-            self.say(OfferReply(offer.key, "the worker drains", passing=True))
-            return
+            return OfferReply(offer.key, "the worker drains", passing=True)
         if len(self._held) >= self._slots:
-            why = f"all {self._slots} slots are taken"
-            self.say(OfferReply(offer.key, why, passing=True))
-            return
+            return OfferReply(offer.key, f"all {self._slots} slots are taken", passing=True)
         if why := self._runner.objection(offer.spec):
-            self.say(OfferReply(offer.key, why))
-            return
+            return OfferReply(offer.key, why)
         if offer.publish_only is None and (why := self._runner.admit(offer.key, offer.spec)):
-            self.say(OfferReply(offer.key, why, passing=True, crowded=True))
-            return
-        self.say(OfferReply(offer.key))
-        attempt = Attempt(offer.key, offer.spec)
+            return OfferReply(offer.key, why, passing=True, crowded=True)
+        return OfferReply(offer.key)
+
+    def _accept(self, attempt: Attempt, publish_only: Manifest | None) -> None:
         self._hold(attempt)
         if not self.waits_for_word:
             attempt.begun.set()
-        self._start(attempt, self._make(attempt, offer.publish_only))
+        self._start(attempt, self._work.make(attempt, publish_only))
 
     def begin(self, key: AttemptKey) -> None:
         """The acceptance is committed: the input may be touched."""
@@ -245,7 +173,7 @@ class Attempts:
         if attempt.task is not None:
             attempt.task.cancel()
         else:
-            self._start(attempt, self._throw_away(attempt))
+            self._start(attempt, self._work.throw_away(attempt))
 
     def judge(self, verdict: Verdict) -> None:
         match verdict.kind:
@@ -273,104 +201,17 @@ class Attempts:
         staged = attempt.entry.manifest is not None and not attempt.entry.published
         if step is ResultStep.STAGED and staged:
             if self.may_publish():
-                self._start(attempt, self._publish(attempt))
+                self._start(attempt, self._work.publish(attempt))
             else:  # the lease may have run out: ask once more
                 attempt.ask_again = True
         elif step is not ResultStep.STAGED:
             self._finish(attempt.key)
 
-    # -- the work ---------------------------------------------------------------------------
-
-    async def _make(self, attempt: Attempt, publish_only: Manifest | None) -> None:
-        key, spec = attempt.key, attempt.spec
-        report, hear = partial(_note, attempt), attempt.log.write
-        try:
-            await self._begin(key, spec)
-            await attempt.begun.wait()
-            if spec.exclusive:
-                self._require_lease()
-                await self._runner.push(key, spec, report, self.lease, hear)
-                manifest = None
-            elif publish_only is not None:
-                attempt.phase = Phase.PUBLISH
-                manifest = await self._runner.take_over(key, spec, publish_only)
-            else:
-                manifest = await self._runner.encode(key, spec, report, hear)
-        except AttemptFailed as error:
-            failure = error.failure if publish_only is None else await _unless_lost(error)
-            failed = Entry(key=key, spec=spec, failure=failure, figures=self._runner.measured(key))
-            await self._record(attempt, failed)
-        else:
-            attempt.phase = Phase.PUBLISH
-            done = Entry(
-                key=key,
-                spec=spec,
-                manifest=manifest,
-                published=spec.exclusive,
-                figures=self._runner.measured(key),
-            )
-            await self._record_made(attempt, done)
-
-    async def _begin(self, key: AttemptKey, spec: JobSpec) -> None:
-        """Raises AttemptFailed: what is made here could not be journalled."""
-        try:
-            await in_thread(self._journal.begin, key, spec)
-        except OSError as error:
-            why = f"the journal cannot be written ({words(error)}); free some space for it"
-            raise AttemptFailed.because(Reason.RESOURCE, why) from None
-
-    async def _record_made(self, attempt: Attempt, entry: Entry) -> None:
-        try:
-            await self._record(attempt, entry)
-        except asyncio.CancelledError:
-            if not attempt.wanted:
-                await self._throw_away(attempt)
-            raise
-
-    def _require_lease(self) -> None:
-        """An offer may have been long on its way. Raises AttemptFailed."""
-        if not self.may_publish():
-            why = "the lease had run out before the push began"
-            raise AttemptFailed.because(Reason.STOPPED, why)
-
-    async def _publish(self, attempt: Attempt) -> None:
-        entry = attempt.entry
-        assert entry is not None
-        assert entry.manifest is not None
-        try:
-            await self._runner.publish(attempt.key, attempt.spec, entry.manifest)
-        except AttemptFailed as error:
-            failure = await _unless_lost(error)
-            done = Entry(key=attempt.key, spec=attempt.spec, failure=failure)
-        else:
-            done = Entry(
-                key=attempt.key, spec=attempt.spec, manifest=entry.manifest, published=True
-            )
-        await self._record(attempt, done)
-
-    async def _record(self, attempt: Attempt, entry: Entry) -> None:
-        """A manifest must be on the disk before it is said: it waits for room, and the work is
-        kept. Any other word is said all the same: the master then knows it, and if this worker dies
-        before, its journal still tells the truth."""
-        must_be_kept = entry.manifest is not None and not entry.published
-        while not await self._is_kept(entry) and must_be_kept:  # noqa: ASYNC110  # a disk tells nobody
-            await asyncio.sleep(JOURNAL_RETRY_SECONDS)
-        attempt.entry = entry
-        if entry.failure is not None:
-            _log.info("attempt %s failed: %s", _named(attempt), entry.failure.message)
-
-    async def _is_kept(self, entry: Entry) -> bool:
-        try:
-            await in_thread(self._journal.record, entry)
-        except OSError as error:
-            _log.warning("the journal cannot be written (%s): free some space for it", words(error))
-            return False
-        return True
-
-    async def _throw_away(self, attempt: Attempt) -> None:
-        await self._runner.discard(attempt.key, attempt.spec)
-
     # -- bookkeeping ------------------------------------------------------------------------
+
+    def _may_push(self) -> bool:
+        """The session that holds the lease comes after its attempts: asked when it matters."""
+        return self.may_publish()
 
     def _hold(self, attempt: Attempt) -> None:
         self._held[attempt.key] = attempt
@@ -411,38 +252,15 @@ class Attempts:
         tasks = [attempt.task for attempt in encoding if attempt.task is not None]
         if tasks:
             await asyncio.wait(tasks)
-        failure = Failure(reason=Reason.STOPPED, message=why)
         for attempt in encoding:
             if attempt.key in self._held and attempt.entry is None:
-                await self._throw_away(attempt)  # staged already, maybe
-                done = Entry(key=attempt.key, spec=attempt.spec, failure=failure)
-                await self._record(attempt, done)
+                await self._work.hand_back(attempt, why)
                 self._say_result(attempt)
 
     def _stop_everything(self) -> None:
         for attempt in self._held.values():
             if attempt.task is not None:
                 attempt.task.cancel()
-
-
-def _note(attempt: Attempt, progress: Progress) -> None:
-    attempt.phase = progress.phase
-    attempt.progress = progress
-    attempt.unsaid = True
-
-
-async def _unless_lost(error: AttemptFailed) -> Failure:
-    """Of what is to be published. It may lie under its final name already: only where it was looked
-    for and not found may the job forget its manifest and be encoded anew. Whatever else is amiss
-    here passes, or is not so elsewhere: the attempt is given back, not at once."""
-    if isinstance(error.__cause__, StagedLost) or error.failure.reason not in PASSING:
-        return error.failure
-    await asyncio.sleep(JOURNAL_RETRY_SECONDS)
-    return replace(error.failure, reason=Reason.STOPPED)
-
-
-def _named(attempt: Attempt) -> str:
-    return f"{attempt.key.job_id}/{attempt.key.fence}"
 
 
 def _nowhere(_event: Event) -> None:

@@ -23,8 +23,9 @@ from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
 from ffrtmp.worker.probe import ProbeRefused
-from ffrtmp.worker.process import Exit, Tail
+from ffrtmp.worker.process import Exit
 from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.tail import Tail
 from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 from ffrtmp.worker.watchdog import Patience, run_watched

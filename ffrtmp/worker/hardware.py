@@ -13,9 +13,10 @@ import imageio_ffmpeg
 import msgspec
 import psutil
 
+from ffrtmp import __version__
 from ffrtmp.domain.live import SCHEMES
-from ffrtmp.domain.spec import Metric
-from ffrtmp.domain.worker import Load
+from ffrtmp.domain.spec import SPEC_VERSION, Metric
+from ffrtmp.domain.worker import Capabilities, Load, RootReport
 from ffrtmp.ffmpeg.capabilities import (
     all_candidates,
     choose_encoders,
@@ -214,4 +215,19 @@ def load(disk_free: Mapping[str, int]) -> Load:
         cpu_load=psutil.cpu_percent() / 100 * cores,
         memory_free=psutil.virtual_memory().available,
         disk_free=disk_free,
+    )
+
+
+def capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
+    """What the master is told of this worker."""
+    return Capabilities(
+        version=__version__,
+        spec_version=SPEC_VERSION,
+        ffmpeg_version=tools.version,
+        codecs=frozenset(tools.encoders),
+        encoders=tuple(tools.encoders.values()),
+        roots=roots,
+        cpu_count=psutil.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+        limits=tools.confines.limits,
     )

@@ -5,18 +5,16 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffrtmp.domain.log import KEPT_LINES, LINE_BYTES
 from ffrtmp.worker import guard
+from ffrtmp.worker.tail import Tail
 
 GUARD = str(Path(guard.__file__).resolve())
 READ_BYTES = 1 << 16
-RAW_LINE_BYTES = 2 * LINE_BYTES  # more than is kept, so that a line is cut after it was redacted
 KILLED_SECONDS = 10.0
 DRAIN_SECONDS = 2.0
 ENVIRONMENT = (
@@ -97,46 +95,6 @@ class Deadline:
             self._followers.discard(tell)
 
 
-def printable(text: str) -> str:
-    """Without what a terminal would obey, or would show as something else than it is: the line may
-    repeat what a stranger wrote into a file."""
-    return "".join(c if c.isprintable() else " " if c == "\t" else "?" for c in text)
-
-
-class Tail:
-    """The last lines of a stream of any length and any bytes. `redact` gets each first; `hear` gets
-    what is kept."""
-
-    def __init__(
-        self,
-        redact: Callable[[str], str] = str,
-        hear: Callable[[str], None] = lambda _line: None,
-    ) -> None:
-        self._redact = redact
-        self._hear = hear
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._open = b""
-
-    def feed(self, chunk: bytes) -> None:
-        *lines, rest = chunk.replace(b"\r", b"\n").split(b"\n")
-        for line in lines:
-            self._close(line)
-        self._open = (self._open + rest)[:RAW_LINE_BYTES]
-
-    def _close(self, end: bytes) -> None:
-        raw = (self._open + end)[:RAW_LINE_BYTES].decode(errors="replace")
-        line = printable(self._redact(raw)).encode()[:LINE_BYTES].decode(errors="replace").rstrip()
-        self._open = b""
-        if line:
-            self._lines.append(line)
-            self._hear(line)
-
-    def lines(self) -> tuple[str, ...]:
-        """So far, the unfinished line included."""
-        self._close(b"")
-        return tuple(self._lines)
-
-
 class _Control:
     """The worker's end of the guard's socket."""
 
@@ -185,19 +143,7 @@ async def run_guarded(
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                GUARD,
-                *limits,
-                *argv,
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=child_environment() if environment is None else environment,
-                start_new_session=True,
-            )
+            process = await _start([*limits, *argv], theirs, environment)
         control = _Control(ours)
         if started is not None:
             started(process.pid)
@@ -206,6 +152,20 @@ async def run_guarded(
         with (deadline or Deadline()).followed(lambda at: control.send(f"deadline {at:.3f}")):
             answer, timed_out = await _attend(process, control, readers, timeout, on_cancel)
         return _exit(answer, argv[0], log.lines(), timed_out=timed_out)
+
+
+async def _start(
+    argv: Sequence[str], control: socket.socket, environment: dict[str, str] | None
+) -> asyncio.subprocess.Process:
+    """A guard, which gets `argv`; `control` is its standard input."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", GUARD, *argv),
+        stdin=control.fileno(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=child_environment() if environment is None else environment,
+        start_new_session=True,
+    )
 
 
 def child_environment() -> dict[str, str]:

@@ -27,8 +27,9 @@ from ffrtmp.ffmpeg.plan import Plan
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.place import Place
-from ffrtmp.worker.process import ON_LIVE_END, Deadline, Exit, Tail, run_guarded
+from ffrtmp.worker.process import ON_LIVE_END, Deadline, Exit, run_guarded
 from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit, plan_attempt
+from ffrtmp.worker.tail import Tail
 from ffrtmp.worker.tally import Tally
 from ffrtmp.worker.threads import in_thread
 

@@ -1,11 +1,14 @@
-"""Keeps the master informed of this worker's roots: a folder may be mounted late, or go away."""
+"""This worker's roots: tried when it starts, and again and again, since a folder may be mounted
+late, or go away; what the master is told of them."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from ffrtmp.domain.worker import RootReport
 from ffrtmp.storage.roots import Roots
+from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.threads import in_thread
 
 _log = logging.getLogger("ffrtmp.worker")
@@ -14,6 +17,23 @@ FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0
 
 Tell = Callable[[tuple[RootReport, ...]], None]
+
+
+@asynccontextmanager
+async def registered(
+    roots: Roots, name: str, incarnation: str, journal: Journal
+) -> AsyncIterator[tuple[RootReport, ...]]:
+    """Each root is tried, and nothing of that remains afterwards; but while results wait in the
+    journal, the proofs say to other workers that what lies staged there is not theirs to sweep."""
+    reports = await in_thread(roots.report, name, incarnation)
+    for report in reports:
+        if report.problem:
+            _say(report.name, report.problem)
+    try:
+        yield reports
+    finally:
+        if not await in_thread(journal.entries):
+            await in_thread(roots.withdraw)
 
 
 async def keep_proving(roots: Roots, *, worker: str, nonce: str, tell: Tell) -> None:

@@ -21,8 +21,9 @@ import psutil
 from ffrtmp.domain.retry import Reason
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.limits import UNLIMITED, Confines
-from ffrtmp.worker.process import Exit, Tail, run_guarded
+from ffrtmp.worker.process import Exit, run_guarded
 from ffrtmp.worker.steps import Meter
+from ffrtmp.worker.tail import Tail
 
 LOOKS = 10
 BUSY_SHARE = 0.01

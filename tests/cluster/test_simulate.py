@@ -6,9 +6,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.cluster.conftest import ffrtmp, process
+from tests.cluster.conftest import ffrtmp, process, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +81,26 @@ def test_a_trial_with_kills_accounts_for_every_job(tmp_path: Path):
     assert int(counts["finished"]) + int(counts["failed as meant"]) == JOBS
     assert (counts["lost"], counts["duplicates"]) == ("0", "0")
     assert '"killed"' in (tmp_path / "kept" / "client.jsonl").read_text()
+
+
+def test_a_trial_that_loses_a_process_ends_with_a_sentence(tmp_path: Path):
+    """It would wait for ever for the jobs of a fleet that is gone."""
+    arguments = ["--workers", "2", "--jobs", "50", "--pace", "60", "--evidence", "kept"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ffrtmp", "simulate", *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as trial:
+        fleet = tmp_path / "kept" / "fleet-b.log"
+        wait_for(lambda: fleet.exists() and "connected: stream" in fleet.read_text())
+        [victim] = [
+            child
+            for child in psutil.Process(trial.pid).children()
+            if "--name b" in " ".join(child.cmdline())
+        ]
+        victim.kill()
+        _, said = trial.communicate(timeout=60)
+    assert trial.returncode == 2
+    assert "process b ended by itself" in said.splitlines()[-1]
+    assert "Traceback" not in said

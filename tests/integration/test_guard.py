@@ -23,9 +23,9 @@ from ffrtmp.worker.process import (
     CannotStart,
     Deadline,
     Exit,
-    Tail,
     run_guarded,
 )
+from ffrtmp.worker.tail import Tail
 
 STUBBORN = str(Path(__file__).parents[1] / "fakes" / "stubborn")
 SAY_PID = 'echo "$$"; exec sleep 100'

@@ -107,11 +107,12 @@ class Process:
             "ended",
             who=self.name,
             code=self._process.returncode,
-            why=self._last_line(),
+            why=self.last_line(),
         )
         return True
 
-    def _last_line(self) -> str:
+    def last_line(self) -> str:
+        """Of what it said; empty when it said nothing."""
         text = self.log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
         return (text.strip().splitlines() or [""])[-1]
 

@@ -29,7 +29,6 @@ class Caller:
         self._actor = f"client/{name}"
         self._hosts = hosts
         self._chance = chance
-        self.lost = LOST
 
     async def submit(self, spec: job_pb2.JobSpec, *, key: str) -> job_pb2.Job:
         request = pb.SubmitJobRequest(spec=spec, idempotency_key=key)
@@ -87,6 +86,6 @@ class Caller:
         except TimeoutError:
             raise Unreachable(f"{host.name} is silent") from None
         await asyncio.sleep(self._chance.random() * 0.01)
-        if self._chance.random() < self.lost:
+        if self._chance.random() < LOST:
             raise Unreachable(f"the answer of {host.name} was lost")
         return answer

@@ -129,11 +129,6 @@ class Account:
         told = (str(event.state), event.fence, event.charged, event.worker)
         require(row == told, f"I16 the event tells {told}, the row is {row}")
 
-    @property
-    def writes(self) -> bool:
-        """Something still writes its target."""
-        return bool(self._running)
-
 
 def _name(holder: Any) -> tuple[str, str]:
     return holder.worker, holder.incarnation

@@ -16,9 +16,6 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-LATEST_DEATH = 5.0
-"""Virtual seconds until the tasks of a killed process must have ended."""
-
 
 class Stuck(Exception):
     """Nothing is ready, and nothing ever will be."""

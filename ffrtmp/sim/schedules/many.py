@@ -7,8 +7,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
-CHUNK = 25
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -40,7 +38,7 @@ class Total:
 
 
 def run_many(
-    simulate: Simulate, seeds: Sequence[int], *, processes: int, chunk: int = CHUNK
+    simulate: Simulate, seeds: Sequence[int], *, processes: int, chunk: int
 ) -> Iterator[Total]:
     """The total so far, each time some are done. `simulate` is a function of a module."""
     total = Total()

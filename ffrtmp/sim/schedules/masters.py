@@ -121,14 +121,10 @@ class MasterHost:
                 worker=wire.worker, address=wire.worker, events=wire.events(), send=wire.send
             )
         except Exception as error:  # noqa: BLE001  # the servicer's place: it answers
-            self._check(error)
+            self._unexpected(self.name, error)
             end = meaning(error)
         finally:
             wire.down.put(end)
-
-    def _check(self, error: Exception) -> None:
-        """An answer of UNKNOWN or INTERNAL is a bug."""
-        self._unexpected(self.name, error)
 
     async def ask(self, use: Callable[[Master], Awaitable[T]]) -> T:
         """What a client's call does, in this master's process. Raises Unreachable, or what the call

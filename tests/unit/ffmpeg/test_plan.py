@@ -144,6 +144,9 @@ def test_any_size_comes_out_even_in_its_box_and_in_shape(
         ("h265", "yuv422p10le", "yuv420p10le"),
         ("av1", "yuv420p12le", "yuv420p10le"),
         ("vp9", "yuv420p10le", "yuv420p"),
+        ("h265", "p010le", "yuv420p10le"),
+        ("h265", "nv12", "yuv420p"),
+        ("av1", "yuv410p", "yuv420p"),
         ("h265", "yuvj420p", "yuv420p"),
     ],
 )

@@ -8,7 +8,7 @@ from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.journal import Entry, Journal
-from ffrtmp.worker.worker import registered
+from ffrtmp.worker.registration import registered
 
 SPEC = JobSpec(
     input=Input(test_source=TestSource()), outputs=(Output(path=MediaPath("m", "a.mkv")),)
