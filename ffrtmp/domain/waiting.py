@@ -44,8 +44,8 @@ class WaitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A worker as one waiting job sees it. `unfit`: what `misfit` says; `rejection`: what the
-    worker said when the job was offered to it."""
+    """A worker as one waiting job sees it. `unfit`: what `misfit` says, of one that is away as it
+    was last; `rejection`: what the worker said when the job was offered to it."""
 
     worker: str
     connected: bool
@@ -98,6 +98,7 @@ def judge(job: Job, candidates: Sequence[Candidate], now: datetime) -> list[Verd
     return [Verdict(each.worker, *_obstacle(job, each, able, now)) for each in candidates]
 
 
+COULD = "it could run it"
 _PASSING = frozenset({Obstacle.BUSY, Obstacle.NONE})
 
 
@@ -110,6 +111,8 @@ def _obstacle(
         connected=candidate.connected, slots=candidate.slots, standing=standing, now=now
     )
     if found is not None:
+        if found is Obstacle.AWAY:
+            return found, candidate.unfit or COULD
         until = standing.quarantined_until if found is Obstacle.QUARANTINED else None
         return found, f"until {until:%H:%M:%S} UTC" if until else ""
     if candidate.unfit:
@@ -162,4 +165,7 @@ def _reason_of(verdicts: Sequence[Verdict]) -> tuple[WaitReason, str]:
         return WaitReason.NO_FREE_SLOT, f"{busy} workers could run it, and are busy"
     if met <= {Obstacle.AWAY}:
         return WaitReason.NO_WORKER, "no worker is connected"
-    return WaitReason.NO_FIT_WORKER, "no worker that is here may run it"
+    away = [each.worker for each in verdicts if each.detail == COULD]
+    could = f"; {away[0]} could, and is away" if len(away) == 1 else ""
+    could = f"; {len(away)} that are away could" if len(away) > 1 else could
+    return WaitReason.NO_FIT_WORKER, f"no worker that is here may run it{could}"

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.spec import JobSpec, encoded_codecs
@@ -136,29 +137,112 @@ def waits_for(spec: JobSpec, useless: Mapping[str, str]) -> str:
     )
 
 
-def refused_roots(reports: Mapping[str, Iterable[RootReport]]) -> dict[str, dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A root of a worker that left. `rivals`: nonces of those that were here with it and mapped the
+    name to another folder, and so got no work on it."""
+
+    report: RootReport
+    rivals: frozenset[str]
+
+
+Claims = Mapping[str, Iterable[Claim]]
+"""By worker."""
+NO_CLAIMS: Claims = MappingProxyType({})
+
+
+def refused_roots(
+    reports: Mapping[str, Iterable[RootReport]], away: Claims = NO_CLAIMS
+) -> dict[str, dict[str, str]]:
     """Which roots of which worker get no work, and why: `{worker: {root: reason}}`.
 
-    Workers share a root when one sees the nonce of the other there. Where several groups claim one
+    Workers share a root when they saw the same nonce there. Where several groups claim one
     name, a group with media in its folder beats one without (an unmounted folder is empty), then
-    the larger group, then the one with the first name; the others are refused.
+    the larger group, then the one with the first name; the others are refused. A group of which
+    everybody is `away` keeps the root from its rivals, and from nobody else: of who came later it
+    is not known whether the folder is the same.
     """
     refused: dict[str, dict[str, str]] = {worker: {} for worker in reports}
-    claims: dict[str, dict[str, RootReport]] = {}
+    members: dict[str, dict[str, RootReport]] = {}
+    rivals: dict[tuple[str, str], frozenset[str]] = {}
     for worker, roots in reports.items():
         for root in roots:
             if root.problem:
                 refused[worker][root.name] = root.problem
             else:
-                claims.setdefault(root.name, {})[worker] = root
-    for name, members in claims.items():
-        groups = _groups(members)
-        best = min(groups, key=lambda group: _standing(group, members))
-        for worker in members.keys() - best:
-            refused[worker][name] = f"is not the folder that worker {min(best)!r} maps to it" + (
-                "; it is empty: is it mounted?" if members[worker].empty else ""
-            )
+                members.setdefault(root.name, {})[worker] = root
+    for worker, claims in away.items():
+        for claim in claims:
+            members.setdefault(claim.report.name, {})[worker] = claim.report
+            rivals[claim.report.name, worker] = claim.rivals
+    for name, found in members.items():
+        apart = {worker: rivals[name, worker] for worker in found if (name, worker) in rivals}
+        for worker, why in _refused(found, apart).items():
+            refused[worker][name] = why
     return refused
+
+
+def _refused(
+    members: Mapping[str, RootReport], apart: Mapping[str, frozenset[str]]
+) -> dict[str, str]:
+    """Of one root: who is refused, and why. `apart`: the rivals of those who are away."""
+    reasons: dict[str, str] = {}
+    keep: list[frozenset[str]] = []
+    for group in sorted(_groups(members), key=lambda group: _standing(group, members)):
+        seen = frozenset().union(*(members[worker].sees for worker in group))
+        winner = next((each for each in keep if _beats(each, seen, apart)), None)
+        if winner is None:
+            keep.append(group)
+            continue
+        for worker in group - apart.keys():
+            reasons[worker] = _is_another(winner, members[worker], apart)
+    return reasons
+
+
+def _beats(
+    group: frozenset[str], seen: frozenset[str], apart: Mapping[str, frozenset[str]]
+) -> bool:
+    """Somebody of the group is here, or was here together with one of those who saw `seen`."""
+    return any(worker not in apart or apart[worker] & seen for worker in group)
+
+
+def _is_another(
+    winner: frozenset[str], report: RootReport, apart: Mapping[str, frozenset[str]]
+) -> str:
+    owner = min(winner)
+    gone = f", which is away: start it, or `ffrtmp workers remove {owner}`"
+    return (
+        f"is not the folder that worker {owner!r} maps to it"
+        + (gone if winner <= apart.keys() else "")
+        + ("; it is empty: is it mounted?" if report.empty else "")
+    )
+
+
+def contested_roots(
+    reports: Mapping[str, Iterable[RootReport]], refused: Mapping[str, Mapping[str, str]]
+) -> dict[str, frozenset[str]]:
+    """Roots that several groups claim, each with the nonces of those that are refused. `refused` as
+    `refused_roots` has it."""
+    rivals: dict[str, set[str]] = {}
+    for worker, roots in reports.items():
+        for root in roots:
+            if not root.problem and root.name in refused[worker]:
+                rivals.setdefault(root.name, set()).add(root.nonce)
+    return {name: frozenset(nonces) for name, nonces in rivals.items()}
+
+
+def claims_of(
+    roots: Iterable[RootReport],
+    refused: Mapping[str, str],
+    contested: Mapping[str, frozenset[str]],
+) -> tuple[Claim, ...]:
+    """What stays of a worker that leaves: its roots that others would take for theirs. `refused`:
+    its own, and why; `contested` as `contested_roots` has it."""
+    return tuple(
+        Claim(root, contested[root.name])
+        for root in roots
+        if root.name in contested and root.name not in refused
+    )
 
 
 def useless_roots(
@@ -189,11 +273,7 @@ def _groups(members: Mapping[str, RootReport]) -> list[frozenset[str]]:
         joined = {worker}
         apart = []
         for group in groups:
-            linked = any(
-                members[other].nonce in report.sees or report.nonce in members[other].sees
-                for other in group
-            )
-            if linked:
+            if any(report.sees & members[other].sees for other in group):
                 joined |= group
             else:
                 apart.append(group)

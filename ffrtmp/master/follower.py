@@ -6,7 +6,7 @@ A hint makes it quick, the poll makes it certain.
 import asyncio
 from contextlib import suppress
 
-from ffrtmp.domain.errors import Unavailable
+from ffrtmp.domain.errors import Unavailable, WorkerNotFound
 from ffrtmp.domain.facts import StoreFailed
 from ffrtmp.domain.standing import Standing
 from ffrtmp.master.parts import Parts
@@ -40,11 +40,20 @@ class Follower:
         for presence in self._parts.roster:
             presence.standing = standings.get(presence.session.worker, Standing())
 
+    async def _forget_removed(self) -> None:
+        """An operator may tell any master that a worker is gone for good."""
+        for worker in self._parts.roster.away:
+            try:
+                await self._parts.store.worker(worker)
+            except WorkerNotFound:
+                self._parts.roster.forget(worker)
+
     async def _look(self) -> None:
         if self._parts.boot() - self._learnt_at >= POLL_SECONDS:
             self._learnt_at = self._parts.boot()
             self._parts.roster.learn(await self._parts.store.classes())
             await self._learn_standings()
+            await self._forget_removed()
         jobs = await self._parts.store.get_many(self._parts.watchers.followed())
         for job in jobs.values():
             if self._versions.get(job.job_id) != job.version:

@@ -122,6 +122,7 @@ class Master:
         """Dispatches, sweeps and follows other masters until cancelled."""
         self._parts.roster.learn(await self._parts.store.classes())
         await self._learn_roots()
+        await self._recall_roots()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
@@ -136,6 +137,12 @@ class Master:
         self._parts.roster.forget_roots()
         async for record in self._all_workers():
             self._parts.roster.know_roots(root.name for root in record.capabilities.roots)
+
+    async def _recall_roots(self) -> None:
+        alive = {
+            each.name: each.capabilities.roots async for each in self._all_workers() if each.alive
+        }
+        self._parts.roster.recall(alive)
 
     # -- jobs -------------------------------------------------------------------------------
 
@@ -272,8 +279,10 @@ class Master:
         if job.state is not JobState.QUEUED:
             return waiting.explain(job, (), None, now)
         needs, roster = requirements(record.spec), self._parts.roster
-        names = [each.name async for each in self._all_workers()]
-        candidates = [roster.candidate(name, job_id, needs) for name in names]
+        candidates = [
+            roster.candidate(each.name, job_id, needs, each.capabilities)
+            async for each in self._all_workers()
+        ]
         verdicts = waiting.judge(job, candidates, now)
         return waiting.explain(job, verdicts, await self._parts.store.place_of(job), now)
 
@@ -341,6 +350,7 @@ class Master:
             raise WorkerInUse(name, "its session is alive; stop it, and wait until it is gone")
         if not await self._parts.store.remove_worker(name):
             raise WorkerInUse(name, "a job is still bound to it, for a moment; try again")
+        self._parts.roster.forget(name)
         await self._learn_roots()
         self._parts.observe(WorkerRemoved(worker=name, actor=actor))
 

@@ -16,8 +16,12 @@ from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.waiting import Candidate, hindrance
 from ffrtmp.domain.worker import (
     Capabilities,
+    Claim,
     Load,
     Requirements,
+    RootReport,
+    claims_of,
+    contested_roots,
     misfit,
     refused_roots,
     useless_roots,
@@ -118,7 +122,9 @@ class Roster:
         self._needs: dict[str, Requirements] = {}
         self._matches: dict[object, frozenset[str]] = {}
         self._known_roots: set[str] = set()
-        self._stale = False
+        self._contested: dict[str, frozenset[str]] = {}
+        self._away: dict[str, tuple[Claim, ...]] = {}
+        self._stale = self._unjudged = False
 
     def get(self, worker: str) -> Presence | None:
         return self._present.get(worker)
@@ -133,6 +139,7 @@ class Roster:
         if older is not None and older.session.epoch > presence.session.epoch:
             raise StaleEpoch(worker, presence.session.epoch, older.session.epoch)
         self._present[worker] = presence
+        self._away.pop(worker, None)
         if older is not None and older.outbox is not None:
             older.outbox.close(StaleEpoch(worker, older.session.epoch, presence.session.epoch))
         self.recheck()
@@ -145,10 +152,41 @@ class Roster:
     def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
         """Its session is over: goodbye, or expired."""
         if (presence := self._current(session)) is not None:
+            if self._unjudged:
+                self._refresh()
+            self._keep_claims(presence)
             del self._present[session.worker]
             if presence.outbox is not None and why is not None:
                 presence.outbox.close(why)
-            self.recheck()
+            self._stale = True
+
+    def _keep_claims(self, presence: Presence) -> None:
+        """Its folders are not another worker's because it is away."""
+        worker = presence.session.worker
+        roots, refused = presence.capabilities.roots, self._refused.get(worker, {})
+        if claims := claims_of(roots, refused, self._contested):
+            self._away[worker] = claims
+
+    def recall(self, reports: Mapping[str, Iterable[RootReport]]) -> None:
+        """At the start, of the workers whose sessions are alive: which comes back first is chance,
+        and gets no work on a root that is another's."""
+        refused = refused_roots(reports)
+        contested = contested_roots(reports, refused)
+        for worker, roots in reports.items():
+            claims = claims_of(roots, refused[worker], contested)
+            if claims and worker not in self._present:
+                self._away[worker] = claims
+        self.recheck()
+
+    @property
+    def away(self) -> Collection[str]:
+        """Workers that are not here, and whose folders are not another's all the same."""
+        return tuple(self._away)
+
+    def forget(self, worker: str) -> None:
+        """It is not waited for any more."""
+        self._away.pop(worker, None)
+        self.recheck()
 
     def drop_superseded(self, sessions: Iterable[SessionKey]) -> None:
         """Of all live sessions: a worker whose newer stream is with another master has left."""
@@ -176,7 +214,7 @@ class Roster:
     def recheck(self) -> None:
         """What a worker can run has changed, and with its roots what others can. What follows is
         found out when somebody asks: a thousand workers may come at once."""
-        self._stale = True
+        self._stale = self._unjudged = True
 
     def know_roots(self, names: Iterable[str]) -> None:
         """Of workers that are away: a job may wait for them."""
@@ -206,9 +244,10 @@ class Roster:
     def _refresh(self) -> None:
         if not self._stale:
             return
-        self._stale = False
+        self._stale = self._unjudged = False
         reports = {name: each.capabilities.roots for name, each in self._present.items()}
-        self._refused = refused_roots(reports)
+        self._refused = refused_roots(reports, self._away)
+        self._contested = contested_roots(reports, self._refused)
         self._useless = useless_roots(reports, self._refused)
         for presence in self._present.values():
             self._known_roots.update(root.name for root in presence.capabilities.roots)
@@ -236,11 +275,14 @@ class Roster:
             )
         return room
 
-    def candidate(self, worker: str, job_id: str, needs: Requirements) -> Candidate:
-        """The worker as that waiting job sees it."""
+    def candidate(
+        self, worker: str, job_id: str, needs: Requirements, last: Capabilities
+    ) -> Candidate:
+        """The worker as that waiting job sees it. `last`: what it could when it was here."""
         presence = self._present.get(worker)
         if presence is None:
-            return Candidate(worker=worker, connected=False)
+            bad = {root.name: root.problem for root in last.roots if root.problem}
+            return Candidate(worker=worker, connected=False, unfit=misfit(needs, last, bad))
         unfit = misfit(needs, presence.capabilities, self.refused_roots(worker))
         return presence.as_candidate(job_id, unfit)
 

@@ -21,20 +21,22 @@ from ffrtmp.ffmpeg.quality import (
 )
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.hardware import Tools
-from ffrtmp.worker.process import Exit
-from ffrtmp.worker.steps import Meter, ReportFn, TimeLeft, judge_exit
+from ffrtmp.worker.process import Exit, Tail
+from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit
 from ffrtmp.worker.watchdog import Patience, run_watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparing:
-    """`ran` hears of each FFmpeg's end."""
+    """`ran` hears of each FFmpeg's end; `hear` each line it writes, marked: to a reader of the log
+    they would look like those of the encode."""
 
     key: AttemptKey
     plan: Plan
     tools: Tools
     source: str | None
     report: ReportFn
+    hear: HearFn
     time: TimeLeft
     patience: Patience
     ran: Callable[[Exit], None]
@@ -66,6 +68,7 @@ class Comparing:
             meter,
             timeout=self.time.seconds(),
             patience=self.patience,
+            log=Tail(hear=lambda line: self.hear(f"quality of {name}: {line}")),
             confines=self.tools.confines,
         )
         self.ran(end)

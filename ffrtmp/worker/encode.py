@@ -125,12 +125,15 @@ class Encode:
             meter,
             timeout=time.seconds(),
             patience=self.patience,
-            log=Tail(hear=lambda line: self.hear(self.place.shown(line))),
+            log=Tail(hear=self._hear),
             confines=self.tools.confines,
             length=length,
         )
         self.tally.ran(end)
         return end
+
+    def _hear(self, line: str) -> None:
+        self.hear(self.place.shown(line))
 
     def _at_end(self, planned: Plan) -> Progress:
         length = timedelta(seconds=planned.duration)
@@ -169,6 +172,7 @@ class Encode:
             tools=self.tools,
             source=self.place.source_name,
             report=self.report,
+            hear=self._hear,
             time=time,
             patience=self.patience,
             ran=self.tally.ran,

@@ -77,6 +77,21 @@ async def test_an_output_under_the_bar_fails_with_its_score(site: Site, clip: st
     assert score.score < 60
 
 
+async def test_what_ffmpeg_says_of_a_comparison_is_heard_and_marked(site: Site, clip: str) -> None:
+    asked = Quality(metric=Metric.SSIM, sample=timedelta(seconds=1))
+    spec = site.job(clip, output("a.mp4", asked), output("b.mkv", asked), output("c.mkv", asked))
+    heard: list[str] = []
+    await site.runner.encode(KEY, spec, site.report, heard.append)
+    for name in ("a.mp4", "b.mkv", "c.mkv"):
+        of_it = [line for line in heard if line.startswith(f"quality of output media:{name}: ")]
+        assert any("Input #0, mpegts, from 'media:in.ts'" in line for line in of_it)
+        assert any("] SSIM " in line for line in of_it)
+    first = next(at for at, line in enumerate(heard) if line.startswith("quality of "))
+    assert any("frame I:" in line for line in heard[:first]), "the encode's own are as they were"
+    assert all(line.startswith("quality of output media:") for line in heard[first:])
+    assert str(site.root) not in "".join(heard)
+
+
 async def test_a_copied_frame_for_frame_picture_scores_as_well_as_can_be(site: Site) -> None:
     ffmpeg(*picture(1), "-c:v", "libx264", "-qp", 0, "-pix_fmt", "yuv420p", site.root / "in.mkv")
     spec = site.job("in.mkv", output("a.mkv", Quality(metric=Metric.PSNR), crf=0))
@@ -105,6 +120,7 @@ async def test_a_one_frame_offset_is_misalignment_and_not_bad_quality(site, filt
         tools=site.runner._tools,
         source=str(site.root / "in.mp4"),
         report=site.report,
+        hear=lambda _: None,
         time=TimeLeft(spec, None),
         patience=USUAL,
         ran=lambda _: None,

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -142,17 +143,95 @@ async def test_m6_and_m7_a_signal_of_a_stranger(
 
 @pytest.mark.parametrize("container", CONTAINERS)
 async def test_m6_an_ffmpeg_that_ends_early_and_says_all_is_well(
-    tmp_path: Path, clips: Path, container: str
+    site: Site, clips: Path, container: str
 ) -> None:
     """As `q` on its standard input does, which it never has from us."""
-    script = tmp_path / "ffmpeg-short"
-    script.write_text(f'#!/bin/sh\nexec "{FFMPEG}" -t 2 "$@"\n')
-    script.chmod(0o755)
-    site = Site(tmp_path / "root", str(script))
     shutil.copy(clips / "in.mkv", site.root)
-    failure = await site.fails(site.job("in.mkv", f"out.{container}"))
+    stops = wrapper(site, f'exec "{FFMPEG}" -t 2 "$@"')
+    failure = await Site(site.root, stops).fails(site.job("in.mkv", f"out.{container}"))
     assert failure.reason is Reason.VERIFY_FAILED
     assert "V3 frames: expected 300 +- 0, found 60" in failure.message
+
+
+LONG, SHORT = 43 * 60, 3 * 60
+"""A film, and what became of one elsewhere: in seconds, of a frame each."""
+LIARS = ["mkv", "mp4", "flv"]
+
+
+def declare(clip: Path, seconds: int) -> None:
+    """Makes the header say another length, wherever a container keeps it."""
+    content = bytearray(clip.read_bytes())
+    if clip.suffix == ".mkv":
+        at = content.index(b"\x44\x89\x88") + 3
+        content[at : at + 8] = struct.pack(">d", seconds * 1000.0)
+    elif clip.suffix == ".flv":
+        at = content.index(b"\x00\x08duration\x00") + 11
+        content[at : at + 8] = struct.pack(">d", float(seconds))
+    else:
+        for box, scale_at, length_at in ((b"mvhd", 12, 16), (b"mdhd", 12, 16), (b"tkhd", None, 20)):
+            at = content.index(box) + 4
+            scale = struct.unpack_from(">I", content, at + scale_at)[0] if scale_at else 1000
+            struct.pack_into(">I", content, at + length_at, seconds * scale)
+    clip.write_bytes(content)
+
+
+def film(clip: Path, seconds: int, says: int) -> None:
+    encoded = ["-c:v", "libx264", "-preset", "ultrafast"]
+    if clip.suffix == ".mp4":
+        encoded += ["-use_editlist", "0", "-movflags", "+faststart"]
+    ffmpeg(*picture(seconds, "64x48", "1"), *encoded, clip)
+    declare(clip, says)
+
+
+@pytest.mark.parametrize("container", LIARS)
+async def test_m7_a_header_that_promises_a_film_and_packets_for_three_minutes(
+    site: Site, old: dict[str, bool], container: str
+) -> None:
+    """Of an MP4 the table of its packets is the header's word too: so its packets are missing."""
+    clip = site.root / f"in.{container}"
+    film(clip, LONG if container == "mp4" else SHORT, says=LONG)
+    if container == "mp4":
+        os.truncate(clip, clip.read_bytes().index(b"mdat") + 86_000)
+    assert ffmpeg("-i", clip, "-f", "null", "-", check=False).returncode == 0
+    failure = await site.fails(site.job(clip.name, "out.mp4", **old))
+    assert failure.reason is Reason.INPUT_BAD
+    says = r"source length: expected 25\d\d\.\d\d s, found packets for 1\d\d\."
+    assert re.search(says, failure.message)
+
+
+@pytest.mark.parametrize("container", LIARS)
+async def test_m7_a_header_that_says_three_minutes_of_a_film(site: Site, container: str) -> None:
+    """Every packet becomes a frame, whatever the header says; and of an FFmpeg that stops where the
+    header ends, nothing is published."""
+    clip = site.root / f"in.{container}"
+    film(clip, LONG, says=SHORT)
+    [source] = await probe([clip], ["input"])
+    assert source.declared_duration == pytest.approx(SHORT, abs=2)
+    await site.transcode(site.job(clip.name, "out.mkv"))
+    [found] = await probe([site.root / "out.mkv"], ["it"])
+    assert found.video is not None
+    assert found.video.packets == LONG
+    stops = wrapper(site, f'"{FFMPEG}" -t {SHORT} "$@"')
+    failure = await Site(site.root, stops).fails(site.job(clip.name, "out.mp4"))
+    assert failure.reason is Reason.VERIFY_FAILED
+    assert f"V3 frames: expected {LONG} +- 0, found {SHORT}" in failure.message
+
+
+async def test_m7_an_output_whose_header_lies_is_measured_by_its_packets(site: Site) -> None:
+    film(site.root / "in.mkv", LONG, says=LONG)
+    film(site.root / "short.mkv", SHORT, says=LONG)
+    writes = f'for it; do :; done; "{FFMPEG}" "$@" && cp "{site.root}/short.mkv" "${{it#file:}}"'
+    failure = await Site(site.root, wrapper(site, writes)).fails(site.job("in.mkv", "out.mkv"))
+    assert failure.reason is Reason.VERIFY_FAILED
+    assert f"V3 frames: expected {LONG} +- 0, found {SHORT}" in failure.message
+
+
+def wrapper(site: Site, script: str) -> str:
+    """An FFmpeg that does something else."""
+    path = site.root.parent / "ffmpeg-other"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
 
 
 async def test_m6_ffmpeg_has_nobody_to_press_a_key(site: Site) -> None:

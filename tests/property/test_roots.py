@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffrtmp.domain.worker import RootReport, refused_roots
+from ffrtmp.domain.worker import Claim, RootReport, claims_of, contested_roots, refused_roots
 
 WORKERS = ("w1", "w2", "w3", "w4")
 
@@ -91,6 +91,57 @@ def test_one_group_keeps_the_root_and_every_other_worker_is_told_why_not(fleet):
 def test_the_order_in_which_workers_came_does_not_matter(fleet, order):
     turned = {worker: fleet[worker] for worker in order if worker in fleet}
     assert refused_roots(turned) == refused_roots(fleet)
+
+
+@given(fleet=fleets(), leaving=st.sets(st.sampled_from(WORKERS)), restarted=st.booleans())
+@settings(max_examples=300)
+def test_who_leaves_keeps_its_folder_from_those_that_were_refused_and_from_nobody_else(
+    fleet, leaving, restarted
+):
+    """`restarted`: those who stay prove their roots anew, and see their own older proofs."""
+    before = refused_roots(fleet)
+    contested = contested_roots(fleet, before)
+    away = {
+        worker: claims_of(fleet[worker], before[worker], contested)
+        for worker in leaving & fleet.keys()
+    }
+    here = {worker: roots for worker, roots in fleet.items() if worker not in leaving}
+    if restarted:
+        here = {worker: [anew(root) for root in roots] for worker, roots in here.items()}
+    after = refused_roots(here, away)
+    good = {worker for worker in here if not fleet[worker][0].problem}
+    kept = {worker for worker in fleet if "media" not in before[worker]}
+    assert {worker for worker in good if "media" in after[worker]} == good - kept
+    everybody_left = kept <= leaving
+    for worker in good - kept:
+        assert ("which is away" in after[worker]["media"]) == everybody_left
+    stranger = [RootReport(name="media", nonce="new", sees=frozenset({"new"}))]
+    alone = refused_roots({"w9": stranger}, away)
+    assert alone == {"w9": {}}
+
+
+def anew(root: RootReport) -> RootReport:
+    return RootReport(
+        name=root.name,
+        nonce=f"{root.nonce}'",
+        sees=root.sees | {f"{root.nonce}'", root.nonce},
+        empty=root.empty,
+        problem=root.problem,
+    )
+
+
+def test_two_that_are_away_are_one_group_when_they_shared():
+    seen = frozenset({"a", "b"})
+    away = {
+        worker: [Claim(RootReport(name="m", nonce=nonce, sees=seen), frozenset({"c"}))]
+        for worker, nonce in (("w1", "a"), ("w2", "b"))
+    }
+    third = RootReport(name="m", nonce="c", sees=frozenset({"c"}))
+    assert "worker 'w1'" in refused_roots({"w3": [third]}, away)["w3"]["m"]
+    back = RootReport(name="m", nonce="d", sees=frozenset({"d", "b"}))
+    refused = refused_roots({"w2": [back], "w3": [third]}, {"w1": away["w1"]})
+    assert refused["w2"] == {}
+    assert "away" not in refused["w3"]["m"]
 
 
 def test_each_root_is_judged_by_itself():
