@@ -21,8 +21,9 @@ from ffrtmp.ffmpeg.quality import (
 )
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.hardware import Tools
-from ffrtmp.worker.process import Exit, Tail
+from ffrtmp.worker.process import Exit
 from ffrtmp.worker.steps import HearFn, Meter, ReportFn, TimeLeft, judge_exit
+from ffrtmp.worker.tail import Tail
 from ffrtmp.worker.watchdog import Patience, run_watched
 
 
