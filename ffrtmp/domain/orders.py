@@ -62,7 +62,6 @@ def _order(
         cause,
         actor=actor,
         now=now,
-        cause_before=job.moved_by,
         rejects=0,
         rejected_since=None,
         **changes,

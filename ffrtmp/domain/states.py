@@ -87,4 +87,6 @@ HELD_STATES = frozenset({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING}
 ATTEMPT_STATES = frozenset({JobState.RUNNING, JobState.PUBLISHING})
 WAITING_STATES = frozenset({JobState.QUEUED, JobState.PAUSED})
 ORDERS = frozenset({Cause.PAUSED, Cause.RESUMED, Cause.REPRIORITISED})
-"""What a person may do to a job that waits. How its last attempt ended is not changed by it."""
+"""What a person may do to a job that waits."""
+ASIDE = ORDERS | {Cause.UNBLOCKED, Cause.INHERITED}
+"""What says nothing of how the last attempt ended: that stays known beside it."""

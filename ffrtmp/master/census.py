@@ -51,10 +51,11 @@ class Census:
         self._parts = parts
         self.this = this
         self._others: list[MasterRecord] = []
+        self.oldest_snapshot = timedelta(0)
 
     async def run(self) -> None:
-        """Tells other masters of this one, and hears of them. Runs until cancelled; at once, when
-        nobody else can use the store."""
+        """Tells other masters of this one, hears of them, and looks after their store. Runs
+        until cancelled; at once, when nobody else can use the store."""
         store = self._parts.store
         if not store.shared:
             return
@@ -63,6 +64,7 @@ class Census:
                 try:
                     await store.note_master(self._record())
                     await self._hear()
+                    self.oldest_snapshot = await store.oldest_snapshot()
                 except Unavailable as error:
                     self._parts.observe(StoreFailed("census", str(error)))
                 await asyncio.sleep(NOTE_SECONDS)

@@ -18,6 +18,7 @@ from ffrtmp.domain.messages import Offer
 from ffrtmp.domain.scheduling import Assignment, Room, assign
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
+from ffrtmp.master.floors import Floors
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import SentOffer
 from ffrtmp.store.base import Change
@@ -43,6 +44,8 @@ class Dispatcher:
         self._parts = parts
         self._woken = woken
         self._ahead: Mapping[str, int] = {}
+        self._read: Sequence[Job] = ()
+        self._floors = Floors(parts.boot, shared=parts.store.shared)
         self.health = Health(parts.boot())
 
     async def run(self) -> None:
@@ -73,8 +76,12 @@ class Dispatcher:
             return False
         began = self._parts.boot()
         granted = await self._parts.jobs.claim(
-            wanted, now=self._parts.now(), choose=partial(self._choose, rooms, wanted)
+            wanted,
+            now=self._parts.now(),
+            choose=partial(self._choose, rooms, wanted),
+            floors=self._floors.begin(),
         )
+        self._floors.end(self._read, {job.job_id for job, _ in granted})
         for job, spec in granted:
             self._offer(job, spec)
         self._parts.observe(ClaimTook(self._parts.boot() - began, len(granted)))
@@ -85,6 +92,7 @@ class Dispatcher:
     ) -> list[Change]:
         now = self._parts.now()
         changes = []
+        self._read = jobs
         assignments = assign(jobs, rooms)[:AT_ONCE]
         self._ahead = _further(wanted, jobs, rooms, assignments)
         for assignment in assignments:
@@ -105,8 +113,9 @@ class Dispatcher:
         number = presence.outbox.put(Offer(key=key, spec=spec, publish_only=job.manifest))
         presence.offers[key] = SentOffer(number, self._parts.boot())
 
-    def note(self, _before: Job | None, after: Job) -> None:
+    def note(self, before: Job | None, after: Job) -> None:
         """A job moved: look again now, or when it may be offered."""
+        self._floors.note(before, after)
         if after.state is not JobState.QUEUED:
             return
         delay = (after.eligible_at - self._parts.now()).total_seconds()

@@ -4,10 +4,13 @@ A hint makes it quick, the poll makes it certain.
 """
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 
 from ffrtmp.domain.errors import Unavailable, WorkerNotFound
 from ffrtmp.domain.facts import StoreFailed
+from ffrtmp.domain.job import Job
+from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.standing import Standing
 from ffrtmp.master.parts import Parts
 
@@ -19,6 +22,7 @@ class Follower:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._versions: dict[str, int] = {}
+        self._progress: dict[str, Progress] = {}
         self._learnt_at = parts.boot()
 
     async def run(self) -> None:
@@ -48,8 +52,23 @@ class Follower:
             except WorkerNotFound:
                 self._parts.roster.forget(worker)
 
+    async def _learn_progress(self, jobs: Collection[Job]) -> None:
+        """Of the followed jobs that workers of other masters have."""
+        there = [job for job in jobs if job.holder and not self._is_here(job.holder.worker)]
+        kept = await self._parts.store.progress([job.job_id for job in there])
+        fences = {job.job_id: job.fence for job in there}
+        for job_id, progress in kept.items():
+            if progress.key.fence == fences[job_id] and progress != self._progress.get(job_id):
+                self._parts.watchers.note_progress(progress)
+        self._progress = kept
+
+    def _is_here(self, worker: str) -> bool:
+        presence = self._parts.roster.get(worker)
+        return presence is not None and presence.outbox is not None
+
     async def _look(self) -> None:
-        if self._parts.boot() - self._learnt_at >= POLL_SECONDS:
+        is_due = self._parts.boot() - self._learnt_at >= POLL_SECONDS
+        if is_due:
             self._learnt_at = self._parts.boot()
             self._parts.roster.learn(await self._parts.store.classes())
             await self._learn_standings()
@@ -58,4 +77,6 @@ class Follower:
         for job in jobs.values():
             if self._versions.get(job.job_id) != job.version:
                 self._parts.watchers.note(None, job)
+        if is_due:
+            await self._learn_progress(jobs.values())
         self._versions = {job.job_id: job.version for job in jobs.values()}

@@ -10,7 +10,7 @@ from datetime import datetime
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.logs import Logs
-from ffrtmp.store.base import Change, JobStore, Moved, NewJob, Outcome
+from ffrtmp.store.base import NO_FLOORS, Change, JobStore, Moved, NewJob, Outcome, QueueKey
 
 Listener = Callable[[Job | None, Job], None]
 """Takes the job before (None: just submitted) and after."""
@@ -55,9 +55,10 @@ class Jobs:
         *,
         now: datetime,
         choose: Callable[[Sequence[Job]], Sequence[Change]],
+        floors: Mapping[str, QueueKey] = NO_FLOORS,
     ) -> list[tuple[Job, JobSpec]]:
         """Grants what `choose` says; returns the granted jobs."""
-        granted = await self._store.claim(classes, now=now, choose=choose)
+        granted = await self._store.claim(classes, now=now, choose=choose, floors=floors)
         for moved, _ in granted:
             self._tell(moved.before, moved.after)
         return [(moved.after, spec) for moved, spec in granted]

@@ -33,6 +33,7 @@ from ffrtmp.master.logs import LogKeeper, Logs, read_log
 from ffrtmp.master.outbox import Send
 from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
 from ffrtmp.master.parts import Parts
+from ffrtmp.master.progress import ProgressKeeper
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
@@ -130,6 +131,7 @@ class Master:
             tasks.create_task(self._janitor.run())
             keeper = LogKeeper(self._parts.logs, self._parts.store)
             tasks.create_task(keeper.run(self._parts.observe))
+            tasks.create_task(ProgressKeeper(self._parts).run())
             tasks.create_task(self.census.run())
 
     async def _learn_roots(self) -> None:
@@ -217,13 +219,18 @@ class Master:
         events = await self._parts.store.events(job_id)
         queued = record.job.state in WAITING_STATES
         waits = waits_for(record.spec, self._parts.roster.useless_roots) if queued else ""
-        return JobView(record, events, self._progress_of(record), waits)
+        return JobView(record, events, await self._progress_of(record), waits)
 
-    def _progress_of(self, record: JobRecord) -> Progress | None:
+    async def _progress_of(self, record: JobRecord) -> Progress | None:
         holder = record.job.holder
-        presence = self._parts.roster.get(holder.worker) if holder else None
+        if holder is None:
+            return None
+        presence = self._parts.roster.get(holder.worker)
         key = AttemptKey(record.job.job_id, record.job.fence)
-        return presence.progress.get(key) if presence else None
+        if presence is not None and (presence.outbox or not self._parts.store.shared):
+            return presence.progress.get(key)
+        kept = (await self._parts.store.progress([key.job_id])).get(key.job_id)
+        return kept if kept is not None and kept.key == key else None
 
     async def find(
         self, wanted: JobFilter, *, size: int, page_token: str
@@ -245,7 +252,7 @@ class Master:
         """
         record = await self._parts.store.get(job_id)
         with self._parts.watchers.following(job_id) as watcher:
-            if (progress := self._progress_of(record)) is not None:
+            if (progress := await self._progress_of(record)) is not None:
                 watcher.wake(progress)
             while True:
                 for event in await self._parts.store.events(job_id, after=after):

@@ -102,7 +102,7 @@ async def run_master(
         )
         metrics = Metrics(
             lambda: _fleet(master),
-            partial(_store_use, store),
+            partial(_store_use, store, master),
             lambda: _certificates(identity, master),
         )
         facts.metrics = metrics
@@ -286,8 +286,13 @@ def _certificates(identity: LiveIdentity, master: Master) -> dict[str, float]:
     return {name: (end - now).total_seconds() for name, end in ends.items()}
 
 
-def _store_use(store: Store) -> StoreUse:
-    return StoreUse(store.commits, [_pool_load(use) for use in store.pools()], store.operations)
+def _store_use(store: Store, master: Master) -> StoreUse:
+    return StoreUse(
+        store.commits,
+        [_pool_load(use) for use in store.pools()],
+        store.operations,
+        master.census.oldest_snapshot.total_seconds(),
+    )
 
 
 def _pool_load(use: PoolUse) -> PoolLoad:

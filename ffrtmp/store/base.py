@@ -7,7 +7,8 @@ then nothing was changed.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 from ffrtmp.domain.errors import DomainError, InvalidSpec
@@ -15,6 +16,7 @@ from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.log import AttemptLog
+from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.spec import JobSpec, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.waiting import Place
@@ -107,6 +109,11 @@ class WorkerRecord:
     standing: Standing = field(default_factory=Standing)
 
 
+QueueKey = tuple[int, str]
+"""A place in a queue: rank and job id."""
+NO_FLOORS: Mapping[str, QueueKey] = MappingProxyType({})
+
+
 class JobStore(Protocol):
     async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
         """Adds all, or none and raises IdempotencyMismatch, TargetTaken or an objection.
@@ -147,11 +154,13 @@ class JobStore(Protocol):
         *,
         now: datetime,
         choose: Callable[[Sequence[Job]], Sequence[Change]],
+        floors: Mapping[str, QueueKey] = NO_FLOORS,
     ) -> list[tuple[Moved, JobSpec]]:
         """Reads the best-ranked eligible queued jobs of each class, at most its number of them,
         applies the changes that `choose` returns for them and commits. A change whose rule or
         session is refused is left out. A blocked job is not read, and jobs that another master is
-        claiming are passed over. `choose` may be called again, after a conflict."""
+        claiming are passed over. `choose` may be called again, after a conflict. Of a class in
+        `floors` nothing is read that ranks before that place."""
         ...
 
     async def classes(self) -> dict[str, Requirements]:
@@ -175,6 +184,15 @@ class HistoryStore(Protocol):
     async def logs(self, job_id: str, *, fence: int, limit: int) -> list[AttemptLog]:
         """Of attempts with that fence or a higher one, at most `limit`, in their order; empty for
         an unknown job."""
+        ...
+
+    async def keep_progress(self, progress: Sequence[Progress]) -> None:
+        """Each in the place of what was kept of its job; what was kept of jobs that nobody holds
+        any more goes. A crash of the store may take it all."""
+        ...
+
+    async def progress(self, job_ids: Collection[str]) -> dict[str, Progress]:
+        """What is kept of these jobs; it may be of an attempt that is over."""
         ...
 
     async def ended_before(self, count: int) -> datetime | None:
@@ -364,6 +382,11 @@ class Shared(Protocol):
 
     async def time(self) -> datetime:
         """The time of day where the store is: for showing and ordering."""
+        ...
+
+    async def oldest_snapshot(self) -> timedelta:
+        """For how long somebody has kept what was deleted or changed since from being cleared
+        away. Zero, when the store is not shared."""
         ...
 
     @property

@@ -9,6 +9,7 @@ import msgspec
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.log import AttemptLog, Lines
+from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.standing import Standing
@@ -81,6 +82,8 @@ JOB_COLUMNS = (
 
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
 LOG_KEY = ("job_id", "fence")
+PROGRESS_COLUMNS = ("job_id", "fence", "progress")
+PROGRESS_KEY = ("job_id",)
 
 
 def to_micros(moment: datetime) -> int:
@@ -243,6 +246,15 @@ def log_from_row(row: Row) -> AttemptLog:
     texts = _TEXTS.decode(row["lines"])
     key = AttemptKey(row["job_id"], row["fence"])
     return AttemptLog(key, row["worker"], Lines(row["first"], texts))
+
+
+def progress_to_row(progress: Progress) -> tuple[object, ...]:
+    """In the order of PROGRESS_COLUMNS."""
+    return progress.key.job_id, progress.key.fence, encode(progress)
+
+
+def progress_from_row(row: Row) -> Progress:
+    return msgspec.json.decode(row["progress"], type=Progress)
 
 
 def worker_from_row(row: Row) -> WorkerRecord:

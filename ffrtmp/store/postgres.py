@@ -6,7 +6,7 @@ A lost connection or a restart of the server is Unavailable; the next call conne
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from random import random
 from urllib.parse import urlsplit
@@ -39,6 +39,12 @@ _RENEW = (
 _FACTS = (
     "SELECT (SELECT max(version) FROM schema_version) AS schema,"
     " pg_database_size(current_database()) AS size"
+)
+# Of other users it is seen only with the role pg_read_all_stats.
+_OLDEST_SNAPSHOT = (
+    "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 AS seconds"
+    " FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND backend_type = 'client backend'"
+    " AND datname = current_database()"
 )
 _RENEWALS = "SELECT worker, epoch, renewal FROM sessions WHERE alive = 1"
 _RENEWAL = "SELECT renewal FROM sessions WHERE worker = $1 AND epoch = $2"
@@ -94,6 +100,10 @@ class PostgresStore(SqlStore):
         [row] = await self._api.fetch("SELECT clock_timestamp() AS now")
         now: datetime = row["now"]
         return now
+
+    async def oldest_snapshot(self) -> timedelta:
+        [row] = await self._api.fetch(_OLDEST_SNAPSHOT)
+        return timedelta(seconds=row["seconds"])
 
     async def facts(self) -> StoreFacts:
         [row] = await self._api.fetch(_FACTS)

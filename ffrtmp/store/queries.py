@@ -27,9 +27,11 @@ INSERT_CLASS = (
 )
 # As `domain.job.is_eligible`. It never waits: what another master is about to grant is passed
 # over. Materialised, so that no plan can run it twice and lock more than it returns.
+FIRST = (-(1 << 63), "")
+"""Before every place in a queue."""
 CLAIMABLE = (
     f"WITH claimed AS MATERIALIZED (SELECT {_COLUMNS} FROM jobs WHERE state = 'queued'"
-    " AND job_class = $1 AND blocked_by IS NULL"
+    " AND job_class = $1 AND blocked_by IS NULL AND (rank, job_id) >= ($4, $5)"
     f" AND (eligible_time <= $2 OR eligible_time > $2 + {LONGEST_WAIT})"
     " ORDER BY rank, job_id LIMIT $3"
     f" FOR NO KEY UPDATE SKIP LOCKED) SELECT {_COLUMNS} FROM claimed ORDER BY rank, job_id"
@@ -48,6 +50,12 @@ EVENTS = "SELECT event FROM events WHERE job_id = $1 AND number > $2 ORDER BY nu
 LOGS = (
     "SELECT job_id, fence, worker, first, lines FROM logs WHERE job_id = $1"
     " AND fence >= $2 ORDER BY fence LIMIT $3"
+)
+PROGRESS = "SELECT job_id, progress FROM progress WHERE job_id = ANY($1)"
+# Of attempts that are over, whichever master had them.
+FORGET_PROGRESS = (
+    "DELETE FROM progress WHERE NOT EXISTS (SELECT 1 FROM jobs"
+    " WHERE jobs.job_id = progress.job_id AND jobs.holder IS NOT NULL)"
 )
 # Beside the index `jobs_ended`, whose condition they repeat.
 ENDED_BEFORE = (

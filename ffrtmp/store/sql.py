@@ -11,12 +11,14 @@ from ffrtmp.domain.errors import JobNotFound, WorkerNotFound
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import HELD_STATES, Job
 from ffrtmp.domain.log import AttemptLog
+from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
 from ffrtmp.store.base import (
+    NO_FLOORS,
     Change,
     JobFilter,
     JobRecord,
@@ -25,11 +27,14 @@ from ffrtmp.store.base import (
     Outcome,
     PageKey,
     PoolUse,
+    QueueKey,
     SessionKey,
     WorkerRecord,
 )
 from ffrtmp.store.census import Census
 from ffrtmp.store.codec import (
+    PROGRESS_COLUMNS,
+    PROGRESS_KEY,
     Row,
     decode_event,
     decode_requirements,
@@ -39,6 +44,8 @@ from ffrtmp.store.codec import (
     from_micros,
     job_from_row,
     log_from_row,
+    progress_from_row,
+    progress_to_row,
     to_micros,
     worker_from_row,
 )
@@ -114,12 +121,14 @@ class SqlStore(Census):
         *,
         now: datetime,
         choose: Callable[[Sequence[Job]], Sequence[Change]],
+        floors: Mapping[str, QueueKey] = NO_FLOORS,
     ) -> list[tuple[Moved, JobSpec]]:
         async def apply(tx: Transaction) -> list[tuple[Moved, JobSpec]]:
             await tx.flush()
             found = []
             for job_class, most in classes.items():
-                rows = await tx.fetch(queries.CLAIMABLE, job_class, to_micros(now), most)
+                floor = floors.get(job_class, queries.FIRST)
+                rows = await tx.fetch(queries.CLAIMABLE, job_class, to_micros(now), most, *floor)
                 found += [job_from_row(row) for row in rows]
             tx.remember(found)
             changes = choose(found)
@@ -156,6 +165,22 @@ class SqlStore(Census):
     async def logs(self, job_id: str, *, fence: int, limit: int) -> list[AttemptLog]:
         rows = await self._api.fetch(queries.LOGS, job_id, fence, limit)
         return [log_from_row(row) for row in rows]
+
+    async def keep_progress(self, progress: Sequence[Progress]) -> None:
+        rows = sorted(map(progress_to_row, progress))  # no two wait for each other
+
+        async def apply(tx: Transaction) -> None:
+            await tx.fetch(queries.FORGET_PROGRESS)
+            if rows:
+                await tx.connection.insert("progress", PROGRESS_COLUMNS, rows, key=PROGRESS_KEY)
+
+        await self._api.writer.do(apply)
+
+    async def progress(self, job_ids: Collection[str]) -> dict[str, Progress]:
+        if not job_ids:
+            return {}
+        rows = await self._api.fetch(queries.PROGRESS, job_ids)
+        return {row["job_id"]: progress_from_row(row) for row in rows}
 
     async def ended_before(self, count: int) -> datetime | None:
         rows = await self._api.fetch(queries.ENDED_BEFORE, count)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from random import random
@@ -101,6 +101,9 @@ class SqliteStore(SqlStore):
     async def time(self) -> datetime:
         [row] = await self._api.fetch("SELECT (julianday('now') - 2440587.5) * 86400 AS seconds")
         return datetime.fromtimestamp(row["seconds"], UTC)
+
+    async def oldest_snapshot(self) -> timedelta:
+        return timedelta(0)
 
     async def facts(self) -> StoreFacts:
         [row] = await self._api.fetch(_FACTS)

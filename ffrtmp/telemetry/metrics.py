@@ -69,6 +69,7 @@ class StoreUse:
     commits: int
     pools: Sequence[PoolLoad]
     operations: int = 0
+    oldest_snapshot_seconds: float = 0.0
 
 
 class Metrics:
@@ -291,6 +292,11 @@ class _Gauges(Collector):
             "ffrtmp_store_operations",
             "Operations in those transactions: divided by them, the size of a group commit.",
             value=store.operations,
+        )
+        yield GaugeMetricFamily(
+            "ffrtmp_store_oldest_snapshot_seconds",
+            "Age of the oldest transaction that keeps PostgreSQL from clearing away old rows.",
+            value=store.oldest_snapshot_seconds,
         )
         connections = GaugeMetricFamily(
             "ffrtmp_store_connections",

@@ -186,8 +186,9 @@ class JobServiceServicer:
 
     def WatchJob(self, request, context):
         """Follows one job: first its events after `after_event_number`, then new ones as they happen,
-        with progress in between. Ends by itself after the event of a terminal state. After a broken
-        stream call again with the number of the last event: none is missed, none comes twice.
+        with progress in between: within a second through the master that has its worker, within six
+        through another. Ends by itself after the event of a terminal state. After a broken stream call
+        again with the number of the last event: none is missed, none comes twice.
 
         Errors:
         * NOT_FOUND: no such job.

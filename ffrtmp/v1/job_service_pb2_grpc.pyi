@@ -95,8 +95,9 @@ class JobServiceStub:
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_service_pb2.WatchJobResponse]
     """Follows one job: first its events after `after_event_number`, then new ones as they happen,
-    with progress in between. Ends by itself after the event of a terminal state. After a broken
-    stream call again with the number of the last event: none is missed, none comes twice.
+    with progress in between: within a second through the master that has its worker, within six
+    through another. Ends by itself after the event of a terminal state. After a broken stream call
+    again with the number of the last event: none is missed, none comes twice.
 
     Errors:
     * NOT_FOUND: no such job.
@@ -239,8 +240,9 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_service_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Follows one job: first its events after `after_event_number`, then new ones as they happen,
-    with progress in between. Ends by itself after the event of a terminal state. After a broken
-    stream call again with the number of the last event: none is missed, none comes twice.
+    with progress in between: within a second through the master that has its worker, within six
+    through another. Ends by itself after the event of a terminal state. After a broken stream call
+    again with the number of the last event: none is missed, none comes twice.
 
     Errors:
     * NOT_FOUND: no such job.
@@ -416,8 +418,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_service_pb2.WatchJobResponse], _abc.AsyncIterator[_job_service_pb2.WatchJobResponse]]:
         """Follows one job: first its events after `after_event_number`, then new ones as they happen,
-        with progress in between. Ends by itself after the event of a terminal state. After a broken
-        stream call again with the number of the last event: none is missed, none comes twice.
+        with progress in between: within a second through the master that has its worker, within six
+        through another. Ends by itself after the event of a terminal state. After a broken stream call
+        again with the number of the last event: none is missed, none comes twice.
 
         Errors:
         * NOT_FOUND: no such job.

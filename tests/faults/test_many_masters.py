@@ -24,7 +24,8 @@ EVERYTHING = ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
 
 @on_postgres
 async def test_any_master_serves_what_another_holds(cluster_of):
-    """Submit, list, watch and cancel through a master that holds no worker."""
+    """Submit, list, watch (events, progress and log lines) and cancel through a master that holds
+    no worker."""
     async with cluster_of(masters=2) as cluster:
         first, second = cluster.masters
         w1 = cluster.another("w1", dials=first.address)
@@ -40,6 +41,9 @@ async def test_any_master_serves_what_another_holds(cluster_of):
             listed = [[each.job_id async for each in client.list()] for client in (there, here)]
             assert listed[0] == listed[1] == [long.job_id, job.job_id]
             watching = there.watch(long.job_id, after=3)
+            news = await anext(watching)
+            assert news.HasField("progress")
+            await until(lambda: fences_logged(there, long.job_id), 15)
             cancelled = await there.cancel(long.job_id)
             assert cancelled.state == job_pb2.JOB_STATE_CANCELLED
             assert await numbers(watching) == [4]
@@ -127,6 +131,10 @@ async def test_c3_masters_need_not_agree_on_the_time(cluster_of, row):
 
 async def is_seen_connected(client: Client, name: str) -> bool:
     return (await client.worker(name)).state == admin_pb.WORKER_STATE_CONNECTED
+
+
+async def fences_logged(client: Client, job_id: str) -> list[int]:
+    return [log.fence async for log in client.log(job_id)]
 
 
 async def numbers(watching: AsyncIterator[pb.WatchJobResponse]) -> list[int]:

@@ -233,7 +233,7 @@ class Model:
         if self.blocked != who:
             return REFUSED
         self.blocked = None
-        return self._move(self.state, self.holder)
+        return self._aside()
 
     def adopt(self, who: tuple[str, str], fence: int) -> str:
         if self._holds(who, fence, "running", "publishing"):
@@ -262,7 +262,8 @@ class Model:
         self.last, self.blocked = heir, None
         if is_accepted:
             self.accepted = (heir, fence)
-        return self._move(self.state, heir if self.holder else None)
+        self.holder = heir if self.holder else None
+        return self._aside()
 
     def _inherit_the_accepted(self, heir: tuple[str, str], fence: int) -> str:
         if self.accepted[0][0] != heir[0]:
@@ -272,7 +273,7 @@ class Model:
         if self.state not in (*WAITING, "leased"):
             return REFUSED
         self.accepted = (heir, fence)
-        return self._move(self.state, self.holder)
+        return self._aside()
 
     def cancel(self, *, force: bool) -> str:
         """`force`: of what may be published already, while nobody has it."""
@@ -306,8 +307,12 @@ class Model:
     # -- parts --------------------------------------------------------------------------------
 
     def _order(self, state: str) -> str:
-        """By a person: of the attempt before it everything stays known."""
+        """By a person."""
         self.state, self.rejects = state, 0
+        return self._aside()
+
+    def _aside(self) -> str:
+        """Noted, and of the attempt before it everything stays known."""
         self.changed = self._not_before()
         self.version += 1
         return MOVES
@@ -756,8 +761,17 @@ class JobMachine(RuleBasedStateMachine):
         self.stage(ITSELF, brought)
 
     @precondition(lambda self: self.model.state == "queued" and not self.model.blocked)
-    @rule(who=whos, given=st.sampled_from(["", "pause", "pause resume"]))
-    def adopt_what_was_taken_back(self, who, given) -> None:
+    @rule(
+        who=whos,
+        ran=st.booleans(),
+        given=st.sampled_from(["", "pause", "pause resume", "unblock", "inherit", "unblock pause"]),
+    )
+    def adopt_what_was_taken_back(self, who, ran, given) -> None:
+        if ran:
+            self.run(("w3", "a"))
+            self.lose(ITSELF, "it broke", 0.0, "dead")
+        if self.model.state != "queued":
+            return
         self.model.now = max(self.model.now, self.model.eligible)
         self.grant(who)
         self.leave_unanswered(ITSELF)
@@ -813,6 +827,10 @@ class JobMachine(RuleBasedStateMachine):
         for order in given.split():
             if order == "reprioritise":
                 self.reprioritise("low" if self.model.priority == "high" else "high")
+            elif order == "unblock":
+                self.unblock(ITSELF)
+            elif order == "inherit":
+                self.inherit("b", (True, ("w3", "a"), None))
             else:
                 getattr(self, order)()
 

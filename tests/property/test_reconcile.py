@@ -23,6 +23,8 @@ OF_MINE = {
     "cancelled": ("stop", "stop"),
 }
 """The verdict on an attempt that was mine last: still running, and with a journalled result."""
+NOTED = (Cause.RESUMED, Cause.REPRIORITISED, Cause.UNBLOCKED, Cause.INHERITED)
+"""What may have been noted since the last attempt ended."""
 
 
 def job(
@@ -32,6 +34,7 @@ def job(
     last: Holder | None,
     *,
     taken_back: bool = False,
+    noted: Cause | None = None,
     blocker: Holder | None = None,
     accepted: Accepted | None = None,
 ) -> Job:
@@ -48,7 +51,7 @@ def job(
         fence=fence,
         holder=last if held else None,
         last_holder=last,
-        cause=Cause.PAUSED if state == "paused" else end,
+        cause=Cause.PAUSED if state == "paused" else noted or end,
         cause_before=end,
         blocked_by=None if held else blocker,
         granted=fence,
@@ -73,6 +76,7 @@ def stored_jobs(draw, job_id: str) -> Job:
         fence,
         last,
         taken_back=draw(st.booleans()),
+        noted=draw(st.sampled_from([None, *NOTED])),
         blocker=draw(st.sampled_from([None, None, ME, *OTHERS])),
         accepted=draw(st.none() | older | current),
     )

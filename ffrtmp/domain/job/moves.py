@@ -8,7 +8,7 @@ from ffrtmp.domain.attempt import Failure, Holder
 from ffrtmp.domain.errors import IllegalTransition
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.retry import HEALTHY, decide
-from ffrtmp.domain.states import TERMINAL_STATES, TRANSITIONS, Cause, JobState
+from ffrtmp.domain.states import ASIDE, TERMINAL_STATES, TRANSITIONS, Cause, JobState
 
 SKEW = timedelta(minutes=1)
 
@@ -29,6 +29,7 @@ def changed(job: Job, cause: Cause, *, actor: str, now: datetime, **changes: Any
         job,
         **{"detail": "", **changes},
         cause=cause,
+        cause_before=job.moved_by if cause in ASIDE else None,
         actor=actor,
         changed_at=not_before(job, now),
         version=job.version + 1,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ffrtmp.domain.attempt import Accepted, Failure, Holder, Manifest
 from ffrtmp.domain.retry import BACKOFF_LONGEST
 from ffrtmp.domain.spec import Priority
-from ffrtmp.domain.states import ORDERS, TERMINAL_STATES, Cause, JobState
+from ffrtmp.domain.states import ASIDE, TERMINAL_STATES, Cause, JobState
 
 REJECTS = 20
 """So many rejects in ten minutes, and a job counts as one that no worker takes."""
@@ -60,8 +60,8 @@ class Job:
 
     @property
     def moved_by(self) -> Cause:
-        """What moved it last, the orders of people aside."""
-        return self.cause_before if self.cause in ORDERS and self.cause_before else self.cause
+        """What moved it last: how its last attempt ended, whatever was noted since."""
+        return self.cause_before if self.cause in ASIDE and self.cause_before else self.cause
 
     def took_offer_back(self, fence: int) -> bool:
         """Whether the offer of this attempt came back unanswered: what runs on it is to stop."""

@@ -63,6 +63,25 @@ async def test_several_classes_are_claimed_at_once(store):
     assert w1.session.epoch == 1
 
 
+async def test_what_ranks_before_its_floor_is_not_read(store):
+    await store.submit([new_job(number) for number in range(1, 6)])
+    await store.submit([new_job(9, job_class="other")])
+    third = (await store.get(job_id(3))).job
+    seen = []
+
+    async def look(most: int) -> list[int]:
+        def choose(jobs):
+            seen[:] = [int(job.job_id) for job in jobs]
+            return []
+
+        floors = {CLASS: (third.rank, third.job_id)}
+        await store.claim({CLASS: most, "other": 1}, now=at(99), choose=choose, floors=floors)
+        return seen
+
+    assert await look(9) == [3, 4, 5, 9]
+    assert await look(1) == [3, 9]
+
+
 async def test_a_refused_choice_is_left_out(store):
     await store.submit([new_job(1), new_job(2), new_job(3)])
     w1 = await open_worker(store)

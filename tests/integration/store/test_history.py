@@ -1,6 +1,7 @@
 """What is kept of jobs besides their rows, how long, and how they wait by a person's order."""
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -10,8 +11,9 @@ from ffrtmp.domain import orders
 from ffrtmp.domain.errors import IllegalTransition, JobNotFound, WorkerNotFound
 from ffrtmp.domain.job import Cause, Failure, JobState
 from ffrtmp.domain.log import AttemptLog, Lines
+from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import Priority, Queue
 from ffrtmp.store.base import Change, JobFilter
 from tests.integration.store.conftest import (
@@ -227,3 +229,23 @@ async def test_a_removed_worker_that_comes_back_is_new_but_for_the_number_of_its
     again = await open_worker(store)
     assert again.session.epoch == w1.session.epoch + 1
     assert [worker.name for worker in await store.workers(size=9)] == ["w1"]
+
+
+def progress(number: int, fence: int, seconds: int) -> Progress:
+    key = AttemptKey(job_id(number), fence)
+    return Progress(key=key, phase=Phase.ENCODE, position=timedelta(seconds=seconds), frames=7)
+
+
+async def test_the_newest_progress_of_an_attempt_is_kept_until_it_is_over(store):
+    await store.submit([new_job(1), new_job(2)])
+    w1 = await open_worker(store)
+    await claim(store, w1, 2)
+    await store.keep_progress([progress(1, 1, 3), progress(2, 1, 4)])
+    await store.keep_progress([progress(1, 1, 5)])
+    ids = [job_id(1), job_id(2), job_id(3)]
+    kept = {job_id(1): progress(1, 1, 5), job_id(2): progress(2, 1, 4)}
+    assert await store.progress(ids) == kept
+    assert await store.progress([]) == {}
+    await cancel(store, 2)
+    await store.keep_progress([])
+    assert await store.progress(ids) == {job_id(1): progress(1, 1, 5)}

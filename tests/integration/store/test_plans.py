@@ -17,7 +17,7 @@ from tests.integration.store.conftest import CLASS, job_id, new_job
 ROWS = 5000
 FIRST_PAGE, PAGE_VALUES = _page(JobFilter(), 100, None)
 CASES = [
-    pytest.param(queries.CLAIMABLE, [CLASS, 10**18, 16], "jobs_queued", id="claim"),
+    pytest.param(queries.CLAIMABLE, [CLASS, 10**18, 16, *queries.FIRST], "jobs_queued", id="claim"),
     pytest.param(
         queries.AHEAD,
         [CLASS, 4, job_id(4)],

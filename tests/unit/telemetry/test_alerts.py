@@ -74,6 +74,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ['ffrtmp_store_failures_total{where="sweep"} 0+1x60'],
         ['ffrtmp_store_failures_total{where="sweep"} 0x20 1x40'],
     ),
+    "FfrtmpOldSnapshot": (
+        ["ffrtmp_store_oldest_snapshot_seconds 0+60x60"],
+        ["ffrtmp_store_oldest_snapshot_seconds 60x60"],
+    ),
     "FfrtmpMasterSlow": (
         histogram("ffrtmp_event_loop_lag_seconds", slow=True),
         histogram("ffrtmp_event_loop_lag_seconds", slow=False),

@@ -48,6 +48,7 @@ NAMES = {
     "ffrtmp_store_commits",
     "ffrtmp_store_connections",
     "ffrtmp_store_failures",
+    "ffrtmp_store_oldest_snapshot_seconds",
     "ffrtmp_store_operations",
     "ffrtmp_store_refused",
     "ffrtmp_store_waiting",
