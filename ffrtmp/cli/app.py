@@ -13,8 +13,8 @@ from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
 from ffrtmp.cli.errors import Exit, UserError
-from ffrtmp.cli.sources import origins, sources
-from ffrtmp.config import SettingError, nearest_option
+from ffrtmp.cli.sources import nearest, origins, sources
+from ffrtmp.config import SettingError
 from ffrtmp.groups import first_of
 
 
@@ -132,7 +132,7 @@ def _fail(sentence: str, code: int) -> int:
 def _unknown(error: UnknownOptionError) -> str:
     name = str(error.token.keyword or error.token.value).strip("[]").split("][")[-1]
     here = [each for part in error.argument_collection or () for each in part.names]
-    near = nearest_option(name, here)
+    near = nearest(name, [each for each in here if each.startswith("--")])
     hint = f"did you mean {near}?" if near else "see --help for what there is"
     return f"there is no option {name!r}: {hint}"
 

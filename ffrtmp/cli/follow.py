@@ -33,6 +33,8 @@ EXITS = {
 }
 ENCODED = frozenset({JobState.PUBLISHING, JobState.SUCCEEDED})
 LINE_EVERY_PERCENT = 10
+WHOLE_FROM = 10
+"""Frames a second; fewer are shown with a decimal, so that few are not none."""
 BAR_FROM = 70
 """Columns of the terminal; below, there is no room for a bar beside the figures."""
 
@@ -181,7 +183,7 @@ def percent_of(progress: job_pb2.AttemptProgress) -> float | None:
 
 
 def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
-    """Where it is, frames a second where there is a picture, speed, and how long it will take; or
+    """Where it is, frames a second where they are known, speed, and how long it will take; or
     only the last two."""
     if progress.speed <= 0:
         return ""
@@ -190,7 +192,8 @@ def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
     eta = max(0.0, left / progress.speed)
     if brief:
         return f"{progress.speed:.2f}x  ETA {_clock(eta)}"
-    frames = f"{progress.frames_per_second:.0f} fps  " if progress.frames else ""
+    rate = progress.frames_per_second  # 0: FFmpeg does not know it yet
+    frames = f"{rate:.{0 if rate >= WHOLE_FROM else 1}f} fps  " if rate > 0 else ""
     return f"at {_clock(position)}  {frames}{progress.speed:.2f}x  ETA {_clock(eta)}"
 
 

@@ -67,7 +67,12 @@ OUT = "new.mp4"
 
 ROWS = {
     "no input at all": (["transcode", "", OUT], 2, "the path is empty: name a file"),
-    "a bar that is empty": (["transcode", "good.mp4", OUT, "--quality", ""], 2, "quality ''"),
+    "a bar that is empty": (
+        ["transcode", "good.mp4", OUT, "--quality", ""],
+        2,
+        "--quality is empty",
+    ),
+    "a preset that is empty": (["transcode", "good.mp4", OUT, "--preset", ""], 2, "is empty"),
     "missing input": (["transcode", "nothere.mp4", OUT], 2, "does not exist"),
     "empty input": (["transcode", "empty.mp4", OUT], 2, "is empty"),
     "input that only a worker can see is missing": (
@@ -77,7 +82,17 @@ ROWS = {
     ),
     "truncated input": (["transcode", "cut.mp4", OUT], 1, "source length: expected 8.00 s"),
     "random bytes": (["transcode", "random.mp4", OUT], 1, "random.mp4"),
-    "a folder as input": (["transcode", ".", OUT], 2, "is under no root|lies under no root"),
+    "a folder as input": (
+        ["transcode", ".", OUT],
+        2,
+        r"input '\.' is a folder: name one file in it, for example in.mkv",
+    ),
+    "a folder as input by its root": (["jobs", "submit", "media:.", OUT], 2, "media:in.mkv"),
+    "a folder as output": (
+        ["jobs", "submit", "good.mp4", "/tmp"],
+        2,
+        "output '/tmp' is a folder: name the file to make, for example /tmp/out.mp4",
+    ),
     "unknown root": (["transcode", "good.mp4", "nowhere:x.mp4"], 2, "no worker has this root"),
     "path under no root": (["transcode", "/etc/hostname", OUT], 2, "lies under no root"),
     "unknown preset": (
