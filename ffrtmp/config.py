@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter, Token
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
+from ffrtmp.domain.origin import Origin
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.timers import Timers
 
@@ -516,15 +516,6 @@ async def at_end_of_input(call: Callable[[], None]) -> AsyncIterator[None]:
         yield
     finally:
         transport.close()
-
-
-class Origin(StrEnum):
-    """Where the value of an option came from; the first that has one wins."""
-
-    FLAG = "flag"
-    VARIABLE = "variable"
-    FILE = "file"
-    DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ app.command(
     "ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain, remove."
 )
 app.command("ffrtmp.cli.top:top", name="top", help="Watch workers and jobs.")
-app.command("ffrtmp.cli.glance:overview", name="overview", help="The whole cluster at a glance.")
+app.command("ffrtmp.cli.overview:overview", name="overview", help="The whole cluster at a glance.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
@@ -172,6 +172,7 @@ _EXITS: dict[int, frozenset[str]] = {
             "FfmpegMissing",
             "JournalUnusable",
             "NotEnded",
+            "NothingToRetry",
             "PkiError",
             "PortTaken",
             "StoreUnusable",

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from google.protobuf.json_format import ParseDict, ParseError
 
 from ffrtmp.cli.ask import Wish
+from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
 from ffrtmp.cli.connect import at, with_client
 from ffrtmp.cli.errors import Exit, UserError
@@ -33,7 +34,7 @@ from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, Duration, show_duration
-from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
+from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, TRANSITIONS, JobState
 from ffrtmp.domain.spec import Priority, Queue
 from ffrtmp.rpc.enums import PRIORITIES, QUEUES
 from ffrtmp.rpc.times import from_duration
@@ -147,9 +148,10 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
         if settings.json:
             print_json(response)
             return Exit.DONE
-        _show(response.job)
+        attempts = Attempts.of(response.events)
+        _show(response.job, attempts)
         for event in response.events:
-            tell(f"  {event_line(event)}")
+            tell(f"  {event_line(event, attempts)}")
         if response.HasField("progress") and (done := percent_of(response.progress)) is not None:
             tell(f"  {done:.0f} %  {speed_of(response.progress)}")
         return Exit.DONE
@@ -179,7 +181,7 @@ def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
     return with_client(settings, work)
 
 
-def _show(job: job_pb2.Job) -> None:
+def _show(job: job_pb2.Job, attempts: Attempts) -> None:
     targets = targets_of(job)
     tell(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
     many = "" if job.attempts == 1 else "s"
@@ -194,7 +196,7 @@ def _show(job: job_pb2.Job) -> None:
         tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
         tell(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
-    for line in result_lines(job):
+    for line in result_lines(job, attempts):
         tell(f"  {line}")
 
 
@@ -340,7 +342,7 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
     Parameters
     ----------
     ids
-        Ids of jobs that have ended.
+        Ids of jobs that have failed or were cancelled.
     """
     settings = settings or ClientSettings()
 
@@ -352,13 +354,12 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
             say = f"it was retried before and {verb} {shown_state(job)}: see {job.job_id}"
             print(f"job {job_id}: {say}", file=sys.stderr)
 
-    deed = Deed("retry", "retried", RETRIABLE, act, oldest_first=True)
+    deed = Deed("retry", "retried", RETRIABLE_STATES, act, oldest_first=True)
     return to_each(ids, choice or Choice(), settings, deed)
 
 
 LAST_EVENT = 2**63 - 1
 STDIN = "-"
-RETRIABLE = TERMINAL_STATES - {JobState.SUCCEEDED}
 CANCELLABLE = frozenset(
     state for state, following in TRANSITIONS.items() if JobState.CANCELLED in following
 )

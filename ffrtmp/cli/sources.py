@@ -18,7 +18,6 @@ from ffrtmp.config import (
     SECTIONS,
     Found,
     Option,
-    Origin,
     config_file,
     named_config_file,
     shown_store,
@@ -26,6 +25,7 @@ from ffrtmp.config import (
     variables,
     written_default,
 )
+from ffrtmp.domain.origin import Origin
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 NEAR = 0.85

@@ -488,6 +488,26 @@ def test_a_wrong_key_in_the_config_file_names_the_nearest(cluster: Cluster):
     assert (done.returncode, "did you mean master" in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("ffmpeg", "sentence"),
+    [("/nope", "'/nope' does not exist"), (shutil.which("true"), "is not FFmpeg")],
+)
+def test_up_is_not_ready_before_its_workers_are(tmp_path: Path, ffmpeg: str, sentence: str):
+    command = f"up --ffmpeg {ffmpeg} --listen 127.0.0.1:0 --http 127.0.0.1:0 --root m={tmp_path}"
+    done = subprocess.run(
+        [sys.executable, "-m", "ffrtmp", *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment(tmp_path / "state"),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "state" / "up" / "running.json").exists()
+
+
 def test_a_port_that_is_taken_stops_up_with_a_sentence(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -42,9 +42,9 @@ from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
-from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.domain.worker import Capabilities, RootReport, WorkerState
 from ffrtmp.master.master import Master
-from ffrtmp.master.views import Submission, WorkerState
+from ffrtmp.master.views import Submission
 from ffrtmp.store.base import JobFilter
 
 FAST = Timers(
