@@ -1,14 +1,11 @@
 """`ffrtmp jobs`: submit, get, list, watch, cancel, retry; the rest in modules of its own."""
 
-import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from google.protobuf.json_format import ParseDict, ParseError
 
 from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.attempts import Attempts
@@ -29,6 +26,7 @@ from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
 from ffrtmp.cli.result import result_lines
 from ffrtmp.cli.shown import show_size, show_time
+from ffrtmp.cli.spec_file import read_specs
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
@@ -68,7 +66,7 @@ def submit(
         A local file or ROOT:PATH, whose ending says the format; or a server to push to at the
         input's own rate: rtmp://HOST/APP/KEY, rtmps://..., srt://HOST:PORT.
     spec
-        A file (- for standard input) with one JobSpec a line in the protobuf JSON mapping.
+        A file (- for standard input) with one JobSpec a line as JSON, named as in the protos.
     key
         Idempotency key: the same key and job again is the same job.
     watch
@@ -81,7 +79,7 @@ def submit(
         raise UserError("with --spec give --key only: each line says how to encode its job")
     cluster = require_target(settings)
     if spec:
-        return at(cluster, lambda client: _submit_all(client, _read_specs(spec), key, settings))
+        return at(cluster, lambda client: _submit_all(client, read_specs(spec), key, settings))
     job = (wish or Wish()).spec(source, target, cluster.roots)
 
     async def work(client: Client) -> int:
@@ -107,29 +105,6 @@ def _say_submitted(job: job_pb2.Job, settings: ClientSettings) -> None:
         print_json(job)
     else:
         print(job.job_id, flush=True)
-
-
-def _read_specs(name: str) -> list[job_pb2.JobSpec]:
-    """Raises UserError, naming the line."""
-    called = "standard input" if name == STDIN else name
-    try:
-        text = sys.stdin.read() if name == STDIN else Path(name).read_text()
-    except OSError as error:
-        raise UserError(f"cannot read {name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{called} is no text: write one JobSpec a line") from None
-    specs = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            specs.append(ParseDict(json.loads(line), job_pb2.JobSpec()))
-        except (ParseError, ValueError) as error:
-            why = " ".join(str(error).split())
-            raise UserError(f"{called}, line {number}: not a JobSpec: {why}") from None
-    if not specs:
-        raise UserError(f"{called} holds no job: write one JobSpec a line")
-    return specs
 
 
 @jobs.command
@@ -359,7 +334,6 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
 
 
 LAST_EVENT = 2**63 - 1
-STDIN = "-"
 CANCELLABLE = frozenset(
     state for state, following in TRANSITIONS.items() if JobState.CANCELLED in following
 )
