@@ -9,12 +9,10 @@ import math
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
-from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -22,6 +20,7 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter, Token
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
+from ffrtmp.domain.origin import Origin
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.timers import Timers
 
@@ -134,10 +133,18 @@ def cache_dir() -> Path:
     return user_cache_path("ffrtmp")
 
 
+CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
+
+
 def config_file() -> Path:
-    """The TOML file; it need not exist. $FFRTMP_CONFIG names another."""
-    named = os.environ.get(f"{ENV_PREFIX}CONFIG")
+    """The TOML file; it need not exist, unless $FFRTMP_CONFIG names it."""
+    named = named_config_file()
     return Path(named) if named else user_config_path("ffrtmp") / "config.toml"
+
+
+def named_config_file() -> str:
+    """What $FFRTMP_CONFIG says."""
+    return os.environ.get(CONFIG_VARIABLE, "")
 
 
 def variable(option: str) -> str | None:
@@ -490,16 +497,6 @@ SECTIONS: Mapping[str, type[Settings]] = {
 """Sections of the TOML file."""
 
 
-def nearest_option(name: str, here: Iterable[str]) -> str | None:
-    """The flag that was probably meant: one of the command's own, else of any setting."""
-    settings = {each.name for kind in SECTIONS.values() for each in fields(kind)}
-    for known in (set(here), {f"--{each.replace('_', '-')}" for each in settings}):
-        near = sorted(each for each in known if name.strip("-") and each.startswith(name))
-        if near := near or get_close_matches(name, known, n=1):
-            return near[0]
-    return None
-
-
 def _check_log_format(value: str) -> None:
     if value not in {"text", "json"}:
         raise SettingError.of("log_format", value, "text or json")
@@ -519,15 +516,6 @@ async def at_end_of_input(call: Callable[[], None]) -> AsyncIterator[None]:
         yield
     finally:
         transport.close()
-
-
-class Origin(StrEnum):
-    """Where the value of an option came from; the first that has one wins."""
-
-    FLAG = "flag"
-    VARIABLE = "variable"
-    FILE = "file"
-    DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
 from ffrtmp.cli.errors import Exit, UserError
-from ffrtmp.cli.sources import origins, sources
-from ffrtmp.config import SettingError, nearest_option
+from ffrtmp.cli.sources import nearest, origins, sources
+from ffrtmp.config import SettingError
 from ffrtmp.groups import first_of
 
 
@@ -44,7 +44,7 @@ app.command(
     "ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain, remove."
 )
 app.command("ffrtmp.cli.top:top", name="top", help="Watch workers and jobs.")
-app.command("ffrtmp.cli.glance:overview", name="overview", help="The whole cluster at a glance.")
+app.command("ffrtmp.cli.overview:overview", name="overview", help="The whole cluster at a glance.")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
@@ -132,7 +132,7 @@ def _fail(sentence: str, code: int) -> int:
 def _unknown(error: UnknownOptionError) -> str:
     name = str(error.token.keyword or error.token.value).strip("[]").split("][")[-1]
     here = [each for part in error.argument_collection or () for each in part.names]
-    near = nearest_option(name, here)
+    near = nearest(name, [each for each in here if each.startswith("--")])
     hint = f"did you mean {near}?" if near else "see --help for what there is"
     return f"there is no option {name!r}: {hint}"
 
@@ -172,6 +172,7 @@ _EXITS: dict[int, frozenset[str]] = {
             "FfmpegMissing",
             "JournalUnusable",
             "NotEnded",
+            "NothingToRetry",
             "PkiError",
             "PortTaken",
             "StoreUnusable",

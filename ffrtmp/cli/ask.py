@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ffrtmp.cli.errors import UserError
-from ffrtmp.cli.paths import to_local, to_media
+from ffrtmp.cli.paths import refuse_folder, to_local, to_media
 from ffrtmp.config import Duration, parse_duration
 from ffrtmp.domain.live import is_url, shown
 from ffrtmp.domain.spec import (
@@ -94,6 +94,8 @@ class Wish:
     def spec(self, source: str, target: str, roots: Mapping[str, Path]) -> JobSpec:
         """The job to submit. Raises UserError and InvalidSpec; local files are looked at first."""
         live = is_url(target)
+        refuse_folder(target, roots, "output", "the file to make", "out.mp4")
+        refuse_folder(source, roots, "input", "one file in it", "in.mkv")
         output = Output(
             path=None if live else to_media(target, roots),
             url=target if live else "",
@@ -188,10 +190,10 @@ def look_at_files(spec: JobSpec, roots: Mapping[str, Path]) -> None:
         _look_at_input(to_local(spec.input.path, roots), spec.input.path)
     for target in spec.paths:
         local = to_local(target, roots)
+        if local is not None and local.is_dir():
+            raise UserError(f"{local} is a folder: name the file to make")
         if local is not None and local.exists() and not spec.overwrite:
             raise UserError(f"{local} exists already: give --overwrite to replace it")
-        if local is not None and local.is_dir():
-            raise UserError(f"{local} is a folder: name a file")
 
 
 def _look_at_input(local: Path | None, media: MediaPath) -> None:
@@ -199,6 +201,8 @@ def _look_at_input(local: Path | None, media: MediaPath) -> None:
         return
     if not local.exists():
         raise UserError(f"{local} does not exist ({media}): check the path")
+    if local.is_dir():
+        raise UserError(f"{local} is a folder: name one file in it")
     if not local.is_file():
         raise UserError(f"{local} is not a file: name one")
     if local.stat().st_size == 0:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ffrtmp.cli.connect import at
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.target import require_target
-from ffrtmp.client import Client, NotEnded, state_of
+from ffrtmp.client import Client, NotEnded, NothingToRetry, state_of
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, Duration
 from ffrtmp.domain.errors import DomainError
@@ -120,7 +120,7 @@ def to_each(ids: Sequence[str], choice: Choice, settings: ClientSettings, deed: 
         for job_id in ids:
             try:
                 await deed.act(client, job_id)
-            except (DomainError, NotEnded) as error:
+            except (DomainError, NotEnded, NothingToRetry) as error:
                 print(f"ffrtmp: {error}", file=sys.stderr)
                 code = Exit.USAGE
         if not ids:

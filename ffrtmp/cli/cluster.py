@@ -16,13 +16,18 @@ from pathlib import Path
 from typing import IO
 
 from ffrtmp.cli.errors import UserError
+from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.identity import Role
 from ffrtmp.pki import authority
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.identity import load_identity
+from ffrtmp.v1 import admin_service_pb2 as admin_pb
 
 READY_SECONDS = 30.0
+READY_SECONDS_EACH = 10.0
+"""For each worker more: they try out encoders, all at once."""
+LOOK_SECONDS = 0.05
 STOP_SECONDS = 15.0
 RESTART_SECONDS = (0.2, 1.0, 5.0)
 RENEW_BEFORE = timedelta(days=30)
@@ -71,7 +76,7 @@ async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
         cluster = await _await_ready(master)
         async with asyncio.TaskGroup() as tasks:
             keepers = [
-                tasks.create_task(_keep(plan, _worker_arguments(plan, number, cluster.address)))
+                tasks.create_task(_keep(plan, number, cluster.address))
                 for number in range(1, plan.workers + 1)
             ]
             watcher = tasks.create_task(_watch(master))
@@ -82,6 +87,40 @@ async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
                 watcher.cancel()
                 for keeper in keepers:
                     keeper.cancel()
+
+
+async def await_workers(plan: Plan, cluster: Cluster) -> None:
+    """Until every worker can be given work. Raises UserError when a folder is of no use to one, or
+    it takes too long; one that ends by itself is told of by `running_cluster`."""
+    waited_for = {f"w{number}" for number in range(1, plan.workers + 1)}
+    seconds = READY_SECONDS + READY_SECONDS_EACH * plan.workers
+    try:
+        async with asyncio.timeout(seconds), Client(cluster.address, plan.client_certs) as client:
+            while waited_for:
+                async for worker in client.workers():
+                    if worker.state not in AWAY:
+                        _require_roots(worker)
+                        waited_for.discard(worker.name)
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        names = ", ".join(sorted(waited_for))
+        raise UserError(
+            f"not connected after {seconds:.0f} s: {names}: is this machine overloaded?"
+        ) from None
+
+
+AWAY = frozenset(
+    {
+        admin_pb.WORKER_STATE_UNSPECIFIED,
+        admin_pb.WORKER_STATE_SILENT,
+        admin_pb.WORKER_STATE_GONE,
+    }
+)
+
+
+def _require_roots(worker: admin_pb.Worker) -> None:
+    for problem in (root.problem for root in worker.capabilities.roots if root.problem):
+        raise UserError(problem)
 
 
 async def _renew_certificates(plan: Plan) -> None:
@@ -178,13 +217,13 @@ async def _watch(master: Process) -> None:
     raise UserError(f"the master ended by itself (exit code {master.returncode})")
 
 
-async def _keep(plan: Plan, arguments: list[str]) -> None:
+async def _keep(plan: Plan, number: int, address: str) -> None:
     """Runs a worker, and again when it dies. One that ends by itself was refused."""
     deaths = 0
     while True:
-        async with _child(plan, arguments) as worker:
+        async with _child(plan, _worker_arguments(plan, number, address)) as worker:
             code = await worker.wait()
         if code > 0:
-            raise UserError(f"a worker ended by itself (exit code {code}): see what it says above")
+            raise UserError(f"worker w{number} ended (exit code {code}): see what it says above")
         await asyncio.sleep(RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)])
         deaths += 1

@@ -10,8 +10,7 @@ from ffrtmp.v1 import job_service_pb2 as pb
 
 def show_explanation(job_id: str, found: pb.ExplainJobResponse) -> None:
     """The reason, its place in the queue, and the workers."""
-    reason = WAIT_REASONS.from_wire(found.reason)
-    said = reason.value.replace("_", " ") if reason else "unknown"
+    said = WAIT_REASONS.shown(found.reason).replace("_", " ")
     tell(f"job {job_id}: {said}: {found.detail}")
     if found.HasField("jobs_ahead"):
         ahead = show_count(found.jobs_ahead, "job")
@@ -27,5 +26,4 @@ def show_explanation(job_id: str, found: pb.ExplainJobResponse) -> None:
 
 
 def _obstacle(verdict: pb.WorkerVerdict) -> str:
-    obstacle = OBSTACLES.from_wire(verdict.obstacle)
-    return obstacle.value if obstacle else "unknown"
+    return OBSTACLES.shown(verdict.obstacle)

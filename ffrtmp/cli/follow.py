@@ -14,14 +14,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.result import score_line
 from ffrtmp.cli.shown import show_line, show_size, show_time
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
-from ffrtmp.domain.job import JobState
+from ffrtmp.domain.job import Cause, JobState
 from ffrtmp.domain.session import Phase
-from ffrtmp.rpc.enums import JOB_STATES, PHASES, REASONS
+from ffrtmp.rpc.enums import CAUSES, JOB_STATES, PHASES, REASONS
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1.job_service_pb2 import WatchJobResponse
@@ -33,6 +34,8 @@ EXITS = {
 }
 ENCODED = frozenset({JobState.PUBLISHING, JobState.SUCCEEDED})
 LINE_EVERY_PERCENT = 10
+WHOLE_FROM = 10
+"""Frames a second; fewer are shown with a decimal, so that few are not none."""
 BAR_FROM = 70
 """Columns of the terminal; below, there is no room for a bar beside the figures."""
 
@@ -66,7 +69,13 @@ async def follow(
 
 def print_json(message: Message) -> None:
     """One object a line: the protobuf JSON mapping, names as in the protos."""
-    print_object(MessageToDict(message, preserving_proto_field_name=True))
+    print_object(as_object(message))
+
+
+def as_object(message: Message) -> dict[str, object]:
+    """Names as in the protos."""
+    found: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)
+    return found
 
 
 def print_object(fields: Mapping[str, object]) -> None:
@@ -146,14 +155,19 @@ class _Lines:
             print(line.rstrip(), file=sys.stderr)
 
 
-def event_line(event: job_pb2.JobEvent) -> str:
-    """One step of a job's life, for people."""
+def event_line(event: job_pb2.JobEvent, attempts: Attempts | None = None) -> str:
+    """One step of a job's life, for people. `attempts`: where all of that life is known."""
     moment = _time(event.event_time)
     where = f" on {event.worker}" if event.worker else ""
-    cause = job_pb2.JobCause.Name(event.cause).removeprefix("JOB_CAUSE_").lower()
+    cause = CAUSES.shown(event.cause)
     why = "".join(f", {part}" for part in _reasons(event))
+    number = attempts.number(event.fence) if attempts and event.cause in STARTS else None
+    which = f", attempt {number}" if number else ""
     detail = f": {event.detail}" if event.detail else ""
-    return f"{moment} {_state(event.state)}{where} ({cause} by {event.actor}{why}){detail}"
+    return f"{moment} {_state(event.state)}{where} ({cause} by {event.actor}{which}{why}){detail}"
+
+
+STARTS = frozenset(map(CAUSES.to_wire, (Cause.ACCEPTED, Cause.ADOPTED, Cause.INHERITED)))
 
 
 def _reasons(event: job_pb2.JobEvent) -> Iterator[str]:
@@ -181,7 +195,7 @@ def percent_of(progress: job_pb2.AttemptProgress) -> float | None:
 
 
 def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
-    """Where it is, frames a second where there is a picture, speed, and how long it will take; or
+    """Where it is, frames a second where they are known, speed, and how long it will take; or
     only the last two."""
     if progress.speed <= 0:
         return ""
@@ -190,7 +204,8 @@ def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
     eta = max(0.0, left / progress.speed)
     if brief:
         return f"{progress.speed:.2f}x  ETA {_clock(eta)}"
-    frames = f"{progress.frames_per_second:.0f} fps  " if progress.frames else ""
+    rate = progress.frames_per_second  # 0: FFmpeg does not know it yet
+    frames = f"{rate:.{0 if rate >= WHOLE_FROM else 1}f} fps  " if rate > 0 else ""
     return f"at {_clock(position)}  {frames}{progress.speed:.2f}x  ETA {_clock(eta)}"
 
 
@@ -218,9 +233,10 @@ def _say_end(job: job_pb2.Job) -> None:
     if job.HasField("failure"):
         for line in job.failure.log_tail:
             print(f"  {show_line(line)}", file=sys.stderr)
-        print(f"ffrtmp: job {job.job_id} {state}: {job.failure.message}", file=sys.stderr)
+        end = f"{_state(job.state)}: {job.failure.message}"
+        print(f"ffrtmp: job {job.job_id} {end}", file=sys.stderr)
     else:
-        print(f"ffrtmp: job {job.job_id} was {state}", file=sys.stderr)
+        print(f"ffrtmp: job {job.job_id} was {_state(job.state)}", file=sys.stderr)
 
 
 def shown_state(job: job_pb2.Job) -> str:
@@ -230,8 +246,7 @@ def shown_state(job: job_pb2.Job) -> str:
 
 
 def _state(number: int) -> str:
-    state = JOB_STATES.from_wire(number)
-    return state.value if state else "unknown"
+    return JOB_STATES.shown(number)
 
 
 def _phase(number: int) -> str:

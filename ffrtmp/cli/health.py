@@ -11,7 +11,8 @@ from cyclopts import Parameter
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.sources import origins
-from ffrtmp.config import Origin, state_dir
+from ffrtmp.config import state_dir
+from ffrtmp.domain.origin import Origin
 
 SECONDS = 3.0
 

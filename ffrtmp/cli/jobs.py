@@ -1,16 +1,14 @@
 """`ffrtmp jobs`: submit, get, list, watch, cancel, retry; the rest in modules of its own."""
 
-import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from google.protobuf.json_format import ParseDict, ParseError
 
 from ffrtmp.cli.ask import Wish
+from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
 from ffrtmp.cli.connect import at, with_client
 from ffrtmp.cli.errors import Exit, UserError
@@ -28,12 +26,13 @@ from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
 from ffrtmp.cli.result import result_lines
 from ffrtmp.cli.shown import show_size, show_time
+from ffrtmp.cli.spec_file import read_specs
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, Duration, show_duration
-from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
+from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, TRANSITIONS, JobState
 from ffrtmp.domain.spec import Priority, Queue
 from ffrtmp.rpc.enums import PRIORITIES, QUEUES
 from ffrtmp.rpc.times import from_duration
@@ -67,7 +66,7 @@ def submit(
         A local file or ROOT:PATH, whose ending says the format; or a server to push to at the
         input's own rate: rtmp://HOST/APP/KEY, rtmps://..., srt://HOST:PORT.
     spec
-        A file (- for standard input) with one JobSpec a line in the protobuf JSON mapping.
+        A file (- for standard input) with one JobSpec a line as JSON, named as in the protos.
     key
         Idempotency key: the same key and job again is the same job.
     watch
@@ -80,7 +79,7 @@ def submit(
         raise UserError("with --spec give --key only: each line says how to encode its job")
     cluster = require_target(settings)
     if spec:
-        return at(cluster, lambda client: _submit_all(client, _read_specs(spec), key, settings))
+        return at(cluster, lambda client: _submit_all(client, read_specs(spec), key, settings))
     job = (wish or Wish()).spec(source, target, cluster.roots)
 
     async def work(client: Client) -> int:
@@ -108,29 +107,6 @@ def _say_submitted(job: job_pb2.Job, settings: ClientSettings) -> None:
         print(job.job_id, flush=True)
 
 
-def _read_specs(name: str) -> list[job_pb2.JobSpec]:
-    """Raises UserError, naming the line."""
-    called = "standard input" if name == STDIN else name
-    try:
-        text = sys.stdin.read() if name == STDIN else Path(name).read_text()
-    except OSError as error:
-        raise UserError(f"cannot read {name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{called} is no text: write one JobSpec a line") from None
-    specs = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            specs.append(ParseDict(json.loads(line), job_pb2.JobSpec()))
-        except (ParseError, ValueError) as error:
-            why = " ".join(str(error).split())
-            raise UserError(f"{called}, line {number}: not a JobSpec: {why}") from None
-    if not specs:
-        raise UserError(f"{called} holds no job: write one JobSpec a line")
-    return specs
-
-
 @jobs.command
 def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
     """Show one job with its history.
@@ -147,9 +123,10 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
         if settings.json:
             print_json(response)
             return Exit.DONE
-        _show(response.job)
+        attempts = Attempts.of(response.events)
+        _show(response.job, attempts)
         for event in response.events:
-            tell(f"  {event_line(event)}")
+            tell(f"  {event_line(event, attempts)}")
         if response.HasField("progress") and (done := percent_of(response.progress)) is not None:
             tell(f"  {done:.0f} %  {speed_of(response.progress)}")
         return Exit.DONE
@@ -179,7 +156,7 @@ def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
     return with_client(settings, work)
 
 
-def _show(job: job_pb2.Job) -> None:
+def _show(job: job_pb2.Job, attempts: Attempts) -> None:
     targets = targets_of(job)
     tell(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
     many = "" if job.attempts == 1 else "s"
@@ -194,7 +171,7 @@ def _show(job: job_pb2.Job) -> None:
         tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:
         tell(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
-    for line in result_lines(job):
+    for line in result_lines(job, attempts):
         tell(f"  {line}")
 
 
@@ -340,7 +317,7 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
     Parameters
     ----------
     ids
-        Ids of jobs that have ended.
+        Ids of jobs that have failed or were cancelled.
     """
     settings = settings or ClientSettings()
 
@@ -352,13 +329,11 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
             say = f"it was retried before and {verb} {shown_state(job)}: see {job.job_id}"
             print(f"job {job_id}: {say}", file=sys.stderr)
 
-    deed = Deed("retry", "retried", RETRIABLE, act, oldest_first=True)
+    deed = Deed("retry", "retried", RETRIABLE_STATES, act, oldest_first=True)
     return to_each(ids, choice or Choice(), settings, deed)
 
 
 LAST_EVENT = 2**63 - 1
-STDIN = "-"
-RETRIABLE = TERMINAL_STATES - {JobState.SUCCEEDED}
 CANCELLABLE = frozenset(
     state for state, following in TRANSITIONS.items() if JobState.CANCELLED in following
 )

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ffrtmp.cli.attempts import Attempts, attempts_of
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit, UserError
-from ffrtmp.cli.follow import print_json
-from ffrtmp.cli.shown import show_line
+from ffrtmp.cli.follow import as_object, print_object
+from ffrtmp.cli.shown import show_count, show_line
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
 from ffrtmp.domain.log import LogPlace
@@ -41,19 +42,28 @@ def logs(
     follow
         Go on with new lines, over all attempts, until the job has ended or Ctrl-C.
     attempt
-        Only the attempt with this number.
+        Only the attempt with this number, as `ffrtmp jobs get` counts them.
     after
         Go on behind this line, ATTEMPT/LINE, as Ctrl-C said it.
     """
     settings = settings or ClientSettings()
-    place = parse_place(after)
+    number, line = parse_place(after)
     if not 0 <= attempt <= MOST:
         raise UserError(f"attempt {attempt}: the number of an attempt, 1 or more")
 
     async def work(client: Client) -> int:
-        printer = _Printer(place, attempt, as_json=settings.json)
+        attempts = (await attempts_of(client, [job]))[job]
+        if attempt > len(attempts) and not follow:
+            raise UserError(f"attempt {attempt}: {_had(job, attempts)}")
+        fence = attempts.fence(number) if number else 0
+        if fence is None:
+            raise UserError(f"after {after!r}: {_had(job, attempts)}")
+        place = LogPlace(fence, line)
+        printer = _Printer(place, attempt, attempts, as_json=settings.json)
         try:
             async for part in client.log(job, follow=follow, after=place):
+                if printer.attempts.number(part.fence) is None:
+                    printer.attempts = (await attempts_of(client, [job]))[job]
                 printer.show(part)
         except asyncio.CancelledError:
             if follow:
@@ -65,37 +75,50 @@ def logs(
     return with_client(settings, work)
 
 
-def parse_place(text: str) -> LogPlace:
-    """Raises UserError."""
+def _had(job_id: str, attempts: Attempts) -> str:
+    return f"job {job_id} had {show_count(len(attempts), 'attempt')}"
+
+
+def parse_place(text: str) -> tuple[int, int]:
+    """The number of an attempt, and of a line of it. Raises UserError."""
     if not text:
-        return LogPlace()
+        return 0, 0
     match = _PLACE.fullmatch(text)
     if match is None or max(int(match[1]), int(match[2])) > MOST:
         raise UserError(f"after {text!r}: write ATTEMPT/LINE, for example 1/57")
-    return LogPlace(int(match[1]), int(match[2]))
+    return int(match[1]), int(match[2])
 
 
 class _Printer:
-    def __init__(self, place: LogPlace, attempt: int, *, as_json: bool) -> None:
+    """`attempt`: only that one, by its number; 0: all."""
+
+    def __init__(self, place: LogPlace, attempt: int, attempts: Attempts, *, as_json: bool) -> None:
+        self.attempts = attempts
         self._place = place
         self._attempt = attempt
         self._as_json = as_json
         self._is_empty = True
 
     def show(self, part: pb.ReadJobLogResponse) -> None:
-        if self._attempt in {0, part.fence}:
+        number = self._number(part.fence)
+        if self._attempt in {0, number}:
             self._is_empty = False
             if self._as_json:
-                print_json(part)
+                print_object({"attempt": number} | as_object(part))
             else:
                 self._print(part)
         self._place = LogPlace(part.fence, part.line_number + len(part.lines) - 1)
+
+    def _number(self, fence: int) -> int:
+        """One that speaks before it is known to be accepted is the next."""
+        return self.attempts.number(fence) or len(self.attempts) + 1
 
     def _print(self, part: pb.ReadJobLogResponse) -> None:
         read = self._place.line if part.fence == self._place.fence else 0
         sys.stdout.flush()
         if part.fence != self._place.fence:
-            print(f"attempt {part.fence}, worker {part.worker}:", file=sys.stderr, flush=True)
+            number = self._number(part.fence)
+            print(f"attempt {number}, worker {part.worker}:", file=sys.stderr, flush=True)
         if missing := part.line_number - read - 1:
             print(f"... {missing} lines are not kept", file=sys.stderr, flush=True)
         for line in part.lines:
@@ -103,7 +126,8 @@ class _Printer:
         sys.stdout.flush()
 
     def say_where(self, job_id: str) -> None:
-        place = f"{self._place.fence}/{self._place.line}"
+        number = self._number(self._place.fence) if self._place.fence else 0
+        place = f"{number}/{self._place.line}"
         print(f"to go on: ffrtmp jobs logs {job_id} --follow --after {place}", file=sys.stderr)
 
     def say_if_empty(self, job_id: str) -> None:

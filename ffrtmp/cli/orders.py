@@ -93,4 +93,4 @@ def _told_state(job: job_pb2.Job) -> str:
 
 
 def _told_place(job: job_pb2.Job) -> str:
-    return f"job {job.job_id} has priority {PRIORITIES.from_wire(job.priority)}"
+    return f"job {job.job_id} has priority {PRIORITIES.shown(job.priority)}"

@@ -1,239 +1,104 @@
-"""What `ffrtmp top` shows: asked of the master, and drawn as lines that fit a terminal."""
+"""`ffrtmp overview`: the cluster at a glance, once; `ffrtmp top` is the view that lives."""
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from rich.cells import set_cell_size
-from rich.text import Text
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from ffrtmp.cli.follow import percent_of, targets_of
-from ffrtmp.cli.shown import show_span, show_time
-from ffrtmp.client import Client, state_of
-from ffrtmp.domain.errors import JobNotFound, NotAllowed
-from ffrtmp.domain.job import TERMINAL_STATES, JobState
-from ffrtmp.groups import one_error
-from ffrtmp.rpc.enums import PHASES
+from ffrtmp.cli.connect import with_client
+from ffrtmp.cli.errors import Exit
+from ffrtmp.cli.follow import print_object
+from ffrtmp.cli.shown import show_count, show_size, show_span
+from ffrtmp.cli.table import Table, tell
+from ffrtmp.client import Client
+from ffrtmp.config import ClientSettings
+from ffrtmp.rpc.enums import JOB_STATES, QUEUES, WORKER_STATES
 from ffrtmp.rpc.times import from_duration
-from ffrtmp.v1 import admin_service_pb2 as admin_pb
-from ffrtmp.v1 import job_pb2
-
-HELD = tuple(sorted({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING}))
-MOST_HELD = 100
-MOST_WAITING = 1000
-ENDED_SHOWN = 5
-NARROW = 72
-CLOCK = 10
-BAR = 6  # with it the longest row has 80 cells
-STYLES = {
-    JobState.SUCCEEDED: "green",
-    JobState.FAILED: "red",
-    JobState.CANCELLED: "yellow",
-}
+from ffrtmp.v1 import admin_service_pb2 as pb
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
-    """`workers` is None where this identity may not see them. Of those that wait and those that are
-    paused at most MOST_WAITING."""
+def overview(*, settings: ClientSettings | None = None) -> int:
+    """Show masters, workers, jobs, queues and the store, through any master. Needs an admin's
+    identity."""
+    settings = settings or ClientSettings()
 
-    workers: Sequence[admin_pb.Worker] | None
-    held: Sequence[job_pb2.Job]
-    progress: Mapping[str, job_pb2.AttemptProgress] = field(default_factory=dict)
-    waiting: Sequence[job_pb2.Job] = ()
-    paused: Sequence[job_pb2.Job] = ()
-    ended: Sequence[job_pb2.Job] = ()
+    async def work(client: Client) -> int:
+        seen, queues, store = await client.overview(), await client.queues(), await client.store()
+        if settings.json:
+            print_object(_as_object(seen, queues, store))
+            return Exit.DONE
+        for line in _lines(seen, store):
+            tell(line)
+        if queues:
+            print()
+            _print_queues(queues, seen.read_time.ToDatetime(tzinfo=UTC))
+        return Exit.DONE
 
-
-async def look(client: Client) -> Overview:
-    """Raises Unreachable, Unavailable."""
-    held = [job async for job in client.list(states=HELD, limit=MOST_HELD)]
-    return Overview(
-        workers=await _workers(client),
-        held=sorted(held, key=lambda job: job.job_id),
-        progress=await _progress(client, held),
-        waiting=await _waiting(client, JobState.QUEUED),
-        paused=await _waiting(client, JobState.PAUSED),
-        ended=[job async for job in client.list(states=sorted(TERMINAL_STATES), limit=ENDED_SHOWN)],
-    )
+    return with_client(settings, work)
 
 
-async def _waiting(client: Client, state: JobState) -> list[job_pb2.Job]:
-    return [job async for job in client.list(states=[state], limit=MOST_WAITING)]
-
-
-async def _workers(client: Client) -> list[admin_pb.Worker] | None:
-    try:
-        return [worker async for worker in client.workers()]
-    except NotAllowed:
-        return None
-
-
-async def _progress(
-    client: Client, jobs: Sequence[job_pb2.Job]
-) -> dict[str, job_pb2.AttemptProgress]:
-    found: dict[str, job_pb2.AttemptProgress] = {}
-
-    async def one(job_id: str) -> None:
-        try:
-            response = await client.get(job_id)
-        except JobNotFound:
-            return
-        if response.HasField("progress"):
-            found[job_id] = response.progress
-
-    with one_error(Exception):
-        async with asyncio.TaskGroup() as tasks:
-            for job in jobs:
-                tasks.create_task(one(job.job_id))
-    return found
-
-
-def as_json(overview: Overview) -> dict[str, object]:
+def _as_object(
+    seen: pb.GetOverviewResponse, queues: Sequence[pb.QueueBacklog], store: pb.GetStoreResponse
+) -> dict[str, object]:
     """Names as in the protos."""
 
-    def plain(messages: Sequence[Message]) -> list[dict[str, object]]:
-        return [MessageToDict(each, preserving_proto_field_name=True) for each in messages]
+    def plain(message: object) -> dict[str, object]:
+        found: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)  # type: ignore[arg-type]
+        return found
 
-    return {
-        "workers": plain(overview.workers or ()),
-        "held": plain(overview.held),
-        "progress": plain(list(overview.progress.values())),
-        "waiting": len(overview.waiting),
-        "paused": len(overview.paused),
-        "ended": plain(overview.ended),
-    }
+    return plain(seen) | {"backlogs": [plain(each) for each in queues], "store": plain(store)}
 
 
-def draw(
-    overview: Overview, address: str, now: datetime, *, width: int, height: int | None
-) -> list[Text]:
-    """Lines of at most `width` cells, at most `height` of them."""
-    lines = [
-        *_head(overview, address, now, width),
-        *_workers_block(overview, now, width),
-        *_held_block(overview, width),
-        *_ended_block(overview, now, width),
-    ]
-    if height is not None and len(lines) > height:
-        left = len(lines) - height + 1
-        lines[height - 1 :] = [Text(f"... {left} lines more")]
-    for line in lines:
-        line.truncate(width)
-    return lines
+def _lines(seen: pb.GetOverviewResponse, store: pb.GetStoreResponse) -> Iterator[str]:
+    now = seen.read_time.ToDatetime(tzinfo=UTC)
+    for master in seen.masters:
+        since = show_span(now - master.start_time.ToDatetime(tzinfo=UTC))
+        state = f"since {since}, {show_count(master.workers, 'worker')}"
+        if not master.serving:
+            state = f"vanished {_ago(master.seen_time, now)} ago"
+        yield f"master   {master.name} at {master.address}, {master.version}, {state}"
+    states = ((each.workers, WORKER_STATES.shown(each.state)) for each in seen.workers)
+    workers = ", ".join(f"{count} {state}" for count, state in states)
+    yield f"workers  {workers or 'none'}"
+    yield f"slots    {seen.slots - seen.free_slots} of {seen.slots} busy"
+    jobs = ", ".join(f"{each.jobs} {JOB_STATES.shown(each.state)}" for each in seen.jobs)
+    yield f"jobs     {jobs or 'none'}"
+    if seen.HasField("oldest_eligible_time"):
+        yield f"waits    the oldest for {_ago(seen.oldest_eligible_time, now)}"
+    yield f"store    {_store(store)}"
+    for problem in store.problems:
+        yield f"PROBLEM  {problem}"
 
 
-def _head(overview: Overview, address: str, now: datetime, width: int) -> Iterator[Text]:
-    jobs = f"{len(overview.held)} running, {_count(overview.waiting)} waiting"
-    if overview.paused:
-        jobs += f", {_count(overview.paused)} paused"
-    workers = overview.workers
-    if workers is not None:
-        slots = sum(worker.slots for worker in workers)
-        free = sum(worker.free_slots for worker in workers)
-        present = sum(worker.state != admin_pb.WORKER_STATE_GONE for worker in workers)
-        many = "" if present == 1 else "s"
-        jobs = f"{present} worker{many}, {slots - free}/{slots} slots busy, {jobs}"
-    moment = show_time(now, now)
-    left = f"ffrtmp {address}  {jobs}"
-    if width < NARROW or len(left) > width - CLOCK:
-        yield Text(f"{address}  {moment}", style="bold")
-        yield from _wrapped(jobs, width)
-        return
-    yield Text(f"{set_cell_size(left, width - CLOCK)}  {moment}", style="bold")
+def _store(store: pb.GetStoreResponse) -> str:
+    commit = "no commit"
+    if store.HasField("commit_duration"):
+        took = from_duration(store.commit_duration, "commit_duration").total_seconds()
+        commit = f"a commit takes {took * 1000:.0f} ms"
+    pools = ", ".join(
+        f"{each.used} of {show_count(each.size, 'connection')} ({each.name}) in use, "
+        f"{each.waiting} waiting"
+        for each in store.pools
+    )
+    return f"{store.kind} at {store.location}, {show_size(store.size)}, {commit}; {pools}"
 
 
-def _count(jobs: Sequence[job_pb2.Job]) -> str:
-    return f"{len(jobs)}{'+' if len(jobs) >= MOST_WAITING else ''}"
+def _print_queues(queues: Sequence[pb.QueueBacklog], now: datetime) -> None:
+    columns = ("queue", "queued", "retrying", "paused", "held", "oldest", "workers", "needs")
+    table = Table(*columns, flexible={"needs"}, spare=("paused", "retrying"))
+    for each in queues:
+        counts = (each.queued, each.retrying, each.paused, each.held)
+        waits = each.HasField("oldest_eligible_time")
+        table.add(
+            QUEUES.shown(each.queue),
+            *map(str, counts),
+            _ago(each.oldest_eligible_time, now) if waits else "",
+            str(each.able_workers) if each.able_workers else "NONE",
+            ", ".join((*each.codecs, *each.roots)),
+        )
+    table.print()
 
 
-def _wrapped(text: str, width: int) -> Iterator[Text]:
-    line = ""
-    for part in text.split(", "):
-        joined = f"{line}, {part}" if line else part
-        if len(joined) > width:
-            yield Text(line)
-            joined = part
-        line = joined
-    yield Text(line)
-
-
-def _workers_block(overview: Overview, now: datetime, width: int) -> Iterator[Text]:
-    yield Text()
-    if overview.workers is None:
-        yield Text("workers are shown to an admin's identity only", style="dim")
-        return
-    names = max((len(worker.name) for worker in overview.workers), default=0)
-    size = min(max(names, 6), 20)
-    yield Text(f"{'worker':{size}}  {'state':9}  {'busy':>5}  {'load':>7}  beat", style="dim")
-    for worker in overview.workers:
-        state = admin_pb.WorkerState.Name(worker.state).removeprefix("WORKER_STATE_").lower()
-        busy = f"{worker.slots - worker.free_slots}/{worker.slots}"
-        load = f"{worker.load.cpu_load:.1f}/{worker.capabilities.cpu_count}"
-        line = Text(f"{set_cell_size(worker.name, size)}  ")
-        line.append(f"{state:9}", style="green" if state == "connected" else "yellow")
-        line.append(f"  {busy:>5}  {load:>7}  {_beat(worker, now)}")
-        if worker.refused_roots and width >= NARROW:
-            line.append(f"  no work in {', '.join(root.name for root in worker.refused_roots)}")
-        yield line
-
-
-def _beat(worker: admin_pb.Worker, now: datetime) -> str:
-    if not worker.HasField("heartbeat_time"):
-        return ""
-    return show_span(now - worker.heartbeat_time.ToDatetime(tzinfo=UTC))
-
-
-def _held_block(overview: Overview, width: int) -> Iterator[Text]:
-    if not overview.held:
-        return
-    yield Text()
-    if width >= NARROW:
-        yield Text(f"{'job':26}  {'worker':8}  {'phase':8}  done", style="dim")
-    for job in overview.held:
-        progress = overview.progress.get(job.job_id)
-        where = set_cell_size(job.worker, 8)
-        if width >= NARROW:
-            how = f"{where}  {_phase(job, progress):8}  {_done(progress)}"
-            yield Text(f"{job.job_id:26}  {how}")
-        else:
-            yield Text(f"{job.job_id}  {where}")
-            yield Text(f"  {_phase(job, progress):8}  {_done(progress, bar=False)}")
-
-
-def _phase(job: job_pb2.Job, progress: job_pb2.AttemptProgress | None) -> str:
-    state = state_of(job)
-    phase = PHASES.from_wire(progress.phase) if progress is not None else None
-    return phase.value if phase and state is JobState.RUNNING else str(state or "unknown")
-
-
-def _done(progress: job_pb2.AttemptProgress | None, *, bar: bool = True) -> str:
-    if progress is None or (percent := percent_of(progress)) is None:
-        return ""
-    filled = round(BAR * percent / 100)
-    done = f"{'━' * filled}{'─' * (BAR - filled)} " if bar else ""
-    done += f"{percent:3.0f} %"
-    if progress.speed <= 0:
-        return done
-    total = from_duration(progress.total, "total")
-    left = (total - from_duration(progress.position, "position")) / progress.speed
-    return f"{done}  {progress.speed:5.1f}x  {show_span(left)}"
-
-
-def _ended_block(overview: Overview, now: datetime, width: int) -> Iterator[Text]:
-    if not overview.ended:
-        return
-    yield Text()
-    yield Text("newest that have ended", style="dim")
-    for job in overview.ended:
-        state = state_of(job)
-        line = Text(f"{job.job_id:26}  ")
-        line.append(f"{state or 'unknown':9}", style=STYLES.get(state, "") if state else "")
-        if width >= NARROW:
-            moment = show_time(job.end_time.ToDatetime(tzinfo=UTC), now)
-            outputs = targets_of(job)
-            line.append(f"  {moment}  {outputs}")
-        yield line
+def _ago(stamp: Timestamp, now: datetime) -> str:
+    return show_span(now - stamp.ToDatetime(tzinfo=UTC))

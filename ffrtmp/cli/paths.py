@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ffrtmp.cli.errors import UserError
 from ffrtmp.domain.spec import MediaPath
@@ -44,6 +44,20 @@ def _no_root(path: Path, roots: Mapping[str, Path]) -> str:
         f"{path} lies under no root of the cluster ({known or 'none is known here'}): give "
         f"--root NAME={path.absolute().parent} to the workers, and here"
     )
+
+
+def refuse_folder(
+    text: str, roots: Mapping[str, Path], what: str, wanted: str, example: str
+) -> None:
+    """Raises UserError where `text` is a folder that can be seen from here."""
+    root, _, path = text.partition(":")
+    if text and Path(text).is_dir():
+        named = str(Path(text) / example)
+    elif root in roots and (roots[root] / path).is_dir():
+        named = f"{root}:{PurePosixPath(path) / example}"
+    else:
+        return
+    raise UserError(f"{what} {text!r} is a folder: name {wanted}, for example {named}")
 
 
 def to_local(media: MediaPath, roots: Mapping[str, Path]) -> Path | None:

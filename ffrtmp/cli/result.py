@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 from google.protobuf.duration_pb2 import Duration
 
+from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.shown import show_size
 from ffrtmp.rpc.enums import METRICS
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2 as pb
 
 
-def result_lines(job: pb.Job) -> Iterator[str]:
+def result_lines(job: pb.Job, attempts: Attempts) -> Iterator[str]:
     """None where no attempt has told yet."""
     if not job.HasField("result"):
         return
@@ -23,7 +24,7 @@ def result_lines(job: pb.Job) -> Iterator[str]:
         if output.HasField("quality"):
             yield f"quality {output.path}: {score_line(output.quality)}"
     yield f"took    {_took(result)}"
-    yield f"used    {_used(result)}"
+    yield f"used    {_used(result, attempts)}"
     if result.argv:
         yield f"ran     {shlex.join(result.argv)}"
 
@@ -43,10 +44,8 @@ def media_line(media: pb.MediaFacts) -> str:
 
 
 def score_line(score: pb.QualityScore) -> str:
-    metric = METRICS.from_wire(score.metric)
     bar = f", at least {score.min:g} was asked for" if score.HasField("min") else ""
-    name = metric.upper() if metric else "score"
-    return f"{name} {score.score:.4g} on {score.frames} frames{bar}"
+    return f"{METRICS.shown(score.metric).upper()} {score.score:.4g} on {score.frames} frames{bar}"
 
 
 def _made(output: pb.OutputResult) -> str:
@@ -66,9 +65,10 @@ def _took(result: pb.AttemptResult) -> str:
     return ", ".join([*spent, f"{result.speed:.3g}x real time"])
 
 
-def _used(result: pb.AttemptResult) -> str:
+def _used(result: pb.AttemptResult, attempts: Attempts) -> str:
     cpu = f"{_seconds(result.cpu_duration):.2f} s CPU"
-    where = f"FFmpeg {result.ffmpeg_version} on {result.worker}, attempt {result.fence}"
+    which = attempts.name(result.fence)
+    where = f"FFmpeg {result.ffmpeg_version} on {result.worker}, {which}"
     return f"{cpu}, {show_size(result.peak_memory)} at most, {where}"
 
 

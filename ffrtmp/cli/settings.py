@@ -1,6 +1,6 @@
 """`ffrtmp config show` and `config running`: what each option is, and where that comes from."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from cyclopts import Parameter
 
@@ -10,8 +10,8 @@ from ffrtmp.cli.follow import print_object
 from ffrtmp.cli.sources import offered, refuse
 from ffrtmp.cli.table import Table
 from ffrtmp.client import Client
-from ffrtmp.config import SECTIONS, ClientSettings, Found, Option, Origin
-from ffrtmp.v1.admin_service_pb2 import SettingOrigin
+from ffrtmp.config import SECTIONS, ClientSettings
+from ffrtmp.rpc.enums import ORIGINS
 
 
 def show(
@@ -36,7 +36,9 @@ def show(
     table = Table(*COLUMNS, flexible={"value", "from"})
     for name in [section] if section else SECTIONS:
         for option in offered(name):
-            _add(table, name, option, as_json=json)
+            found = option.found
+            shown = _Shown(name, option.name, option.value, found.origin.value, found.source)
+            _add(table, shown, as_json=json)
     if not json:
         table.print()
     return Exit.DONE
@@ -50,10 +52,9 @@ def running(*, settings: ClientSettings | None = None) -> int:
     async def work(client: Client) -> int:
         table = Table(*COLUMNS, flexible={"value", "from"})
         for each in await client.settings():
-            kind = SettingOrigin.Name(each.origin).removeprefix("SETTING_ORIGIN_").lower()
-            found = Found(Origin(kind), each.source)
-            option = Option(name=each.name, value=each.value, found=found)
-            _add(table, "master", option, as_json=settings.json)
+            origin = ORIGINS.shown(each.origin)
+            shown = _Shown("master", each.name, each.value, origin, each.source)
+            _add(table, shown, as_json=settings.json)
         if not settings.json:
             table.print()
         return Exit.DONE
@@ -64,11 +65,19 @@ def running(*, settings: ClientSettings | None = None) -> int:
 COLUMNS = ("section", "option", "value", "from")
 
 
-def _add(table: Table, section: str, option: Option, *, as_json: bool) -> None:
-    found = option.found
+class _Shown(NamedTuple):
+    """One line; the names are those of the JSON too."""
+
+    section: str
+    name: str
+    value: str
+    origin: str
+    source: str
+
+
+def _add(table: Table, shown: _Shown, *, as_json: bool) -> None:
     if as_json:
-        facts = {"section": section, "name": option.name, "value": option.value}
-        print_object(facts | {"origin": found.origin.value, "source": found.source})
+        print_object(shown._asdict())
         return
-    origin = found.source or found.origin.value
-    table.add(section, option.name.replace("_", "-"), option.value, origin)
+    option = shown.name.replace("_", "-")
+    table.add(shown.section, option, shown.value, shown.source or shown.origin)

@@ -13,17 +13,19 @@ from cyclopts.config import Env
 
 from ffrtmp.cli.errors import UserError
 from ffrtmp.config import (
+    CONFIG_VARIABLE,
     ENV_PREFIX,
     SECTIONS,
     Found,
     Option,
-    Origin,
     config_file,
+    named_config_file,
     shown_store,
     variable,
     variables,
     written_default,
 )
+from ffrtmp.domain.origin import Origin
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 NEAR = 0.85
@@ -38,6 +40,7 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
         _refuse_misspelt_variables,
         _from_file(config_file(), _section(command)),
         _refuse_half_numbers,
+        _refuse_nothing,
         _note_origins,
     )
 
@@ -64,6 +67,16 @@ def _refuse_half_numbers(
         if re.fullmatch(r"[+-]?\d*\.\d*(e\d+)?|[+-]?\d+e\d+", token.value, re.IGNORECASE):
             where = "" if token.source == "cli" else f" from {token.source}"
             raise UserError(f"{token.keyword}{where}: {token.value!r} is not a whole number")
+
+
+def _refuse_nothing(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """An option that is given without a value, by a shell's variable that is not set, say. A
+    `FFRTMP_*` variable that is empty says nothing, as is usual."""
+    for token in (
+        each for argument in arguments if argument.hint is not bool for each in argument.tokens
+    ):
+        if token.source == "cli" and token.keyword and not token.value.strip():
+            raise UserError(f"{token.keyword} is empty: give it a value, or leave it out")
 
 
 def _note_origins(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -144,12 +157,7 @@ def _from_file(path: Path, section: str) -> Source:
 
 def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
     """Raises UserError, naming the first wrong section or key and the nearest right one."""
-    try:
-        found = tomllib.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
+    found = _toml(path)
     for section, values in found.items():
         if not isinstance(values, dict):
             raise UserError(f"{path}: {section} stands in no section: write it below [client]")
@@ -160,6 +168,35 @@ def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
             if key.replace("-", "_") not in known:
                 refuse(f"option {key!r} in [{section}]", key, known, f"{path}: ")
     return found
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    """Empty where there is no file and nobody has named one. Raises UserError."""
+    named = str(path) == str(Path(named_config_file() or "."))
+    who = f"{CONFIG_VARIABLE}={path}" if named else str(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        if not named:
+            return {}
+        raise UserError(f"{who}: there is no such file: name a TOML file, or unset it") from None
+    except IsADirectoryError:
+        raise UserError(f"{who} is a folder: name the file in it, such as config.toml") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{who} is no text in UTF-8: save it as such, or name another") from None
+    except tomllib.TOMLDecodeError as error:
+        why = str(error)[:1].lower() + str(error)[1:]
+        raise UserError(f"{who} is no TOML: {why}: see `ffrtmp docs config`") from None
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UserError(f"{who} cannot be read ({why}): let this user read it") from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """What was probably meant: what begins so, else what is alike."""
+    names = sorted(set(known))
+    near = [each for each in names if name.strip("-") and each.startswith(name)]
+    return next(iter(near or get_close_matches(name, names, n=1)), None)
 
 
 def refuse(what: str, name: str, known: Iterable[str], where: str = "") -> None:

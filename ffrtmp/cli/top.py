@@ -14,8 +14,8 @@ from rich.text import Text
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_object
-from ffrtmp.cli.overview import Overview, as_json, draw, look
 from ffrtmp.cli.target import Target, require_target
+from ffrtmp.cli.top_view import View, as_json, draw, look
 from ffrtmp.client import Client, Unreachable
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
@@ -40,32 +40,32 @@ def top(*, settings: ClientSettings | None = None) -> int:
 
 async def _once(target: Target, *, as_object: bool) -> None:
     async with Client(target.address, target.certs) as client:
-        overview = await look(client)
+        view = await look(client)
     if as_object:
-        print_object(as_json(overview))
+        print_object(as_json(view))
         return
-    for line in draw(overview, target.address, utc_now(), width=PIPED_WIDTH, height=None):
+    for line in draw(view, target.address, utc_now(), width=PIPED_WIDTH, height=None):
         print(line.plain.rstrip())
 
 
 async def _live(target: Target) -> None:
     console = Console(highlight=False)
     async with Client(target.address, target.certs, patience=PATIENCE_SECONDS) as client:
-        overview = await look(client)  # what is wrong from the start is said on the plain terminal
+        view = await look(client)  # what is wrong from the start is said on the plain terminal
         with _keys() as stop, Live(console=console, screen=True, auto_refresh=False) as screen:
             problem = ""
             while True:
-                screen.update(_view(overview, problem, target, console), refresh=True)
+                screen.update(_view(view, problem, target, console), refresh=True)
                 if await _told(stop):
                     return
                 try:
-                    overview, problem = await look(client), ""
+                    view, problem = await look(client), ""
                 except (Unreachable, Unavailable) as error:
                     problem = str(error)
 
 
-def _view(overview: Overview, problem: str, target: Target, console: Console) -> Text:
-    lines = draw(overview, target.address, utc_now(), width=console.width, height=console.height)
+def _view(view: View, problem: str, target: Target, console: Console) -> Text:
+    lines = draw(view, target.address, utc_now(), width=console.width, height=console.height)
     if problem:
         lines[0] = Text(problem, style="bold red")
         lines[0].truncate(console.width)

@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ffrtmp.cli.ask import Wish
-from ffrtmp.cli.cluster import Plan, running_cluster
+from ffrtmp.cli.cluster import Plan, await_workers, running_cluster
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import follow, print_json
 from ffrtmp.cli.target import Target, announce, find_target
@@ -22,9 +22,6 @@ from ffrtmp.config import ClientSettings
 from ffrtmp.domain.live import is_url
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.groups import holds
-from ffrtmp.v1.admin_service_pb2 import Worker
-
-WORKER_SECONDS = 30.0
 
 
 def transcode(
@@ -90,7 +87,7 @@ async def _private(roots: dict[str, Path]) -> AsyncIterator[Target]:
         )
         try:
             async with running_cluster(plan) as cluster:
-                await _await_worker(cluster.address, plan.client_certs)
+                await await_workers(plan, cluster)
                 yield Target(
                     address=cluster.address, certs=plan.client_certs, roots=roots, how="private"
                 )
@@ -99,17 +96,6 @@ async def _private(roots: dict[str, Path]) -> AsyncIterator[Target]:
                 log.seek(0)
                 sys.stderr.write(log.read().decode(errors="replace"))
             raise
-
-
-async def _await_worker(address: str, certs: Path) -> None:
-    """Raises UserError when a folder is of no use to it."""
-    async with Client(address, certs) as client, asyncio.timeout(WORKER_SECONDS):
-        workers: list[Worker] = []
-        while not workers:
-            await asyncio.sleep(0.02)
-            workers = [worker async for worker in client.workers()]
-    for problem in (root.problem for root in workers[0].capabilities.roots if root.problem):
-        raise UserError(problem)
 
 
 async def _run(spec: JobSpec, target: Target, *, as_json: bool) -> int:

@@ -6,16 +6,17 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ffrtmp.cli.cluster import Cluster, Plan, running_cluster
+from ffrtmp.cli.cluster import Cluster, Plan, await_workers, running_cluster
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.shown import show_count
 from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
 from ffrtmp.config import UpSettings
+from ffrtmp.worker.hardware import find_ffmpeg
 
 
 def up(settings: UpSettings | None = None) -> int:
@@ -24,6 +25,7 @@ def up(settings: UpSettings | None = None) -> int:
     for name, path in settings.roots.items():
         if not path.is_dir():
             raise UserError(f"root {name}: {path} is not a folder: make it, or name another")
+    find_ffmpeg(settings.ffmpeg)  # each worker would say so, and no master is started for that
     with _only_one(up_folder()) as folder:
         asyncio.run(_run(settings, folder))
     return 0
@@ -45,10 +47,21 @@ async def _run(settings: UpSettings, folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     async with running_cluster(plan) as cluster:
-        with _recorded(plan, cluster):
-            _say_ready(plan, cluster)
-            await told.wait()
-            print("stopping", flush=True)
+        if await _is_done_before(told, await_workers(plan, cluster)):
+            with _recorded(plan, cluster):
+                _say_ready(plan, cluster)
+                await told.wait()
+        print("stopping", flush=True)
+
+
+async def _is_done_before(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """What is not done when it is time to stop is given up."""
+    async with asyncio.TaskGroup() as tasks:
+        watching, working = tasks.create_task(told.wait()), tasks.create_task(work)
+        await asyncio.wait((watching, working), return_when=asyncio.FIRST_COMPLETED)
+        watching.cancel()
+        working.cancel()
+    return not working.cancelled()
 
 
 def _say_ready(plan: Plan, cluster: Cluster) -> None:

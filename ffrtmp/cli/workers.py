@@ -1,11 +1,13 @@
 """`ffrtmp workers`: list, get, drain, resume, release, remove."""
 
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ffrtmp.cli.attempts import Attempts, attempts_of
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.follow import print_json, print_object
@@ -14,7 +16,7 @@ from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
-from ffrtmp.rpc.enums import LIMIT_WAYS
+from ffrtmp.rpc.enums import LIMIT_WAYS, WORKER_STATES
 from ffrtmp.v1 import admin_service_pb2 as pb
 
 GIB = 1 << 30
@@ -68,7 +70,9 @@ def get(
         if settings.json:
             print_json(worker)
         else:
-            _show(worker)
+            named = [each.job_id for each in worker.attempts]
+            named += [each.job_id for each in worker.losses]
+            _show(worker, await attempts_of(client, named))
         return Exit.DONE
 
     return with_client(settings, work)
@@ -179,7 +183,7 @@ def _time(stamp: Timestamp) -> str:
     return stamp.ToDatetime().strftime("%H:%M:%S")
 
 
-def _show(worker: pb.Worker) -> None:
+def _show(worker: pb.Worker, attempts: Mapping[str, Attempts]) -> None:
     can = worker.capabilities
     facts = (_state(worker), f"heartbeat {_age(worker)}" * bool(_age(worker)), worker.address)
     tell(f"worker {worker.name}: {', '.join(filter(None, facts))}")
@@ -203,9 +207,10 @@ def _show(worker: pb.Worker) -> None:
         left = worker.certificate_end_time.ToDatetime(tzinfo=UTC) - utc_now()
         tell(f"  its certificate ends in {show_span(left)}")
     for loss in worker.losses:
-        tell(f"  lost {loss.job_id}, attempt {loss.fence}, {_time(loss.lost_time)}: {loss.reason}")
+        which = attempts[loss.job_id].name(loss.fence)
+        tell(f"  lost {loss.job_id}, {which}, {_time(loss.lost_time)}: {loss.reason}")
     for attempt in worker.attempts:
-        tell(f"  runs {attempt.job_id}, attempt {attempt.fence}")
+        tell(f"  runs {attempt.job_id}, {attempts[attempt.job_id].name(attempt.fence)}")
 
 
 def limit_lines(can: pb.WorkerCapabilities) -> list[str]:
@@ -214,16 +219,16 @@ def limit_lines(can: pb.WorkerCapabilities) -> list[str]:
         return []
     limits, lines = can.limits, []
     if limits.memory:
-        memory, way = limits.memory / GIB, LIMIT_WAYS.from_wire(limits.memory_way)
+        memory, way = limits.memory / GIB, LIMIT_WAYS.shown(limits.memory_way)
         lines.append(f"one FFmpeg may have {memory:.2f} GiB of memory, by {way}")
     if limits.cores:
-        way = LIMIT_WAYS.from_wire(limits.cpu_way)
+        way = LIMIT_WAYS.shown(limits.cpu_way)
         lines.append(f"one FFmpeg may use {limits.cores:g} processors, by {way}")
     return lines or ["one FFmpeg may use what it likes: there are no limits"]
 
 
 def _state(worker: pb.Worker) -> str:
-    return pb.WorkerState.Name(worker.state).removeprefix("WORKER_STATE_").lower()
+    return WORKER_STATES.shown(worker.state)
 
 
 def _age(worker: pb.Worker) -> str:

@@ -2,7 +2,7 @@
 
 from ffrtmp.client.aio import Client, state_of
 from ffrtmp.client.blocking import BlockingClient
-from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
+from ffrtmp.client.errors import JobFailed, NotEnded, NothingToRetry, Unreachable
 from ffrtmp.client.specs import job
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Client",
     "JobFailed",
     "NotEnded",
+    "NothingToRetry",
     "Unreachable",
     "job",
     "state_of",

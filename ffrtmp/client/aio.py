@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import grpc
 import grpc.aio
 
-from ffrtmp.client.errors import JobFailed, NotEnded, Unreachable
+from ffrtmp.client.errors import JobFailed, NotEnded, NothingToRetry, Unreachable
 from ffrtmp.client.masters import Masters, Way, split
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.identity import Role
-from ffrtmp.domain.job import TERMINAL_STATES, JobState
+from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.groups import one_error
@@ -137,14 +137,17 @@ class Client:
         return list(response.jobs)
 
     async def retry(self, job_id: str) -> job_pb2.Job:
-        """Submits a job that has ended once more, as a new one whose key names the old one.
+        """Submits a job that FAILED or was CANCELLED once more, as a new one whose key names the
+        old one.
 
-        Called again it returns that same new job. Raises JobNotFound, NotEnded, and what `submit`
-        raises.
+        Called again it returns that same new job. Raises JobNotFound, NotEnded, NothingToRetry, and
+        what `submit` raises.
         """
         old = (await self.get(job_id)).job
         if old.state not in ENDED:
             raise NotEnded(job_id)
+        if state_of(old) not in RETRIABLE_STATES:
+            raise NothingToRetry(job_id)
         return await self.submit(old.spec, key=f"retry-of-{job_id}")
 
     async def get(self, job_id: str) -> pb.GetJobResponse:

@@ -16,7 +16,7 @@ class JobFailed(Exception):
         state = JOB_STATES.from_wire(job.state)
         why = f": {job.failure.message}" if job.HasField("failure") else ""
         verb = "was " if state is JobState.CANCELLED else ""
-        super().__init__(f"job {job.job_id} {verb}{state}{why}")
+        super().__init__(f"job {job.job_id} {verb}{JOB_STATES.shown(job.state)}{why}")
         self.job = job
 
 
@@ -25,3 +25,13 @@ class NotEnded(Exception):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"job {job_id} has not ended: cancel it first, or wait for its end")
+
+
+class NothingToRetry(Exception):
+    """Only a job that FAILED or was CANCELLED is retried."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id} has succeeded: there is nothing to retry; to make its output anew, "
+            "submit it again with overwrite"
+        )

@@ -83,6 +83,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
     }
 )
 TERMINAL_STATES = frozenset(state for state, following in TRANSITIONS.items() if not following)
+RETRIABLE_STATES = TERMINAL_STATES - {JobState.SUCCEEDED}
+"""A person may have it done once more: what has succeeded is there, and is submitted anew."""
 HELD_STATES = frozenset({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING})
 ATTEMPT_STATES = frozenset({JobState.RUNNING, JobState.PUBLISHING})
 WAITING_STATES = frozenset({JobState.QUEUED, JobState.PAUSED})

@@ -10,6 +10,16 @@ from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.spec import JobSpec, encoded_codecs
 
 
+class WorkerState(StrEnum):
+    """As a master, and people, see it."""
+
+    CONNECTED = "connected"
+    SILENT = "silent"
+    DRAINING = "draining"
+    QUARANTINED = "quarantined"
+    GONE = "gone"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootReport:
     """What a worker found when it tried one of its roots.

@@ -13,7 +13,7 @@ from ffrtmp.domain.errors import Unavailable
 from ffrtmp.domain.facts import StoreFailed
 from ffrtmp.domain.job import HELD_STATES, JobState
 from ffrtmp.domain.scheduling import HEAD_STARTS
-from ffrtmp.domain.worker import Requirements, misfit
+from ffrtmp.domain.worker import Requirements, WorkerState, misfit
 from ffrtmp.master.paging import LARGEST_PAGE
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.views import (
@@ -21,7 +21,6 @@ from ffrtmp.master.views import (
     MasterView,
     QueueView,
     StoreView,
-    WorkerState,
     WorkerView,
     state_of,
     view_of,

@@ -182,8 +182,9 @@ class Master:
             raise InvalidArgument(
                 "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
             )
+        raw = [each.raw_arguments for each in submission.spec.outputs]
+        check_allowed(raw, allowed=self._raw_arguments)  # before what is wrong with them
         spec = expand(submission.spec)
-        check_allowed([each.raw_arguments for each in spec.outputs], allowed=self._raw_arguments)
         needs = requirements(spec)
         now = self._parts.now()
         job = rules.new_job(

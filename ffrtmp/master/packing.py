@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.waiting import Explanation
-from ffrtmp.master.views import JobView, Watched, WorkerState, WorkerView, results_in
+from ffrtmp.master.views import JobView, Watched, WorkerView, results_in
 from ffrtmp.rpc.convert_figures import figures_to_pb
 from ffrtmp.rpc.convert_job import event_to_pb, job_to_pb, progress_to_pb
 from ffrtmp.rpc.convert_page import attempt_to_pb
 from ffrtmp.rpc.convert_worker import capabilities_to_pb, load_to_pb
-from ffrtmp.rpc.enums import OBSTACLES, WAIT_REASONS, Twins
+from ffrtmp.rpc.enums import OBSTACLES, WAIT_REASONS, WORKER_STATES
 from ffrtmp.rpc.times import to_timestamp
 from ffrtmp.store.base import JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -18,7 +18,6 @@ from ffrtmp.v1 import job_pb2, job_service_pb2
 
 MOST_RESULTS = 20
 """Told of one job: a live push may have a thousand attempts, a message one MiB."""
-WORKER_STATES = Twins(admin_pb.WorkerState, WorkerState, "WORKER_STATE")
 
 
 def pack_job(record: JobRecord) -> job_pb2.Job:

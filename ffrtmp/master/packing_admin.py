@@ -1,14 +1,11 @@
 """What operators are answered, as protobuf."""
 
-from ffrtmp.config import Option, Origin
-from ffrtmp.master.packing import WORKER_STATES
+from ffrtmp.config import Option
 from ffrtmp.master.views import ClusterView, MasterView, QueueView, StoreView
-from ffrtmp.rpc.enums import JOB_STATES, QUEUES, Twins
+from ffrtmp.rpc.enums import JOB_STATES, ORIGINS, QUEUES, WORKER_STATES
 from ffrtmp.rpc.times import to_duration, to_timestamp
 from ffrtmp.store.base import PoolUse
 from ffrtmp.v1 import admin_service_pb2 as pb
-
-ORIGINS = Twins(pb.SettingOrigin, Origin, "SETTING_ORIGIN")
 
 
 def pack_overview(view: ClusterView) -> pb.GetOverviewResponse:

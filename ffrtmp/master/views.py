@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec, Queue
-from ffrtmp.domain.worker import Load, Requirements
+from ffrtmp.domain.worker import Load, Requirements, WorkerState
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.base import (
     JobRecord,
@@ -56,14 +55,6 @@ def results_in(events: Iterable[JobEvent]) -> list[JobEvent]:
     """The last event of each attempt that has figures, oldest first."""
     told = {event.fence: event for event in events if event.figures is not None}
     return list(told.values())
-
-
-class WorkerState(StrEnum):
-    CONNECTED = "connected"
-    SILENT = "silent"
-    DRAINING = "draining"
-    QUARANTINED = "quarantined"
-    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.job import Cause, JobState
 from ffrtmp.domain.messages import ResultOutcome, ResultStep
+from ffrtmp.domain.origin import Origin
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import Phase, VerdictKind
 from ffrtmp.domain.spec import (
@@ -20,10 +21,13 @@ from ffrtmp.domain.spec import (
     VideoCodec,
 )
 from ffrtmp.domain.waiting import Obstacle, WaitReason
-from ffrtmp.domain.worker import LimitWay
+from ffrtmp.domain.worker import LimitWay, WorkerState
 from ffrtmp.v1 import admin_service_pb2, job_pb2, job_service_pb2, worker_service_pb2
 
 T = TypeVar("T", bound=StrEnum)
+
+
+UNKNOWN = "unknown"
 
 
 class Twins(Generic[T]):
@@ -44,6 +48,11 @@ class Twins(Generic[T]):
     def from_wire(self, number: int) -> T | None:
         """None for 0 and for a member that this build does not know."""
         return self._from_wire.get(number)
+
+    def shown(self, number: int) -> str:
+        """For people; `unknown` for 0 and for what a newer peer knows."""
+        member = self._from_wire.get(number)
+        return UNKNOWN if member is None else member.value
 
     def required(self, number: int, field: str) -> T:
         """Raises InvalidSpec for 0 and for what this build does not know."""
@@ -73,6 +82,8 @@ SPEEDS = Twins(job_pb2.Speed, Speed, "SPEED")
 WAIT_REASONS = Twins(job_service_pb2.WaitReason, WaitReason, "WAIT_REASON")
 OBSTACLES = Twins(job_service_pb2.Obstacle, Obstacle, "OBSTACLE")
 VERDICTS = Twins(worker_service_pb2.VerdictKind, VerdictKind, "VERDICT_KIND")
+WORKER_STATES = Twins(admin_service_pb2.WorkerState, WorkerState, "WORKER_STATE")
+ORIGINS = Twins(admin_service_pb2.SettingOrigin, Origin, "SETTING_ORIGIN")
 LIMIT_WAYS = Twins(admin_service_pb2.LimitWay, LimitWay, "LIMIT_WAY")
 RESULT_STEPS = Twins(worker_service_pb2.ResultStep, ResultStep, "RESULT_STEP")
 RESULT_OUTCOMES = Twins(worker_service_pb2.ResultOutcome, ResultOutcome, "RESULT_OUTCOME")

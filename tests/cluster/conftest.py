@@ -26,7 +26,7 @@ READY = re.compile(r"ready: master on (\S+),")
 
 def environment(state: Path) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("FFRTMP_")}
-    return kept | {"FFRTMP_STATE_DIR": str(state), "FFRTMP_CONFIG": str(state / "none.toml")}
+    return kept | {"FFRTMP_STATE_DIR": str(state), "FFRTMP_CONFIG": os.devnull}
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,12 @@ OUT = "new.mp4"
 
 ROWS = {
     "no input at all": (["transcode", "", OUT], 2, "the path is empty: name a file"),
-    "a bar that is empty": (["transcode", "good.mp4", OUT, "--quality", ""], 2, "quality ''"),
+    "a bar that is empty": (
+        ["transcode", "good.mp4", OUT, "--quality", ""],
+        2,
+        "--quality is empty",
+    ),
+    "a preset that is empty": (["transcode", "good.mp4", OUT, "--preset", ""], 2, "is empty"),
     "missing input": (["transcode", "nothere.mp4", OUT], 2, "does not exist"),
     "empty input": (["transcode", "empty.mp4", OUT], 2, "is empty"),
     "input that only a worker can see is missing": (
@@ -77,7 +82,17 @@ ROWS = {
     ),
     "truncated input": (["transcode", "cut.mp4", OUT], 1, "source length: expected 8.00 s"),
     "random bytes": (["transcode", "random.mp4", OUT], 1, "random.mp4"),
-    "a folder as input": (["transcode", ".", OUT], 2, "is under no root|lies under no root"),
+    "a folder as input": (
+        ["transcode", ".", OUT],
+        2,
+        r"input '\.' is a folder: name one file in it, for example in.mkv",
+    ),
+    "a folder as input by its root": (["jobs", "submit", "media:.", OUT], 2, "media:in.mkv"),
+    "a folder as output": (
+        ["jobs", "submit", "good.mp4", "/tmp"],
+        2,
+        "output '/tmp' is a folder: name the file to make, for example /tmp/out.mp4",
+    ),
     "unknown root": (["transcode", "good.mp4", "nowhere:x.mp4"], 2, "no worker has this root"),
     "path under no root": (["transcode", "/etc/hostname", OUT], 2, "lies under no root"),
     "unknown preset": (
@@ -471,6 +486,26 @@ def test_a_wrong_key_in_the_config_file_names_the_nearest(cluster: Cluster):
         env=environment(cluster.state) | {"FFRTMP_CONFIG": str(config)},
     )
     assert (done.returncode, "did you mean master" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("ffmpeg", "sentence"),
+    [("/nope", "'/nope' does not exist"), (shutil.which("true"), "is not FFmpeg")],
+)
+def test_up_is_not_ready_before_its_workers_are(tmp_path: Path, ffmpeg: str, sentence: str):
+    command = f"up --ffmpeg {ffmpeg} --listen 127.0.0.1:0 --http 127.0.0.1:0 --root m={tmp_path}"
+    done = subprocess.run(
+        [sys.executable, "-m", "ffrtmp", *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment(tmp_path / "state"),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "state" / "up" / "running.json").exists()
 
 
 def test_a_port_that_is_taken_stops_up_with_a_sentence(tmp_path: Path):

@@ -240,6 +240,9 @@ def test_a_failed_job_is_retried_once_as_a_new_one(cluster, shell):
     assert (ran.code, ran.out.strip()) == (0, new)
     assert f"it was retried before and has succeeded: see {new}" in ran.err
     assert shell(cluster, "jobs", "retry", "--state", "succeeded", "--yes").code == 2
+    ran = shell(cluster, "jobs", "retry", new)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"job {new} has succeeded: there is nothing to retry" in ran.err
 
 
 def test_a_job_that_has_not_ended_is_not_retried(cluster, shell):

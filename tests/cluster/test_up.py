@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import processes_with, up, wait_for
+from tests.cluster.conftest import environment, processes_with, up, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +32,40 @@ def test_ten_jobs_are_done_by_two_workers(folders):
         workers = {cluster.job(job_id)["job"]["worker"] for job_id in ids}
         assert workers == {"w1", "w2"}
         assert cluster.stop() == 0
+    assert nothing_remains(*folders)
+
+
+def test_when_it_says_ready_every_worker_takes_work(folders):
+    with up(*folders, "--workers", "2") as cluster:
+        listed = cluster.run("workers", "list").out.splitlines()
+        assert [line.split("\t")[:3] for line in listed[1:]] == [
+            ["w1", "connected", "1/1"],
+            ["w2", "connected", "1/1"],
+        ]
+
+
+def test_ctrl_c_before_it_is_ready_ends_it_too(folders, tmp_path: Path):
+    asleep = tmp_path / "asleep"
+    asleep.write_text("#!/bin/sh\nexec sleep 600\n")
+    asleep.chmod(0o755)
+    state, media = folders
+    log = tmp_path / "early.log"
+    command = f"up --ffmpeg {asleep} --listen 127.0.0.1:0 --http 127.0.0.1:0 --root media={media}"
+    with log.open("w") as file:
+        early = subprocess.Popen(
+            [sys.executable, "-m", "ffrtmp", *command.split()],
+            stdout=file,
+            stderr=file,
+            env=environment(state),
+        )
+    try:
+        wait_for(lambda: processes_with(f"{state}/up/certs/worker-w1 --stop"))
+        early.send_signal(signal.SIGINT)
+        assert early.wait(40) == 0
+    finally:
+        early.kill()
+        early.wait()
+    assert ("stopping" in log.read_text(), "ready" in log.read_text()) == (True, False)
     assert nothing_remains(*folders)
 
 

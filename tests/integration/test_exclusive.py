@@ -23,10 +23,9 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import requirements
+from ffrtmp.domain.worker import WorkerState, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.master import Master
-from ffrtmp.master.views import WorkerState
 from ffrtmp.store.base import NewJob
 from tests.integration.test_master_core import (
     cluster,

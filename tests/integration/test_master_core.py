@@ -42,9 +42,9 @@ from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
-from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.domain.worker import Capabilities, RootReport, WorkerState
 from ffrtmp.master.master import Master
-from ffrtmp.master.views import Submission, WorkerState
+from ffrtmp.master.views import Submission
 from ffrtmp.store.base import JobFilter
 
 FAST = Timers(
@@ -654,6 +654,10 @@ async def test_raw_arguments_are_refused_where_they_were_not_allowed(open_store)
     async with cluster(open_store) as (master, _):
         with pytest.raises(InvalidSpec, match="--allow-raw-arguments"):
             await master.submit([submission], actor="client/c")
+        unlisted = replace(output, raw_arguments=(RawArgument("report", ""),))
+        never = Submission(replace(plain, outputs=(unlisted,)), "other", "d")
+        with pytest.raises(InvalidSpec, match="raw arguments are off here"):  # said first
+            await master.submit([never], actor="client/c")
     async with cluster(open_store, raw_arguments=True) as (master, _):
         [record] = await master.submit([submission], actor="client/c")
         assert record.spec.outputs[0].raw_arguments == told.raw_arguments

@@ -21,9 +21,8 @@ from ffrtmp.domain.messages import (
     Welcome,
 )
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.worker import Load, RootReport
+from ffrtmp.domain.worker import Load, RootReport, WorkerState
 from ffrtmp.master.master import Master
-from ffrtmp.master.views import WorkerState
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.session import Presentation, Session

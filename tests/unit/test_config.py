@@ -90,7 +90,8 @@ EVERY_OPTION = [
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration file, not there yet; no variable of whoever runs the tests."""
+    """The configuration file, empty yet; no variable of whoever runs the tests."""
+    (tmp_path / "config.toml").touch()
     monkeypatch.delenv("FFRTMP_STATE_DIR", raising=False)
     monkeypatch.setenv("FFRTMP_CONFIG", str(tmp_path / "config.toml"))
     return tmp_path / "config.toml"
@@ -184,7 +185,7 @@ MISTAKES = {
         ["up"],
         "up.workers from {file}: unable to co",
     ),
-    "no TOML": ("workers", {}, ["up"], "cannot read {file}: "),
+    "no TOML": ("workers", {}, ["up"], "FFRTMP_CONFIG={file} is no TOML: expected '='"),
     "a mistake in another section": ("[client]\nx = 1", {}, ["up"], "'x' in [client]"),
     "misspelt variable": ("", {"FFRTMP_WORKRS": "2"}, ["up"], "did you mean FFRTMP_WORKERS?"),
     "wrong variable value": ("", {"FFRTMP_WORKERS": "two"}, ["up"], "FFRTMP_WORKERS from env"),
@@ -255,6 +256,22 @@ MISTAKES = {
         ["up"],
         "FFRTMP_WORKERS from env: '1.5' is not a whole number",
     ),
+    "an option of another command": (
+        "",
+        {},
+        ["jobs", "list", "--heartbeat-interval", "1s"],
+        "there is no option '--heartbeat-interval': see --help for what there is",
+    ),
+    "an option without a value": (
+        "",
+        {},
+        ["transcode", "a.mkv", "b.mp4", "--preset", ""],
+        "--preset is empty: give it a value, or leave it out",
+    ),
+    "a size of nothing": ("", {}, ["plan", "a", "b", "--size="], "--size is empty"),
+    "a rate of nothing": ("", {}, ["plan", "a", "b", "--rate", " "], "--rate is empty"),
+    "a bitrate of nothing": ("", {}, ["plan", "a", "b", "--bitrate", ""], "--bitrate is empty"),
+    "a file of specs without a name": ("", {}, ["jobs", "submit", "--spec", ""], "--spec is empty"),
     "half a worker": ("", {}, ["up", "--workers", "1.5"], "--workers: '1.5' is not a whole number"),
     "half a slot": ("", {}, ["up", "--slots", "1e1"], "--slots: '1e1' is not a whole number"),
     "half a name of a flag": (
@@ -263,7 +280,7 @@ MISTAKES = {
         ["master", "--certs", "x", "--heartbeat", "5s"],
         "'--heartbeat': did you mean --heartbeat-interval?",
     ),
-    "a key that is given twice": ("[up]\nslots = 1\nslots = 2", {}, ["up"], "cannot read {file}: "),
+    "a key that is given twice": ("[up]\nslots = 1\nslots = 2", {}, ["up"], "is no TOML: cannot"),
     "neither yes nor no": (
         "",
         {"FFRTMP_JSON": "perhaps"},
@@ -459,6 +476,24 @@ def test_config_show_of_one_section_and_of_none_that_there_is(capsys):
     assert {line["section"] for line in lines} == {"up"}
     assert run(["config", "show", "wroker"]) == 2
     assert "did you mean worker?" in capsys.readouterr().err
+
+
+def test_a_configuration_file_that_is_named_must_be_there(tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
+    for name, sentence in (
+        ("gone.toml", "there is no such file: name a TOML file, or unset it"),
+        ("", "is a folder: name the file in it"),
+        ("latin.toml", "is no text in UTF-8: save it as such, or name another"),
+    ):
+        named = tmp_path / name
+        monkeypatch.setenv("FFRTMP_CONFIG", str(named))
+        assert run(["jobs", "list"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"ffrtmp: FFRTMP_CONFIG={named}"), said
+        assert sentence in said
+    monkeypatch.delenv("FFRTMP_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    assert run(["config", "show", "up"]) == 0
 
 
 @pytest.mark.parametrize(

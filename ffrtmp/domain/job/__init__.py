@@ -36,6 +36,7 @@ from ffrtmp.domain.job.row import REJECTS, Job, Rule, is_eligible, new_job
 from ffrtmp.domain.states import (
     ATTEMPT_STATES,
     HELD_STATES,
+    RETRIABLE_STATES,
     TERMINAL_STATES,
     TRANSITIONS,
     WAITING_STATES,
@@ -49,6 +50,7 @@ __all__ = [
     "REJECTS",
     "REJECTS_WITHIN",
     "REJECT_DELAY",
+    "RETRIABLE_STATES",
     "TERMINAL_STATES",
     "TRANSITIONS",
     "UNSCHEDULABLE_DELAY",

@@ -9,8 +9,9 @@ import grpc
 import pytest
 
 from ffrtmp.clock import utc_now
-from ffrtmp.config import Found, MasterSettings, Origin, options_of
+from ffrtmp.config import Found, MasterSettings, options_of
 from ffrtmp.domain.messages import Heartbeat, HeartbeatAck, Offer, OfferReply
+from ffrtmp.domain.origin import Origin
 from ffrtmp.store.base import MasterRecord, MasterReport
 from ffrtmp.v1 import admin_service_pb2 as pb
 from ffrtmp.v1 import job_pb2

@@ -147,7 +147,7 @@ def test_mistakes_are_sentences_and_postgresql_is_shown_its_own_tools(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("FFRTMP_STATE_DIR", str(tmp_path))
-    monkeypatch.setenv("FFRTMP_CONFIG", str(tmp_path / "none.toml"))
+    monkeypatch.setenv("FFRTMP_CONFIG", os.devnull)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").touch()
     remote = "postgresql://ffrtmp:secret@db/ffrtmp"

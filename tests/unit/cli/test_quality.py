@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from ffrtmp.cli.ask import Wish, parse_quality
+from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.result import result_lines
 from ffrtmp.domain.errors import InvalidSpec
@@ -98,15 +99,15 @@ def test_a_result_is_shown_in_a_few_lines():
         },
         job_pb2.Job(),
     )
-    text = "\n".join(result_lines(job))
+    text = "\n".join(result_lines(job, Attempts({3: 1})))
     for part in (
         "h264 640x360, 250 frames, aac 2 ch",
         "libx264 and copy, 50 % of the source",
         "VMAF 95.5 on 250 frames, at least 90 was asked for",
         "probe 0.25 s, encode 5.00 s, 2x real time",
         "9.50 s CPU",
-        "FFmpeg 9.0 on w1, attempt 3",
+        "FFmpeg 9.0 on w1, attempt 1",
         "ffmpeg -i 'file:m:a b.mov'",
     ):
         assert part in text
-    assert list(result_lines(job_pb2.Job())) == []
+    assert list(result_lines(job_pb2.Job(), Attempts({}))) == []

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from ffrtmp.cli.doctor import Verdict, _clocks
 from ffrtmp.cli.follow import percent_of, speed_of
-from ffrtmp.cli.overview import Overview, draw
 from ffrtmp.cli.shown import show_size, show_span, show_time
 from ffrtmp.cli.table import Table
+from ffrtmp.cli.top_view import View, draw
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 
@@ -143,7 +143,7 @@ def test_elsewhere_rows_are_tabs(capsys):
     assert [line.count("\t") for line in lines] == [3, 3, 3]
 
 
-def crowd(count: int) -> Overview:
+def crowd(count: int) -> View:
     jobs = [
         job_pb2.Job(
             job_id=f"01M8A9T89KE1VCWQPQ014HEX{number:02}",
@@ -154,7 +154,7 @@ def crowd(count: int) -> Overview:
         for number in range(count)
     ]
     worker = admin_pb.Worker(name="映画" * 20, state=admin_pb.WORKER_STATE_GONE, slots=2)
-    return Overview(workers=[worker] * count, held=jobs, waiting=jobs, ended=jobs)
+    return View(workers=[worker] * count, held=jobs, waiting=jobs, ended=jobs)
 
 
 @pytest.mark.parametrize("width", [20, 40, 72, 80, 200])
@@ -169,7 +169,7 @@ def test_the_overview_fits_any_terminal(width, height):
 
 
 def test_the_overview_of_nothing_says_so():
-    empty = Overview(workers=None, held=())
+    empty = View(workers=None, held=())
     lines = [line.plain for line in draw(empty, "h:1", NOW, width=80, height=24)]
     assert lines[0].startswith("ffrtmp h:1  0 running, 0 waiting")
     assert "admin" in lines[2]
