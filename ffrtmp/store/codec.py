@@ -39,6 +39,7 @@ _CAPABILITIES = msgspec.json.Decoder(Capabilities)
 _MANIFEST = msgspec.json.Decoder(Manifest)
 _FAILURE = msgspec.json.Decoder(Failure)
 _ACCEPTED = msgspec.json.Decoder(Accepted)
+_PROGRESS = msgspec.json.Decoder(Progress)
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 JOB_COLUMNS = (
@@ -254,7 +255,7 @@ def progress_to_row(progress: Progress) -> tuple[object, ...]:
 
 
 def progress_from_row(row: Row) -> Progress:
-    return msgspec.json.decode(row["progress"], type=Progress)
+    return _PROGRESS.decode(row["progress"])
 
 
 def worker_from_row(row: Row) -> WorkerRecord:
