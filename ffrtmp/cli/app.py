@@ -35,6 +35,7 @@ app = App(
     default_parameter=Parameter(show_default=_shown),
 )
 HELP = ("--help", "-h")
+NOT_ON_WINDOWS = "ffrtmp does not run on Windows itself: use WSL 2, which is Linux"
 app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
 app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
 app.command("ffrtmp.cli.plan:plan", name="plan", help="Print the FFmpeg command of a job.")
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; returns its exit code. Never a traceback for a user's mistake."""
+    if sys.platform == "win32":
+        return _fail(NOT_ON_WINDOWS, Exit.USAGE)
     app.config = sources(arguments)
     if sys.stdout is None:  # closed by the caller: what is said there is said to nobody
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123

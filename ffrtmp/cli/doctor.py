@@ -19,6 +19,7 @@ from rich.text import Text
 
 from ffrtmp import __version__
 from ffrtmp.cli.follow import print_object
+from ffrtmp.cli.platforms import here, why_no_cluster
 from ffrtmp.cli.shown import show_count, show_size, show_span
 from ffrtmp.cli.target import Target, find_target
 from ffrtmp.clock import utc_now
@@ -37,8 +38,6 @@ LITTLE_BYTES = 20 << 30
 NO_BYTES = 1 << 30
 CLOCKS_APART = timedelta(seconds=5)
 CLOCKS_FAR_APART = timedelta(minutes=5)
-GLIBC = (2, 28)
-MACHINES = {"x86_64", "amd64", "aarch64", "arm64"}
 
 
 class Verdict(StrEnum):
@@ -109,22 +108,12 @@ def _say(finding: Finding, *, as_json: bool) -> None:
 
 
 def _platform() -> Iterator[Finding]:
-    system, machine = platform.system(), platform.machine()
-    what = f"ffrtmp {__version__}, Python {platform.python_version()}, {system} {machine}"
-    if system == "Darwin":
-        todo = "masters, clients and `up` run here; run workers that count on Linux"
-        yield Finding("platform", Verdict.WARN, what, todo)
-        return
-    if system != "Linux" or machine.lower() not in MACHINES:
-        todo = "ffrtmp runs on Linux, x86-64 or arm64"
-        yield Finding("platform", Verdict.BAD, what, todo)
-        return
-    library, version = platform.libc_ver()
-    if library != "glibc" or tuple(map(int, version.split(".")[:2])) < GLIBC:
-        todo = "masters and workers need glibc 2.28 or newer: use Debian 10, Ubuntu 20.04, RHEL 8"
-        yield Finding("platform", Verdict.BAD, f"{what}, {library} {version}".rstrip(), todo)
-        return
-    yield Finding("platform", Verdict.GOOD, f"{what}, glibc {version}: master, worker, client, up")
+    at = here()
+    what = f"ffrtmp {__version__}, Python {platform.python_version()}, {at.name}"
+    if problem := why_no_cluster(at):
+        yield Finding("platform", Verdict.BAD, what, problem)
+    else:
+        yield Finding("platform", Verdict.GOOD, f"{what}: master, worker, client, up")
 
 
 def _hardware() -> Iterator[Finding]:

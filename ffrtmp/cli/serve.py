@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.sources import origins
 from ffrtmp.config import MasterSettings, WorkerSettings
 from ffrtmp.telemetry import logs
@@ -11,6 +12,7 @@ def master(settings: MasterSettings) -> int:
     """Run a master: it owns the jobs, workers and clients dial it."""
     from ffrtmp.master.server import run_master  # noqa: PLC0415  # a worker needs none of it
 
+    require_cluster()
     logs.set_up(settings.log_format)
     return asyncio.run(run_master(settings, ready=_say_ready, found=origins()))
 
@@ -27,5 +29,6 @@ def worker(settings: WorkerSettings) -> int:
     """Run a worker: it dials a master and runs FFmpeg."""
     from ffrtmp.worker.worker import run_worker  # noqa: PLC0415  # a master needs none of it
 
+    require_cluster()
     logs.set_up(settings.log_format)
     return asyncio.run(run_worker(settings))

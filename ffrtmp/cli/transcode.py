@@ -16,6 +16,7 @@ from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.cluster import Plan, await_workers, running_cluster
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import follow, print_json
+from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.target import Target, announce, find_target
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
@@ -53,6 +54,7 @@ async def _transcode(source: str, target: str, wish: Wish, settings: ClientSetti
         announce(found)
         spec = wish.spec(source, target, found.roots)
         return await _run(spec, found, as_json=settings.json)
+    require_cluster()
     roots = private_roots(source, target)
     spec = wish.spec(source, target, roots)
     print("no master is named or running: using a private cluster for this job", file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ffrtmp.cli.cluster import Cluster, Plan, await_workers, running_cluster
 from ffrtmp.cli.errors import UserError
+from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.shown import show_count
 from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
 from ffrtmp.config import UpSettings
@@ -21,6 +22,7 @@ from ffrtmp.worker.hardware import find_ffmpeg
 
 def up(settings: UpSettings | None = None) -> int:
     """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+    require_cluster()
     settings = settings or UpSettings()
     for name, path in settings.roots.items():
         if not path.is_dir():
