@@ -1,6 +1,7 @@
 """What is kept of jobs besides their rows, how long, and how they wait by a person's order."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import Priority, Queue
 from ffrtmp.store.base import Change, JobFilter
+from ffrtmp.store.postgres import PostgresStore
 from tests.integration.store.conftest import (
     CLASS,
     at,
@@ -69,14 +71,20 @@ async def test_a_log_is_stored_with_the_move_and_not_without(store):
     assert await kept(store, 1) == [log(1, "[error] no")]
 
 
-async def test_many_masters_keep_logs_at_once(store):
-    await asyncio.gather(
-        *(
-            store.keep_logs([log(number, str(turn)) for number in (turn % 3, 5, 1 + turn % 3)])
-            for turn in range(30)
+@pytest.mark.postgres
+async def test_two_masters_keep_logs_at_once_in_any_order_and_neither_waits_for_ever(postgres):
+    """Rows of one log are locked by both: in another order each would wait for the other."""
+    async with PostgresStore.open(postgres) as one, PostgresStore.open(postgres) as other:
+        await asyncio.gather(
+            *(
+                store.keep_logs([log(number, str(turn)) for number in (turn % 3, 5, 1 + turn % 3)])
+                for turn in range(30)
+                for store in (one, other)
+            )
         )
-    )
-    assert len(await kept(store, 5)) == 1
+        for number in (0, 1, 2, 3, 5):
+            [found] = await kept(one, number)
+            assert found.lines.texts[0].isdecimal()
 
 
 # -- retention ------------------------------------------------------------------------------
@@ -153,8 +161,6 @@ async def test_a_job_whose_last_attempt_may_still_write_is_not_forgotten(store):
 
 
 def new_live(new):
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(new, job=replace(new.job, exclusive=True))
 
 
