@@ -45,7 +45,7 @@ def test_a_cluster_gets_its_certificates(capsys):
     )
 
 
-def test_a_certificate_is_renewed(capsys):
+def test_a_certificate_is_renewed():
     run(["certs", "init", "ca"])
     run(["certs", "issue", "ca", "worker", "w1"])
     before = everything_here()

@@ -183,6 +183,7 @@ async def test_goodbye_frees_what_the_worker_held(open_store):
         await w1.accept()
         await until(master, job_id, JobState.RUNNING)
         await master.cancel(job_id, actor="client/c")
+        await blocked(master, job_id)
         w1.say(Goodbye())
         await blocked(master, job_id, is_blocked=False)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import imageio_ffmpeg
 import psutil
@@ -36,6 +36,7 @@ from ffrtmp.worker.hardware import Tools
 from ffrtmp.worker.limits import Confines
 from ffrtmp.worker.probe import probe
 from ffrtmp.worker.runner import AttemptFailed, Runner, early_needs
+from tests.disks import disk, shrink
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 JOB = "01KB0Z6V5Q3M8S7T9W2X4Y6Z8A"
@@ -263,7 +264,7 @@ async def test_an_input_damaged_in_the_middle_is_not_encoded(site: Site) -> None
     clip = site.clip("in.mkv", "-c:v", "mpeg4", "-q:v", "2", seconds=5)
     content = bytearray(clip.read_bytes())
     middle = len(content) // 2
-    content[middle : middle + 20_000] = os.urandom(20_000)
+    content[middle : middle + 20_000] = Random(1).randbytes(20_000)
     clip.write_bytes(content)
     before = site.names()
     with pytest.raises(AttemptFailed) as caught:
@@ -374,19 +375,8 @@ async def test_a_full_disk_is_a_matter_of_resources(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = shutil.which("mount") or "/bin/false"
-    tmpfs = ["-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)]
-    if subprocess.run([mount, *tmpfs], check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def shrink(disk: Path) -> None:
-    """Full in a moment: somebody else took the room that was free for a job when it began."""
-    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+    with disk(tmp_path / "small") as folder:
+        yield folder
 
 
 async def test_a_really_full_disk_is_too(small_disk: Path) -> None:

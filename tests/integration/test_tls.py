@@ -372,7 +372,7 @@ async def test_a_refusal_names_the_role_that_is_needed(ours):
     assert "does not allow this: Unary is for" in explain_rpc_error(refused.value, "a:1")
 
 
-async def test_a_member_of_another_cluster_is_refused(ours, tmp_path):
+async def test_a_member_of_another_cluster_is_refused(tmp_path):
     other = Authority(tmp_path / "other", "studio")
     async with (
         serving(other.identity("master")) as port,

@@ -15,9 +15,6 @@ RESOURCE, MEMORY, TRANSPORT = "resource", "resource_memory", "transport"
 X264 = "-c:v libx264 -preset ultrafast"
 OUT_MP4 = f"{X264} -c:a aac -f mp4 {{out}}"
 OUT_MKV = f"{X264} -c:a aac -f matroska {{out}}"
-NOISE = "noise"
-HALF = "half"
-HOLE = "hole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

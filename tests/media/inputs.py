@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -247,14 +247,8 @@ TEXTS = {
 }
 
 
-def make_all(folder: Path, names: Sequence[str] = tuple(RECIPES)) -> Iterator[Path]:
-    """Makes what is not there yet; a file is made anew when its recipe has changed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        yield make(folder, name, RECIPES[name])
-
-
 def make(folder: Path, name: str, recipe: Sequence[str]) -> Path:
+    """Makes it if it is not there yet; it is made anew when its recipe has changed."""
     digest = hashlib.sha256("\n".join([FFMPEG, *recipe]).encode()).hexdigest()[:12]
     place = folder / digest
     place.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ async def test_what_plain_ffmpeg_falls_for_a_worker_does_not(
 ) -> None:
     ground = Ground(tmp_path, films)
     trap = make(ground)
-    ground.falls(trap)
+    ground.require_fall(trap)
     record_property("hostile", f"{kind}/{await ground.keeps_off(trap)}")
 
 

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from ffrtmp.domain.spec import Input, MediaPath, Output, TestSource
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.probe import probe
 from ffrtmp.worker.runner import Runner
+from tests.disks import disk, shrink
 from tests.media.conftest import FFMPEG, KEY, PRECIOUS, Site, ffmpeg, picture, tone
 
 pytestmark = pytest.mark.slow
@@ -250,19 +250,8 @@ async def test_m6_ffmpeg_has_nobody_to_press_a_key(site: Site) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = shutil.which("mount") or "/bin/false"
-    tmpfs = ["-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)]
-    if subprocess.run([mount, *tmpfs], check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def shrink(disk: Path) -> None:
-    """Full in a moment: somebody else took the room that was free for a job when it began."""
-    subprocess.run(["mount", "-o", "remount,size=3m", str(disk)], check=True)
+    with disk(tmp_path / "small") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

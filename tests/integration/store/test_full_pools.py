@@ -87,7 +87,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2)  # on a slow machine the store may stand still for many of them
             beat = Heartbeat(
                 number=next(self._beats),
                 seen=self._seen,

@@ -1,6 +1,7 @@
 """What is kept of jobs besides their rows, how long, and how they wait by a person's order."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -16,6 +17,7 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import Priority, Queue
 from ffrtmp.store.base import Change, JobFilter
+from ffrtmp.store.postgres import PostgresStore
 from tests.integration.store.conftest import (
     CLASS,
     at,
@@ -71,14 +73,18 @@ async def test_a_log_is_stored_with_the_move_and_not_without(store):
     assert await kept(store, 1) == [log(1, "[error] no")]
 
 
-async def test_many_masters_keep_logs_at_once(store):
-    await asyncio.gather(
-        *(
-            store.keep_logs([log(number, str(turn)) for number in (turn % 3, 5, 1 + turn % 3)])
-            for turn in range(30)
+@pytest.mark.postgres
+async def test_two_masters_keep_logs_at_once_and_each_is_there_whole(postgres):
+    async with PostgresStore.open(postgres) as one, PostgresStore.open(postgres) as other:
+        await asyncio.gather(
+            one.keep_logs([log(number, "one", "1") for number in range(60)]),
+            other.keep_logs([log(number, "other", "2") for number in reversed(range(30, 90))]),
         )
-    )
-    assert len(await kept(store, 5)) == 1
+        found = [(await kept(one, number))[0].lines.texts for number in range(90)]
+    ones, others = ("one", "1"), ("other", "2")
+    assert found[:30] == [ones] * 30
+    assert set(found[30:60]) <= {ones, others}
+    assert found[60:] == [others] * 30
 
 
 # -- retention ------------------------------------------------------------------------------
@@ -155,8 +161,6 @@ async def test_a_job_whose_last_attempt_may_still_write_is_not_forgotten(store):
 
 
 def new_live(new):
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(new, job=replace(new.job, exclusive=True))
 
 

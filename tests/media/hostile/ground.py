@@ -131,8 +131,8 @@ class Ground:
         (self.root / name).symlink_to(to or self.outside)
         return name
 
-    def falls(self, trap: Trap) -> str:
-        """Whether, and how, plain FFmpeg fell in."""
+    def require_fall(self, trap: Trap) -> None:
+        """Fails when plain FFmpeg does not fall in."""
         argv = [FFMPEG, "-nostdin", "-hide_banner", "-y", *map(str, trap.plain)]
         with watching(trap.watched or [self.outside]) as seen:
             done = subprocess.run(
@@ -146,9 +146,8 @@ class Ground:
             )
         if trap.proof is not None:
             assert trap.proof(done), done.stderr
-            return "by its words"
-        assert seen, f"plain FFmpeg does not fall for it: {done.stderr}"
-        return seen[0]
+        else:
+            assert seen, f"plain FFmpeg does not fall for it: {done.stderr}"
 
     async def keeps_off(self, trap: Trap) -> str:
         """What became of the job, and that nothing outside was touched."""

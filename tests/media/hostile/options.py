@@ -1,12 +1,9 @@
 """Raw arguments: what each could do, and that none of it passes the allow-list."""
 
-from collections.abc import Callable
-
 from tests.media.hostile.ground import Ground, Trap, hostile, raw
 
 REFUSED = "is not valid: allowed are tune, profile:v, level, g, "
 TO_NOTHING = ("-f", "null", "-")
-Text = Callable[[Ground], object]
 
 
 def option(kind: str, name: str, value: str, *more: str) -> None:

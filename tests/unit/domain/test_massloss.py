@@ -7,8 +7,9 @@ from ffrtmp.domain.massloss import MassLoss
 TTL = timedelta(seconds=15)
 
 
-def test_more_than_three_and_a_third_of_the_fleet_at_once_is_a_mass_loss():
+def test_three_or_more_at_once_and_over_thirty_percent_of_the_fleet_are_a_mass_loss():
     assert MassLoss(TTL).note(4, failing=0, fleet=10, at=100)
+    assert MassLoss(TTL).note(3, failing=0, fleet=9, at=100)
     assert not MassLoss(TTL).note(3, failing=0, fleet=10, at=100)  # not more than 30 %
     assert not MassLoss(TTL).note(2, failing=0, fleet=2, at=100)  # fewer than three
 

@@ -50,7 +50,7 @@ def test_a_renewed_certificate_is_taken_once_its_files_are_left_alone(ca, live):
     assert live.current.key_pem != old.key_pem
 
 
-def test_what_has_not_changed_stays_the_same_object(ca, live, folder):
+def test_what_has_not_changed_stays_the_same_object(live, folder):
     old = live.current
     look_twice(live)
     (folder / "tls.pem").touch()

@@ -74,7 +74,7 @@ def test_each_ffmpeg_gets_a_cgroup_of_its_own(unit):
     assert confines.limits.memory_way is confines.limits.cpu_way is LimitWay.CGROUP
 
 
-def test_without_one_data_and_processors_are_limited(unit):
+def test_without_one_data_and_processors_are_limited():
     confines = Confines(memory=1 << 30, cores=0.5)
     with confines.one() as words:
         assert words == (f"limit:data={1 << 30}", f"limit:cpus={CORES[0]}")
