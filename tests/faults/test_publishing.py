@@ -84,6 +84,40 @@ async def test_s3_a_thawed_holder_finds_nothing_to_rename(cluster, row):
     await until(lambda: not list(journal.glob("*.json")), 5)
 
 
+@one_store
+async def test_a_lost_workers_own_root_is_waited_for_by_what_it_staged_and_what_it_runs(cluster):
+    """Killed between STAGED and PUBLISHED, with another job running, while a worker is here that
+    has another folder of that name: neither job goes there. What was staged is published when the
+    owner is back, and not encoded again; the other job is encoded again, by the owner."""
+    w1 = await cluster.worker("w1", *AT_THE_RENAME, slots=2)
+    (own := cluster.folder / "own").mkdir()
+    running = await cluster.submit("slow.mkv", seconds=3)
+    await cluster.encodes(running)
+    staged = await cluster.submit("a.mkv", seconds=0.5)
+    await until(lambda: w1.process.is_frozen, 15, "frozen")
+    assert (await cluster.history(staged)).state == "PUBLISHING"
+    await cluster.worker("w2", root=own)
+    w1.process.kill()
+    for job_id in (staged, running):
+        await cluster.happens(job_id, "LOST", LOST + 5)
+
+    async def waits(job_id: str) -> bool:
+        found = await cluster.client.explain(job_id)
+        w2 = next(each for each in found.workers if each.worker == "w2")
+        return "is not the folder that worker 'w1' maps to it, which is away" in w2.detail
+
+    for job_id in (staged, running):
+        await until(lambda job_id=job_id: waits(job_id), 5, "it waits for w1")
+    other = await cluster.submit("b.mkv", seconds=0.2)  # of this root too
+    w1.start()
+    for job_id, attempts in ((staged, 1), (running, 2), (other, 1)):
+        history = await cluster.succeeds(job_id)
+        assert set(history.workers) == {"w1"}
+        assert cluster.runs(job_id) == attempts
+    assert (await cluster.history(staged)).job.charged == 0
+    assert not list(own.glob("*.mkv"))
+
+
 MOMENTS = 20
 AT_ONCE = 5
 SLOW = ("--slow", "0.4")
