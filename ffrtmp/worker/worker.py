@@ -52,7 +52,7 @@ async def run_worker(settings: WorkerSettings) -> int:
 
     Raises PkiError, FfmpegMissing, JournalUnusable: mistakes of the set-up, one sentence each.
     """
-    live = await in_thread(LiveIdentity.load, settings.certs, now=utc_now(), role=Role.WORKER)
+    live = await in_thread(LiveIdentity.load, settings.certs, now=utc_now(), roles={Role.WORKER})
     identity = live.current
     state = settings.state_path(identity.name)
     async with AsyncExitStack() as stack:
