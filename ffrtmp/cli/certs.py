@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +15,9 @@ from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.table import tell
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.identity import Role
-from ffrtmp.pki import authority, identity
+from ffrtmp.pki import authority, identity, rollover
 from ffrtmp.pki.errors import PkiError
+from ffrtmp.pki.rollover import Step
 
 certs = App(name="certs", help="Make and issue the cluster's certificates.")
 
@@ -125,6 +127,58 @@ def renew(
             print(f"{folder}  until {now + lifetime:%Y-%m-%d}")
     if not names and not due:
         print(f"nothing to do: no certificate in {directory} ends within {within} days")
+
+
+_NEXT = {
+    Step.BEGIN: (
+        "copy these folders to where they are used: what runs there trusts both CAs within two "
+        "seconds; when all have it: ffrtmp certs roll {directory} issue"
+    ),
+    Step.ISSUE: (
+        "copy these folders again: what runs there shows the new certificates within two seconds; "
+        "when all have them: ffrtmp certs roll {directory} finish"
+    ),
+    Step.FINISH: (
+        "copy these folders once more: then nobody trusts the old CA, and what still shows one of "
+        "its certificates is refused when it dials"
+    ),
+}
+
+
+@certs.command
+def roll(
+    directory: Annotated[Path, Parameter(name="DIR")],
+    step: Annotated[Step, Parameter(name="STEP")],
+    /,
+    *,
+    days: int = authority.DEFAULT_LIFETIME.days,
+) -> None:
+    """Let a new CA follow the one in DIR, in three steps, while every stream goes on.
+
+    begin: a new CA next to the old one, and both are trusted. issue: the new one signs every
+    certificate anew. finish: the old one is not trusted any more. After each step, copy the folders
+    that it names to where they are used, all of them, before the next.
+
+    Parameters
+    ----------
+    directory
+        The folder made by `ffrtmp certs init`.
+    step
+        begin, issue or finish. Each may be repeated.
+    days
+        With issue: how long the new certificates are valid.
+    """
+    now, lifetime = utc_now(), _days(days, "--days")
+    take = {
+        Step.BEGIN: partial(rollover.begin, directory, now=now),
+        Step.ISSUE: partial(rollover.issue_anew, directory, now=now, lifetime=lifetime),
+        Step.FINISH: partial(rollover.finish, directory),
+    }
+    with _mistakes():
+        folders = take[step]()
+    for folder in folders:
+        print(folder)
+    print(_NEXT[step].format(directory=directory))
 
 
 def _ends_within(listed: identity.Listed, span: timedelta, now: datetime) -> bool:

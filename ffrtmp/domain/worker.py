@@ -150,10 +150,11 @@ def waits_for(spec: JobSpec, useless: Mapping[str, str]) -> str:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A root of a worker that left. `rivals`: nonces of those that were here with it and mapped the
-    name to another folder, and so got no work on it."""
+    name to another folder, and so got no work on it. None: whoever does not see its nonce, which
+    still lies there: the worker was lost, and took nothing along."""
 
     report: RootReport
-    rivals: frozenset[str]
+    rivals: frozenset[str] | None
 
 
 Claims = Mapping[str, Iterable[Claim]]
@@ -169,12 +170,12 @@ def refused_roots(
     Workers share a root when they saw the same nonce there. Where several groups claim one
     name, a group with media in its folder beats one without (an unmounted folder is empty), then
     the larger group, then the one with the first name; the others are refused. A group of which
-    everybody is `away` keeps the root from its rivals, and from nobody else: of who came later it
-    is not known whether the folder is the same.
+    everybody is `away` keeps the root from its rivals, and from nobody else: of who came after they
+    had gone it is not known whether the folder is the same.
     """
     refused: dict[str, dict[str, str]] = {worker: {} for worker in reports}
     members: dict[str, dict[str, RootReport]] = {}
-    rivals: dict[tuple[str, str], frozenset[str]] = {}
+    rivals: dict[tuple[str, str], frozenset[str] | None] = {}
     for worker, roots in reports.items():
         for root in roots:
             if root.problem:
@@ -193,7 +194,7 @@ def refused_roots(
 
 
 def _refused(
-    members: Mapping[str, RootReport], apart: Mapping[str, frozenset[str]]
+    members: Mapping[str, RootReport], apart: Mapping[str, frozenset[str] | None]
 ) -> dict[str, str]:
     """Of one root: who is refused, and why. `apart`: the rivals of those who are away."""
     reasons: dict[str, str] = {}
@@ -210,20 +211,22 @@ def _refused(
 
 
 def _beats(
-    group: frozenset[str], seen: frozenset[str], apart: Mapping[str, frozenset[str]]
+    group: frozenset[str], seen: frozenset[str], apart: Mapping[str, frozenset[str] | None]
 ) -> bool:
-    """Somebody of the group is here, or was here together with one of those who saw `seen`."""
-    return any(worker not in apart or apart[worker] & seen for worker in group)
+    """Somebody of the group is here, or is known to have another folder than those who saw
+    `seen`."""
+    return any(
+        worker not in apart or (rivals := apart[worker]) is None or rivals & seen
+        for worker in group
+    )
 
 
-def _is_another(
-    winner: frozenset[str], report: RootReport, apart: Mapping[str, frozenset[str]]
-) -> str:
+def _is_another(winner: frozenset[str], report: RootReport, apart: Collection[str]) -> str:
     owner = min(winner)
     gone = f", which is away: start it, or `ffrtmp workers remove {owner}`"
     return (
         f"is not the folder that worker {owner!r} maps to it"
-        + (gone if winner <= apart.keys() else "")
+        + (gone if winner <= set(apart) else "")
         + ("; it is empty: is it mounted?" if report.empty else "")
     )
 
@@ -245,13 +248,15 @@ def claims_of(
     roots: Iterable[RootReport],
     refused: Mapping[str, str],
     contested: Mapping[str, frozenset[str]],
+    *,
+    lost: bool = False,
 ) -> tuple[Claim, ...]:
-    """What stays of a worker that leaves: its roots that others would take for theirs. `refused`:
-    its own, and why; `contested` as `contested_roots` has it."""
+    """What stays of a worker that leaves: its roots that others could take for theirs. `refused`:
+    its own, and why; `contested` as `contested_roots` has it. `lost`: without a goodbye."""
     return tuple(
-        Claim(root, contested[root.name])
+        Claim(root, None if lost else contested[root.name])
         for root in roots
-        if root.name in contested and root.name not in refused
+        if (lost or root.name in contested) and root.name not in refused
     )
 
 
@@ -283,7 +288,7 @@ def _groups(members: Mapping[str, RootReport]) -> list[frozenset[str]]:
         joined = {worker}
         apart = []
         for group in groups:
-            if any(report.sees & members[other].sees for other in group):
+            if any(not report.sees.isdisjoint(members[other].sees) for other in group):
                 joined |= group
             else:
                 apart.append(group)

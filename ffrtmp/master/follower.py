@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 
-from ffrtmp.domain.errors import Unavailable, WorkerNotFound
+from ffrtmp.domain.errors import Unavailable
 from ffrtmp.domain.facts import StoreFailed
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.messages import Progress
@@ -16,6 +16,8 @@ from ffrtmp.master.parts import Parts
 
 POLL_SECONDS = 1.0
 PACE_SECONDS = 0.01
+COUNT_SECONDS = 3.0
+PAGE = 1000
 
 
 class Follower:
@@ -23,7 +25,7 @@ class Follower:
         self._parts = parts
         self._versions: dict[str, int] = {}
         self._progress: dict[str, Progress] = {}
-        self._learnt_at = parts.boot()
+        self._learnt_at = self._counted_at = parts.boot()
 
     async def run(self) -> None:
         """Runs until cancelled; at once, when nobody else can use the store."""
@@ -46,11 +48,14 @@ class Follower:
 
     async def _forget_removed(self) -> None:
         """An operator may tell any master that a worker is gone for good."""
-        for worker in self._parts.roster.away:
-            try:
-                await self._parts.store.worker(worker)
-            except WorkerNotFound:
-                self._parts.roster.forget(worker)
+        roster, now = self._parts.roster, self._parts.boot()
+        if not roster.waits_for_somebody or now - self._counted_at < COUNT_SECONDS:
+            return
+        self._counted_at = now
+        names: list[str] = []
+        while page := await self._parts.store.workers(size=PAGE, after=names[-1] if names else ""):
+            names += [each.name for each in page]
+        roster.wait_only_for(names)
 
     async def _learn_progress(self, jobs: Collection[Job]) -> None:
         """Of the followed jobs that workers of other masters have."""

@@ -137,8 +137,11 @@ class Master:
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
         self._parts.roster.forget_roots()
+        names = []
         async for record in self._all_workers():
+            names.append(record.name)
             self._parts.roster.know_roots(root.name for root in record.capabilities.roots)
+        self._parts.roster.wait_only_for(names)
 
     async def _recall_roots(self) -> None:
         alive = {
@@ -358,8 +361,8 @@ class Master:
             raise WorkerInUse(name, "its session is alive; stop it, and wait until it is gone")
         if not await self._parts.store.remove_worker(name):
             raise WorkerInUse(name, "a job is still bound to it, for a moment; try again")
-        self._parts.roster.forget(name)
         await self._learn_roots()
+        self._parts.wake()
         self._parts.observe(WorkerRemoved(worker=name, actor=actor))
 
     async def release(self, name: str, *, actor: str) -> WorkerView:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ffrtmp.domain.errors import DomainError, StaleEpoch
+from ffrtmp.domain.errors import DomainError, SessionExpired, StaleEpoch
 from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
 from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
@@ -154,22 +154,22 @@ class Roster:
         if (presence := self._current(session)) is not None:
             if self._unjudged:
                 self._refresh()
-            self._keep_claims(presence)
+            self._keep_claims(presence, lost=isinstance(why, SessionExpired))
             del self._present[session.worker]
             if presence.outbox is not None and why is not None:
                 presence.outbox.close(why)
             self._stale = True
 
-    def _keep_claims(self, presence: Presence) -> None:
+    def _keep_claims(self, presence: Presence, *, lost: bool) -> None:
         """Its folders are not another worker's because it is away."""
         worker = presence.session.worker
         roots, refused = presence.capabilities.roots, self._refused.get(worker, {})
-        if claims := claims_of(roots, refused, self._contested):
+        if claims := claims_of(roots, refused, self._contested, lost=lost):
             self._away[worker] = claims
 
     def recall(self, reports: Mapping[str, Iterable[RootReport]]) -> None:
         """At the start, of the workers whose sessions are alive: which comes back first is chance,
-        and gets no work on a root that is another's."""
+        and it gets no work on a root that is another's. Who stopped meanwhile was not lost."""
         refused = refused_roots(reports)
         contested = contested_roots(reports, refused)
         for worker, roots in reports.items():
@@ -179,14 +179,15 @@ class Roster:
         self.recheck()
 
     @property
-    def away(self) -> Collection[str]:
-        """Workers that are not here, and whose folders are not another's all the same."""
-        return tuple(self._away)
+    def waits_for_somebody(self) -> bool:
+        """Whether a worker is away whose folders are not another's all the same."""
+        return bool(self._away)
 
-    def forget(self, worker: str) -> None:
-        """It is not waited for any more."""
-        self._away.pop(worker, None)
-        self.recheck()
+    def wait_only_for(self, workers: Collection[str]) -> None:
+        """The others were removed: their names may mean other folders now."""
+        if gone := self._away.keys() - set(workers):
+            self._away = {name: kept for name, kept in self._away.items() if name not in gone}
+            self.recheck()
 
     def drop_superseded(self, sessions: Iterable[SessionKey]) -> None:
         """Of all live sessions: a worker whose newer stream is with another master has left."""

@@ -77,7 +77,7 @@ async def run_master(
     Raises PkiError, StoreUnusable, PortTaken: mistakes of the set-up, one sentence each.
     """
     identity = await asyncio.to_thread(
-        LiveIdentity.load, settings.certs, now=utc_now(), role=Role.MASTER
+        LiveIdentity.load, settings.certs, now=utc_now(), roles={Role.MASTER}
     )
     facts = _Facts()
     async with AsyncExitStack() as stack:

@@ -19,7 +19,7 @@ from cryptography import x509
 from ffrtmp.domain.identity import NAME_RULE, Peer, Role, is_name
 from ffrtmp.pki.certificates import (
     Key,
-    certificate_to_pem,
+    bundle_to_pem,
     cluster_of,
     key_to_pem,
     new_key,
@@ -36,7 +36,7 @@ from ffrtmp.pki.files import (
     replace_folder,
     write_new,
 )
-from ffrtmp.pki.pem import is_there, read_certificate, read_key, same_key
+from ffrtmp.pki.pem import is_there, read_certificates, read_key, same_key
 
 DEFAULT_CLUSTER: Final = "ffrtmp"
 DEFAULT_LIFETIME: Final = timedelta(days=365)
@@ -49,10 +49,14 @@ _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-
 
 @dataclass(frozen=True, slots=True)
 class Authority:
+    """`trusted`: every CA whose certificates are good: this one, and while one follows the other
+    the other one too."""
+
     directory: Path
     cluster: str
     certificate: x509.Certificate
     key: Key
+    trusted: tuple[x509.Certificate, ...]
 
 
 def init(directory: Path, cluster: str = DEFAULT_CLUSTER, *, now: datetime) -> Path:
@@ -113,7 +117,7 @@ def issue(
         not_after=_end(authority, now, lifetime),
     )
     contents = {
-        CA_PEM: certificate_to_pem(authority.certificate),
+        CA_PEM: bundle_to_pem(authority.trusted),
         TLS_PEM: certificate,
         TLS_KEY: key_to_pem(key),
     }
@@ -129,14 +133,14 @@ def load_authority(directory: Path) -> Authority:
         raise PkiError(
             f"{directory} holds no CA ({CA_KEY}): make one with `ffrtmp certs init {directory}`"
         )
-    certificate = read_certificate(directory / CA_PEM)
+    trusted = read_certificates(directory / CA_PEM)
     key = read_key(directory / CA_KEY)
-    cluster = cluster_of(certificate)
-    if cluster is None:
+    if not any(map(cluster_of, trusted)):
         raise PkiError(f"{directory / CA_PEM} was not made by `ffrtmp certs init`: no cluster name")
-    if not same_key(certificate, key):
-        raise PkiError(f"{directory / CA_KEY} is not the key of {directory / CA_PEM}")
-    return Authority(directory, cluster, certificate, key)
+    for certificate in trusted:
+        if same_key(certificate, key) and (cluster := cluster_of(certificate)) is not None:
+            return Authority(directory, cluster, certificate, key, trusted)
+    raise PkiError(f"{directory / CA_KEY} is not the key of {directory / CA_PEM}")
 
 
 def _write_both(directory: Path, key: bytes, certificate: bytes) -> None:
@@ -188,8 +192,8 @@ def _end(authority: Authority, now: datetime, lifetime: timedelta) -> datetime:
     left = last - now
     if left < _SHORTEST:
         raise PkiError(
-            f"the CA in {authority.directory} ends on {last:%Y-%m-%d}: make a new one with "
-            "`ffrtmp certs init`, in another folder"
+            f"the CA in {authority.directory} ends on {last:%Y-%m-%d}: let a new one follow it, "
+            f"`ffrtmp certs roll {authority.directory} begin`"
         )
     if not _SHORTEST <= lifetime <= left:
         raise PkiError(

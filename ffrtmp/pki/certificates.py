@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -40,6 +41,23 @@ def key_to_pem(key: Key) -> bytes:
 
 def certificate_to_pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def bundle_to_pem(certificates: Iterable[x509.Certificate]) -> bytes:
+    return b"".join(map(certificate_to_pem, certificates))
+
+
+def issuer_in(
+    bundle: Iterable[x509.Certificate], certificate: x509.Certificate
+) -> x509.Certificate | None:
+    """The one of a bundle that signed the certificate: two CAs of a cluster have the same name."""
+    for authority in bundle:
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return authority
+    return None
 
 
 def sign_authority(key: Key, cluster: str, *, now: datetime, lifetime: timedelta) -> bytes:

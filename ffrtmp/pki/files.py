@@ -10,6 +10,8 @@ from typing import Final
 
 CA_PEM: Final = "ca.pem"
 CA_KEY: Final = "ca.key"
+NEXT_CA_KEY: Final = "ca-next.key"
+"""Of the CA that will follow, as long as the old one still signs."""
 TLS_PEM: Final = "tls.pem"
 TLS_KEY: Final = "tls.key"
 
@@ -32,6 +34,17 @@ def write_new(path: Path, content: bytes) -> None:
     try:
         _write(temporary, content, private=path.suffix == _KEY_SUFFIX)
         os.link(temporary, path)  # unlike a rename, a link refuses to replace
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Puts it in place as a whole, over an older one. Durable when it returns."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write(temporary, content, private=path.suffix == _KEY_SUFFIX)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)

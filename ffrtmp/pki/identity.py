@@ -6,13 +6,20 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from ffrtmp.domain.identity import Peer, Role
-from ffrtmp.pki.certificates import CLOCK_SKEW, certificate_to_pem, hosts_in, key_to_pem, peer_in
+from ffrtmp.pki.certificates import (
+    CLOCK_SKEW,
+    bundle_to_pem,
+    certificate_to_pem,
+    hosts_in,
+    issuer_in,
+    key_to_pem,
+    peer_in,
+)
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.files import CA_KEY, CA_PEM, TLS_KEY, TLS_PEM
-from ffrtmp.pki.pem import is_there, read_certificate, read_key, same_key
+from ffrtmp.pki.pem import is_there, read_certificate, read_certificates, read_key, same_key
 
 # A mounted secret is often readable by its group; anybody else has no business with it.
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
@@ -20,7 +27,8 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """All that TLS needs; it is of use as long as `not_before <= now < not_after`."""
+    """All that TLS needs; it is of use as long as `not_before <= now < not_after`. `ca_pem` holds
+    every CA that is trusted: two, while one follows the other."""
 
     folder: Path
     peer: Peer
@@ -105,7 +113,7 @@ def _refuse_authority(folder: Path) -> None:
 
 
 def _read(folder: Path) -> Identity:
-    authority = read_certificate(folder / CA_PEM)
+    authorities = read_certificates(folder / CA_PEM)
     certificate = read_certificate(folder / TLS_PEM)
     key = read_key(folder / TLS_KEY)
     if (folder / TLS_KEY).stat().st_mode & _OTHERS:
@@ -114,13 +122,12 @@ def _read(folder: Path) -> Identity:
         )
     if not same_key(certificate, key):
         raise PkiError(f"{folder / TLS_KEY} is not the key of {folder / TLS_PEM}: issue them again")
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    authority = issuer_in(authorities, certificate)
+    if authority is None:
         raise PkiError(
             f"{folder / TLS_PEM} was not signed by {folder / CA_PEM}: "
             "copy the whole folder as it was issued"
-        ) from None
+        )
     peer = peer_in(certificate)
     if peer is None:
         raise PkiError(
@@ -133,7 +140,7 @@ def _read(folder: Path) -> Identity:
         hosts=hosts_in(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=min(certificate.not_valid_after_utc, authority.not_valid_after_utc),
-        ca_pem=certificate_to_pem(authority),
+        ca_pem=bundle_to_pem(authorities),
         certificate_pem=certificate_to_pem(certificate),
         key_pem=key_to_pem(key),
     )

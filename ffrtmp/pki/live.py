@@ -1,14 +1,15 @@
 """An identity that is renewed under a running process: new files in its folder are noticed.
 
 They are taken when they are whole, good and of the same member; else the old ones stay in use, and
-the log says why. Only files that were left alone from one look to the next are judged: a folder is
+the log says why. `ca.pem` may have several CAs: who shows a certificate of any of them is trusted.
+Only files that were left alone for a while, or from one look to the next, are judged: a folder is
 seldom copied in one step.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,12 @@ from ffrtmp.pki.identity import Identity, load_identity
 _log: Final = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
+LEFT_ALONE: Final = timedelta(seconds=2 * LOOK_SECONDS)
+"""So long after their last change files are judged at the first look at them."""
 
 _Signature = tuple[tuple[int, ...] | None, ...]
+_CHANGED: Final = 2
+"""Where a stamp has the time of the last change of any kind."""
 
 
 class LiveIdentity:
@@ -32,10 +37,10 @@ class LiveIdentity:
         self._taken = self._seen = taken
 
     @classmethod
-    def load(cls, folder: Path, *, now: datetime, role: Role) -> "LiveIdentity":
+    def load(cls, folder: Path, *, now: datetime, roles: Collection[Role]) -> "LiveIdentity":
         """Raises PkiError."""
         taken = _signature(folder)
-        return cls(load_identity(folder, now=now, roles=frozenset({role})), taken)
+        return cls(load_identity(folder, now=now, roles=frozenset(roles)), taken)
 
     @property
     def current(self) -> Identity:
@@ -44,7 +49,8 @@ class LiveIdentity:
     def look(self, now: datetime) -> None:
         """Takes what is new in the folder, or says in the log why not."""
         found = _signature(self._current.folder)
-        is_settled, self._seen = found == self._seen, found
+        is_settled = found == self._seen or _is_older(found, now - LEFT_ALONE)
+        self._seen = found
         if not is_settled or found == self._taken:
             return
         self._taken = found
@@ -93,6 +99,12 @@ def _same_member(renewed: Identity, used: Identity) -> Identity:
 def _signature(folder: Path) -> _Signature:
     """What changes when a file does, also where it is a link into a mounted secret."""
     return tuple(_stamp(folder / name) for name in (CA_PEM, TLS_PEM, TLS_KEY))
+
+
+def _is_older(signature: _Signature, than: datetime) -> bool:
+    """Whether all are there, and none was changed since."""
+    limit = int(than.timestamp() * 1_000_000_000)
+    return all(stamp is not None and stamp[_CHANGED] < limit for stamp in signature)
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

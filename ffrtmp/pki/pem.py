@@ -43,6 +43,14 @@ def read_certificate(path: Path) -> x509.Certificate:
         raise PkiError(f"{path} is not a PEM certificate: issue it again") from None
 
 
+def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    """Of a bundle: one or more."""
+    try:
+        return tuple(x509.load_pem_x509_certificates(read_bytes(path)))
+    except ValueError:
+        raise PkiError(f"{path} is not a PEM certificate: issue it again") from None
+
+
 def read_key(path: Path) -> Key:
     try:
         key = load_pem_private_key(read_bytes(path), password=None)

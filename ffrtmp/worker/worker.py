@@ -44,7 +44,7 @@ async def run_worker(settings: WorkerSettings) -> int:
 
     Raises PkiError, FfmpegMissing, JournalUnusable: mistakes of the set-up, one sentence each.
     """
-    live = await in_thread(LiveIdentity.load, settings.certs, now=utc_now(), role=Role.WORKER)
+    live = await in_thread(LiveIdentity.load, settings.certs, now=utc_now(), roles={Role.WORKER})
     link = Link(lambda: live.current)
     async with AsyncExitStack() as stack:
         upkeep = await _put_together(settings, live.current.name, link, stack)

@@ -1,12 +1,13 @@
 """A certificate that lives for seconds, and what becomes of its worker's jobs."""
 
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from ffrtmp.clock import utc_now
-from ffrtmp.pki import authority
+from ffrtmp.pki import authority, rollover
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from tests.faults.kit.cluster import LEASE, running
 from tests.faults.kit.stores import one_store
@@ -89,3 +90,38 @@ async def test_n15_a_renewal_before_the_end_loses_nothing(cluster, row):
     assert (history.job.attempts, history.job.charged) == (1, 0)
     assert cluster.runs(job_id) == 1
     assert "certificate ended" not in cluster.master.log.read_text()
+
+
+async def test_a_new_ca_follows_the_old_one_under_a_running_job(cluster):
+    """Master, worker and client change over while a job runs: no stream breaks, and nobody is
+    started again. Who comes with the old CA's certificate after that is turned away."""
+    w1 = await cluster.worker("w1")
+    job_id = await cluster.submit("out.mkv", seconds=20)
+    await cluster.encodes(job_id)
+    first = await w1.seen()
+    taken = "new certificate of"
+
+    async def all_took(times: int) -> None:
+        logs = (cluster.master.log, w1.process.log)
+        await until(lambda: all(log.read_text().count(taken) >= times for log in logs), 15)
+
+    rollover.begin(cluster.certs, now=utc_now())
+    await all_took(1)
+    old = cluster.folder / "worker-w2"
+    shutil.copytree(cluster.certs / "worker-w2", old)
+    rollover.issue_anew(cluster.certs, now=utc_now())
+    await all_took(2)
+    w2 = await cluster.worker("w2")  # shows what the new CA signed
+    w2.process.kill()
+    rollover.finish(cluster.certs)
+    await all_took(3)
+    again = await w1.seen()
+    assert (again.epoch, again.incarnation) == (first.epoch, first.incarnation)
+    history = await cluster.succeeds(job_id, 40)
+    assert (history.job.attempts, history.job.charged) == (1, 0)
+    for name in ("tls.pem", "tls.key"):
+        shutil.copy(old / name, cluster.certs / "worker-w2" / name)
+    (cluster.certs / "worker-w2" / "ca.pem").write_bytes((old / "ca.pem").read_bytes())
+    w2.start()
+    await until(lambda: "or it refused the certificate" in w2.log, 20, w2.log)
+    assert (await w1.seen()).epoch == first.epoch

@@ -3,11 +3,15 @@
 import asyncio
 import hashlib
 import random
+import re
 import threading
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Self
 
-from tests.faults.kit.cluster import LOST
+from tests.faults.kit.cluster import LOST, Cluster, Worker
 from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
@@ -84,10 +88,52 @@ async def test_s3_a_thawed_holder_finds_nothing_to_rename(cluster, row):
     await until(lambda: not list(journal.glob("*.json")), 5)
 
 
-MOMENTS = 20
-AT_ONCE = 5
-SLOW = ("--slow", "0.4")
+@one_store
+async def test_a_lost_workers_own_root_is_waited_for_by_what_it_staged_and_what_it_runs(cluster):
+    """Killed between STAGED and PUBLISHED, with another job running, while a worker is here that
+    has another folder of that name: neither job goes there. What was staged is published when the
+    owner is back, and not encoded again; the other job is encoded again, by the owner."""
+    w1 = await cluster.worker("w1", *AT_THE_RENAME, slots=2)
+    (own := cluster.folder / "own").mkdir()
+    running = await cluster.submit("slow.mkv", seconds=3)
+    await cluster.encodes(running)
+    staged = await cluster.submit("a.mkv", seconds=0.5)
+    await until(lambda: w1.process.is_frozen, 15, "frozen")
+    assert (await cluster.history(staged)).state == "PUBLISHING"
+    await cluster.worker("w2", root=own)
+    w1.process.kill()
+    for job_id in (staged, running):
+        await cluster.happens(job_id, "LOST", LOST + 5)
+
+    async def waits(job_id: str) -> bool:
+        found = await cluster.client.explain(job_id)
+        w2 = next(each for each in found.workers if each.worker == "w2")
+        return "is not the folder that worker 'w1' maps to it, which is away" in w2.detail
+
+    for job_id in (staged, running):
+        await until(lambda job_id=job_id: waits(job_id), 5, "it waits for w1")
+    other = await cluster.submit("b.mkv", seconds=0.2)  # of this root too
+    w1.start()
+    for job_id, attempts in ((staged, 1), (running, 2), (other, 1)):
+        history = await cluster.succeeds(job_id)
+        assert set(history.workers) == {"w1"}
+        assert cluster.runs(job_id) == attempts
+    assert (await cluster.history(staged)).job.charged == 0
+    assert not list(own.glob("*.mkv"))
+
+
+SLOW = 0.1
 OLD = b"precious" * 4096
+WORKERS = ("w1", "w2", "w3", "w4", "w5")
+PARTS = "abc"
+MOMENTS = (
+    ("fsync", 5 * SLOW),  # while the outputs are made durable: nothing is staged yet
+    ("replace|link", 6 * SLOW),  # and so once the first gets its name
+    ("replace|link", 6 * SLOW),
+    ("replace|link", 6 * SLOW),
+)
+"""Of each worker: by which call a phase begins, and how long it lasts at least. As many kills, no
+more: of those that lose a job three put the worker in quarantine."""
 
 
 class Reader:
@@ -103,7 +149,7 @@ class Reader:
         self.seen = self.seen | {path: set()}
 
     def _run(self) -> None:
-        while not self._ended.is_set():
+        while not self._ended.wait(0.002):
             for path, seen in self.seen.items():
                 seen.add(_digest(path))
                 self.reads += 1
@@ -132,48 +178,81 @@ def _digest(path: Path) -> str:
         return "absent"
 
 
+@dataclass
+class Kill:
+    """One that hit: the call by which its phase had begun, and how many outputs had their names."""
+
+    call: str
+    job_id: str
+    placed: int
+
+
+class Killing:
+    """Workers that publish slowly, each killed at moments of its own, and started again."""
+
+    def __init__(self, cluster: Cluster, reader: Reader, chance: random.Random) -> None:
+        self._cluster = cluster
+        self._reader = reader
+        self._chance = chance
+        self._numbers = count()
+        self.jobs: dict[str, list[Path]] = {}
+        self.kills: list[Kill] = []
+
+    async def one_more_job(self) -> None:
+        """Of several outputs. Every other one replaces files that are there."""
+        number = next(self._numbers)
+        over = number % 2 == 0
+        names = [f"fast-{'over' if over else 'new'}-{number}-{part}.mkv" for part in PARTS]
+        paths = [self._cluster.media / name for name in names]
+        for path in paths:
+            if over:
+                path.write_bytes(OLD)
+            self._reader.watch(path)
+        self.jobs[await self._cluster.submit(*names, seconds=0.2, overwrite=over)] = paths
+
+    async def torment(self, name: str) -> None:
+        worker = await self._cluster.worker(name, "--slow", f"{SLOW}")
+        told, moments = 0, list(MOMENTS)
+        self._chance.shuffle(moments)
+        while moments:
+            call, lasts = moments[-1]
+            found = await until(partial(self._begun, worker, told, call), 60, f"{name}: {call}")
+            await asyncio.sleep(self._chance.uniform(0, lasts))
+            worker.process.kill()
+            if (await self._cluster.history(found[2])).state != "SUCCEEDED":
+                self.kills.append(Kill(found[1], found[2], self._placed(found[2])))
+                moments.pop()
+            told = len(worker.log)
+            worker.start("--slow", f"{SLOW}")
+            await self.one_more_job()
+
+    def _begun(self, worker: Worker, told: int, call: str) -> re.Match[str] | None:
+        return re.search(rf"slow ({call}) .*\.(\w{{26}})\.\d+\.part", worker.log[told:])
+
+    def _placed(self, job_id: str) -> int:
+        old = hashlib.sha256(OLD).hexdigest()
+        return sum(_digest(path) not in {"absent", old} for path in self.jobs[job_id])
+
+
 @one_store
 async def test_a_worker_killed_at_any_moment_of_its_publish_leaves_old_or_new(cluster_of):
-    """kill -9 at random moments of publishes that take their time: whoever reads a target meanwhile
-    finds the old file or the new one, whole; absent only what was not there. Some jobs overwrite,
-    some do not; each has several outputs, and what was staged is not encoded again."""
-    chance = random.Random(5)
-    jobs: dict[str, list[str]] = {}
-    caught: list[str] = []
-    async with cluster_of("--missed-heartbeats", "60") as cluster:
+    """kill -9 at 20 random moments of publishes that take their time: from the first byte that is
+    made durable to the last name. Whoever reads a target meanwhile finds the old file or the new
+    one, whole; absent only what was not there. Some jobs overwrite, some do not; each has several
+    outputs, and ends as SUCCEEDED, once."""
+    async with cluster_of("--missed-heartbeats", "120") as cluster:
         with Reader() as reader:
-            w1 = await cluster.worker("w1", *SLOW, slots=AT_ONCE)
-            while len(caught) < MOMENTS:
-                if not await are(cluster, jobs, "PUBLISHING"):
-                    for _ in range(AT_ONCE):
-                        await one_more(cluster, jobs, reader)
-                await until(lambda: nobody_encodes(cluster, jobs), 60)
-                await asyncio.sleep(chance.uniform(0, 1.0))
-                w1.process.kill()
-                caught += await are(cluster, jobs, "PUBLISHING")
-                w1.start(*SLOW)
-                await w1.connected()
-            for job_id in jobs:
-                await cluster.succeeds(job_id, 60)
-                assert cluster.runs(job_id) == 1
-        reader.judge(MOMENTS)
-
-
-async def one_more(cluster, jobs: dict[str, list[str]], reader: Reader) -> None:
-    """Every other one replaces files that are there."""
-    number = len(jobs)
-    over = number % 2 == 0
-    names = [f"fast-{'over' if over else 'new'}-{number}-{part}.mkv" for part in "abc"]
-    for name in names:
-        if over:
-            (cluster.media / name).write_bytes(OLD)
-        reader.watch(cluster.media / name)
-    jobs[await cluster.submit(*names, seconds=0.2, overwrite=over)] = names
-
-
-async def are(cluster, jobs: dict[str, list[str]], *states: str) -> list[str]:
-    return [each for each in jobs if (await cluster.history(each)).state in states]
-
-
-async def nobody_encodes(cluster, jobs: dict[str, list[str]]) -> bool:
-    return not await are(cluster, jobs, "QUEUED", "LEASED", "RUNNING")
+            killing = Killing(cluster, reader, random.Random(5))
+            async with asyncio.TaskGroup() as tasks:
+                for name in WORKERS:
+                    await killing.one_more_job()
+                    tasks.create_task(killing.torment(name))
+            for job_id in killing.jobs:
+                history = await cluster.succeeds(job_id, 60)
+                lost = sum(each.job_id == job_id and each.call == "fsync" for each in killing.kills)
+                assert cluster.runs(job_id) <= 1 + lost, (
+                    f"what was staged is encoded once: {history}"
+                )
+        reader.judge(len(killing.kills))
+    assert len(killing.kills) == len(WORKERS) * len(MOMENTS) == 20
+    assert {kill.placed for kill in killing.kills} >= {0, 1, 2}, killing.kills

@@ -161,6 +161,18 @@ async def test_who_comes_when_the_owner_is_away_may_have_the_same_folder(open_st
         await w3.accept()
 
 
+async def test_who_comes_when_the_owner_was_lost_must_see_what_that_one_left(open_store):
+    """A lost worker takes nothing along: who does not see its proof has another folder."""
+    async with cluster(open_store) as (master, worker):
+        w2, _ = await arrives(worker, "w2", with_root("other", "b"))
+        job_id, _ = await lost_before_it_published(master, worker, w2)
+        w3, _ = await arrives(worker, "w3", with_root("m", "c"))
+        assert "which is away" in (await verdicts(master, job_id))["w3"][1]
+        await idle(w3)
+        w4, _ = await arrives(worker, "w4", with_root("m", "d", "a"))
+        assert (await w4.hear(Offer)).publish_only == manifest(1)
+
+
 @pytest.mark.postgres
 async def test_a_worker_removed_through_another_master_is_not_waited_for(postgres):
     def open_it(**options):

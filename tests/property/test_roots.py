@@ -93,16 +93,21 @@ def test_the_order_in_which_workers_came_does_not_matter(fleet, order):
     assert refused_roots(turned) == refused_roots(fleet)
 
 
-@given(fleet=fleets(), leaving=st.sets(st.sampled_from(WORKERS)), restarted=st.booleans())
+@given(
+    fleet=fleets(),
+    leaving=st.sets(st.sampled_from(WORKERS)),
+    lost=st.booleans(),
+    restarted=st.booleans(),
+)
 @settings(max_examples=300)
-def test_who_leaves_keeps_its_folder_from_those_that_were_refused_and_from_nobody_else(
-    fleet, leaving, restarted
+def test_who_leaves_keeps_its_folder_from_those_that_were_refused_and_from_strangers_if_lost(
+    fleet, leaving, lost, restarted
 ):
     """`restarted`: those who stay prove their roots anew, and see their own older proofs."""
     before = refused_roots(fleet)
     contested = contested_roots(fleet, before)
     away = {
-        worker: claims_of(fleet[worker], before[worker], contested)
+        worker: claims_of(fleet[worker], before[worker], contested, lost=lost)
         for worker in leaving & fleet.keys()
     }
     here = {worker: roots for worker, roots in fleet.items() if worker not in leaving}
@@ -115,9 +120,9 @@ def test_who_leaves_keeps_its_folder_from_those_that_were_refused_and_from_nobod
     everybody_left = kept <= leaving
     for worker in good - kept:
         assert ("which is away" in after[worker]["media"]) == everybody_left
-    stranger = [RootReport(name="media", nonce="new", sees=frozenset({"new"}))]
-    alone = refused_roots({"w9": stranger}, away)
-    assert alone == {"w9": {}}
+    stranger = [RootReport(name="media", nonce="new", sees=frozenset({"new"}), empty=True)]
+    alone = refused_roots({"w9": stranger}, away)["w9"]
+    assert bool(alone) == (lost and bool(kept & leaving))
 
 
 def anew(root: RootReport) -> RootReport:

@@ -94,6 +94,7 @@ class Worker:
         """What the worker takes for /etc/hosts."""
         self.wall_clock = timedelta(0)
         """By how much its wall clock is off."""
+        self.root = cluster.media
         self._slots = slots
         self.process: Process
 
@@ -108,7 +109,7 @@ class Worker:
             [
                 *("worker", "--certs", str(self.certs)),
                 *("--master", self.dials or cluster.addresses),
-                *("--slots", str(self._slots), "--root", f"media={cluster.media}"),
+                *("--slots", str(self._slots), "--root", f"media={self.root}"),
                 *("--state-dir", str(cluster.folder / f"state{name}")),
                 *("--ffmpeg", str(cluster.site.ffmpeg)),
             ],
@@ -258,9 +259,16 @@ class Cluster:
 
     # -- workers ----------------------------------------------------------------------------
 
-    async def worker(self, name: str, *fault: str, slots: int = 1, proxied: bool = False) -> Worker:
-        """Starts one and returns when it is connected."""
-        return await self.another(name, *fault, slots=slots, proxied=proxied).connected()
+    async def worker(
+        self,
+        name: str,
+        *fault: str,
+        slots: int = 1,
+        proxied: bool = False,
+        root: Path | None = None,
+    ) -> Worker:
+        """Starts one and returns when it is connected. `root`: a folder of its own."""
+        return await self.another(name, *fault, slots=slots, proxied=proxied, root=root).connected()
 
     def another(
         self,
@@ -271,6 +279,7 @@ class Cluster:
         dials: str = "",
         hosts: Path | None = None,
         wall_clock: timedelta = timedelta(0),
+        root: Path | None = None,
     ) -> Worker:
         """Starts one. `dials`: other addresses than those of all masters."""
         proxy = Proxy(self.address) if proxied else None
@@ -280,6 +289,7 @@ class Cluster:
         worker.dials = proxy.address if proxy else dials
         worker.hosts = hosts
         worker.wall_clock = wall_clock
+        worker.root = root or self.media
         worker.start(*fault)
         return worker
 

@@ -9,7 +9,8 @@
          call, those before it hang in their threads; with --skip they go on
 --block  SIGUSR1 blocks the event loop for this long, while gRPC's own threads live on
 --clock  the wall clock, as far as ffrtmp reads it, is off by this much; each SIGUSR2 adds it again
---slow   the file system takes this long, before and after, for each change of a medium's name
+--slow   the file system takes this long, before and after, for each change of a medium's name, and
+         to make its bytes durable; each is told on standard error: `slow NAME PATH`
 
 Run by its path, so that only this file comes from the tests.
 """
@@ -24,6 +25,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
@@ -68,16 +70,19 @@ def put_clock_off(step: timedelta) -> None:
 
 
 def slow_down(seconds: float) -> None:
-    for name in ("replace", "rename", "link", "unlink"):
+    for name in ("replace", "rename", "link", "unlink", "fsync"):
         quick = getattr(os, name)
 
         @functools.wraps(quick)
-        def slow(*arguments: object, quick=quick, **named: object) -> object:
-            if ".mkv" in repr(arguments):
-                time.sleep(seconds)
-            result = quick(*arguments, **named)
-            if ".mkv" in repr(arguments):
-                time.sleep(seconds)
+        def slow(first: object, *others: object, quick=quick, **named: object) -> object:
+            by_number = isinstance(first, int)
+            path = str(Path(f"/proc/self/fd/{first}").readlink() if by_number else first)
+            if ".mkv" not in path:
+                return quick(first, *others, **named)
+            sys.stderr.write(f"slow {quick.__name__} {path}\n")
+            time.sleep(seconds)
+            result = quick(first, *others, **named)
+            time.sleep(seconds)
             return result
 
         setattr(os, name, slow)

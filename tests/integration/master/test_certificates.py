@@ -1,7 +1,9 @@
 """A master takes renewed certificates while it runs, and no stream outlives its own."""
 
 import asyncio
+import shutil
 import ssl
+from dataclasses import replace
 from datetime import timedelta
 
 import grpc
@@ -11,7 +13,7 @@ from cryptography import x509
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import CertificateEnded
 from ffrtmp.domain.messages import Heartbeat, HeartbeatAck
-from ffrtmp.pki import authority
+from ffrtmp.pki import authority, rollover
 from ffrtmp.rpc.status import error_from_rpc
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -78,3 +80,57 @@ async def test_a_stream_ends_with_its_certificate_and_so_do_calls(run, stream, o
                 await AdminServiceStub(channel).ListWorkers(admin_pb.ListWorkersRequest())
             assert isinstance(error_from_rpc(refused.value), CertificateEnded)
         assert await value_of(master.http, 'ffrtmp_streams_total{what="certificate_ended"}') == 1
+
+
+async def beat(worker, number: int) -> None:
+    await worker.say(Heartbeat(number=number, seen=number, slots=1))
+    assert (await worker.hear(HeartbeatAck)).number == number
+
+
+async def is_served(master, certs, stream, folder: str) -> bool:
+    """Whether a worker with that folder gets a stream."""
+    async with replace(master, certs=certs).dial(folder) as wire:
+        worker = stream(wire)
+        try:
+            await worker.hello()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                return False
+            raise
+        await beat(worker, 1)
+    return True
+
+
+async def until_served(master, certs, stream, folder: str, *, served: bool) -> None:
+    async with asyncio.timeout(15):
+        while await is_served(master, certs, stream, folder) is not served:
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.requirement("P9")
+async def test_a_new_ca_follows_the_old_one_and_no_open_stream_notices(
+    run, stream, own_certs, tmp_path
+):
+    """Workers with a certificate of the old CA and of the new one are both served in between; at
+    the end the old CA's is refused."""
+    for name in ("w2", "w3"):
+        authority.issue(own_certs, "worker", name, now=utc_now(), lifetime=DAY)
+    late = tmp_path / "late"
+    async with (
+        run(certs=own_certs / "master-m") as master,
+        replace(master, certs=own_certs).dial("worker-w1") as wire,
+    ):
+        first = stream(wire)
+        await first.hello()
+        rollover.begin(own_certs, now=utc_now())
+        shutil.copytree(own_certs / "worker-w2", late / "worker-w2")  # not copied again
+        rollover.issue_anew(own_certs, now=utc_now())
+        await until_served(master, own_certs, stream, "worker-w3", served=True)
+        assert await is_served(master, late, stream, "worker-w2")
+        assert await is_served(master, own_certs, stream, "worker-w3")
+        await beat(first, 1)
+        rollover.finish(own_certs)
+        await until_served(master, late, stream, "worker-w2", served=False)
+        assert await is_served(master, own_certs, stream, "worker-w3")
+        assert await is_served(master, own_certs, stream, "worker-w2")
+        await beat(first, 2)

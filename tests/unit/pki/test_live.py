@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.identity import Role
 from ffrtmp.pki import authority
 from ffrtmp.pki.live import LiveIdentity
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOW = datetime(2020, 11, 24, 12, tzinfo=UTC)
+"""Long before any file of a test was changed: as if each had been changed just now."""
 DAY = timedelta(days=1)
 
 
@@ -28,7 +30,7 @@ def folder(ca: Path) -> Path:
 
 @pytest.fixture
 def live(folder: Path) -> LiveIdentity:
-    return LiveIdentity.load(folder, now=NOW, role=Role.WORKER)
+    return LiveIdentity.load(folder, now=NOW, roles={Role.WORKER})
 
 
 def renew(ca: Path, days: int = 60) -> None:
@@ -48,6 +50,13 @@ def test_a_renewed_certificate_is_taken_once_its_files_are_left_alone(ca, live):
     live.look(NOW)
     assert live.current.not_after == NOW + 60 * DAY
     assert live.current.key_pem != old.key_pem
+
+
+def test_files_that_were_left_alone_for_long_are_taken_at_the_first_look(ca, live):
+    """As of a client that seldom calls."""
+    renew(ca, days=3650)
+    live.look(utc_now() + timedelta(seconds=10))
+    assert live.current.not_after == NOW + timedelta(days=3650)
 
 
 def test_what_has_not_changed_stays_the_same_object(live, folder):
