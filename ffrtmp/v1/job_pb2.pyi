@@ -1153,7 +1153,9 @@ class Output(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     RAW_ARGUMENTS_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """ROOT:PATH."""
+    """ROOT:PATH, in at most 100 folders. Two jobs that have not ended have neither one path nor one that
+    is a folder of the other's.
+    """
     container: Global___Container.ValueType
     """Default: what the path's ending says; FLV for RTMP, MPEG-TS for SRT, which take no other."""
     preset: _builtins.str
