@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter, Token
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
+from ffrtmp.domain.addresses import split_addresses
 from ffrtmp.domain.origin import Origin
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.timers import Timers
@@ -195,11 +196,6 @@ def _check_address(name: str, address: str) -> None:
         raise SettingError.of(name, address, "write HOST:PORT, for example 127.0.0.1:7443")
 
 
-def split_addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Given again and again, or with commas between."""
-    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
-
-
 def _check_addresses(addresses: tuple[str, ...]) -> None:
     if not addresses:
         raise SettingError.of("master", "", "write HOST:PORT, for example 127.0.0.1:7443")
@@ -366,7 +362,7 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         if self.master:
-            _check_addresses(split_addresses((self.master,)))
+            _check_addresses(split_addresses(self.master))
         parse_roots(self.root)
 
 

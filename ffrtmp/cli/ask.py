@@ -192,6 +192,9 @@ def look_at_files(spec: JobSpec, roots: Mapping[str, Path]) -> None:
         local = to_local(target, roots)
         if local is not None and local.is_dir():
             raise UserError(f"{local} is a folder: name the file to make")
+        for above in local.parents if local is not None else ():
+            if above.is_file():
+                raise UserError(f"{local} lies below {above}, which is a file: name another folder")
         if local is not None and local.exists() and not spec.overwrite:
             raise UserError(f"{local} exists already: give --overwrite to replace it")
 

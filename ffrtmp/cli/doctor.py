@@ -23,7 +23,8 @@ from ffrtmp.cli.platforms import here, why_no_cluster
 from ffrtmp.cli.shown import show_count, show_size, show_span
 from ffrtmp.cli.target import Target, find_target
 from ffrtmp.clock import utc_now
-from ffrtmp.config import ClientSettings, cache_dir, parse_roots, split_addresses, state_dir
+from ffrtmp.config import ClientSettings, cache_dir, parse_roots, state_dir
+from ffrtmp.domain.addresses import split_addresses
 from ffrtmp.ffmpeg.capabilities import CANDIDATES
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.identity import Identity, load_identity
@@ -223,7 +224,7 @@ def _master(target: Target | None, settings: ClientSettings) -> Iterator[Finding
         todo = "give --certs too" if settings.master else "give --master and --certs, or run `up`"
         yield Finding("master", Verdict.WARN, what, todo)
         return
-    for address in split_addresses((target.address,)):
+    for address in split_addresses(target.address):
         yield from _one_master(address, target.certs)
 
 

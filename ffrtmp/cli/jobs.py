@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from datetime import UTC
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -22,20 +21,17 @@ from ffrtmp.cli.follow import (
     speed_of,
     targets_of,
 )
+from ffrtmp.cli.job_table import place_of, show_jobs, source_of
 from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
 from ffrtmp.cli.result import result_lines
-from ffrtmp.cli.shown import show_size, show_time
+from ffrtmp.cli.shown import show_size
 from ffrtmp.cli.spec_file import read_specs
-from ffrtmp.cli.table import Table, tell
+from ffrtmp.cli.table import tell
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
-from ffrtmp.clock import utc_now
-from ffrtmp.config import ClientSettings, Duration, show_duration
+from ffrtmp.config import ClientSettings, Duration
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, TRANSITIONS, JobState
-from ffrtmp.domain.spec import Priority, Queue
-from ffrtmp.rpc.enums import PRIORITIES, QUEUES
-from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2
 
 jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
@@ -158,7 +154,7 @@ def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
 
 def _show(job: job_pb2.Job, attempts: Attempts) -> None:
     targets = targets_of(job)
-    tell(f"job {job.job_id}: {shown_state(job)}, {_source(job)} to {targets}")
+    tell(f"job {job.job_id}: {shown_state(job)}, {source_of(job)} to {targets}")
     many = "" if job.attempts == 1 else "s"
     tell(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
     if job.HasField("failure"):
@@ -177,9 +173,9 @@ def _show(job: job_pb2.Job, attempts: Attempts) -> None:
 
 def _place(job: job_pb2.Job) -> str:
     """Where it stands among those that wait, unless that is the usual."""
-    queue, priority = QUEUES.from_wire(job.spec.queue), PRIORITIES.from_wire(job.priority)
-    facts = [f"queue {queue}"] if queue not in {None, Queue.DEFAULT} else []
-    facts += [f"priority {priority}"] if priority not in {None, Priority.NORMAL} else []
+    queue, priority = place_of(job)
+    facts = [f"queue {queue}"] if queue else []
+    facts += [f"priority {priority}"] if priority else []
     return "".join(f", {fact}" for fact in facts)
 
 
@@ -216,44 +212,15 @@ def list_jobs(
 
     async def work(client: Client) -> int:
         listed = client.list(states=state, worker=worker, since=start, limit=limit)
-        await _show_all(_named(client, ids) if ids else listed, as_json=settings.json)
+        await show_jobs(_named(client, ids) if ids else listed, as_json=settings.json)
         return Exit.DONE
 
     return with_client(settings, work)
 
 
-async def _show_all(found: AsyncIterator[job_pb2.Job], *, as_json: bool) -> None:
-    table = Table(*COLUMNS, flexible={"input", "output"}, spare=("charged", "input"))
-    async for job in found:
-        if as_json:
-            print_json(job)
-        else:
-            table.add(*_row(job))
-    if not as_json:
-        table.print()
-
-
 async def _named(client: Client, ids: Sequence[str]) -> AsyncIterator[job_pb2.Job]:
     for job_id in ids:
         yield (await client.get(job_id)).job
-
-
-COLUMNS = ("job", "state", "worker", "charged", "submitted", "input", "output")
-
-
-def _row(job: job_pb2.Job) -> tuple[str, ...]:
-    moment = job.submit_time.ToDatetime(tzinfo=UTC)
-    exact = moment.isoformat(sep=" ", timespec="seconds")  # a program may read it another day
-    submitted = show_time(moment, utc_now()) if sys.stdout.isatty() else exact
-    return (
-        job.job_id,
-        shown_state(job),
-        job.worker,
-        str(job.charged),
-        submitted,
-        _source(job),
-        targets_of(job),
-    )
 
 
 @jobs.command
@@ -337,13 +304,3 @@ LAST_EVENT = 2**63 - 1
 CANCELLABLE = frozenset(
     state for state, following in TRANSITIONS.items() if JobState.CANCELLED in following
 )
-
-
-def _source(job: job_pb2.Job) -> str:
-    """As it is written on a command line."""
-    if not job.spec.input.HasField("test_source"):
-        return job.spec.input.path
-    picture = job.spec.input.test_source
-    rate = f"{picture.frame_rate.numerator}/{picture.frame_rate.denominator}".removesuffix("/1")
-    time = show_duration(from_duration(picture.duration, "duration"))
-    return f"test:{picture.width}x{picture.height}@{rate}:{time}"

@@ -43,7 +43,8 @@ def _folded(line: str, width: int) -> list[str]:
 
 class Table:
     """`flexible` columns may be broken into lines. `spare` ones are left out, first to last, where
-    the terminal is too narrow for all. The others are shown whole, or it becomes no table."""
+    the terminal is too narrow for all. The others are shown whole, or it becomes no table. On a
+    terminal a column in which nothing is said is left out too."""
 
     def __init__(
         self, *columns: str, flexible: Collection[str] = (), spare: Sequence[str] = ()
@@ -62,8 +63,9 @@ class Table:
                 print("\t".join(row))
             return
         console = Console(highlight=False)
+        said = [name for name in self._columns if any(self._cells(name)) or not self._rows]
         for left_out in range(len(self._spare) + 1):
-            shown = [name for name in self._columns if name not in self._spare[:left_out]]
+            shown = [name for name in said if name not in self._spare[:left_out]]
             if sum(self._least(name) for name in shown) <= console.width:
                 console.print(self._table(shown))
                 return

@@ -18,8 +18,9 @@ import grpc
 import grpc.aio
 
 from ffrtmp.client.errors import JobFailed, NotEnded, NothingToRetry, Unreachable
-from ffrtmp.client.masters import Masters, Way, split
+from ffrtmp.client.masters import Masters, Way
 from ffrtmp.clock import utc_now
+from ffrtmp.domain.addresses import split_addresses
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
@@ -71,7 +72,7 @@ class Client:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         """Raises ValueError when no master is named."""
-        self._addresses = split(address)
+        self._addresses = split_addresses(address)
         if not self._addresses:
             raise ValueError("no master is named: give HOST:PORT")
         self._certs = Path(certs)

@@ -34,12 +34,6 @@ def _way_to(address: str, identity: KeyPair) -> Way:
     return Way(address, channel, JobServiceStub(channel), AdminServiceStub(channel))
 
 
-def split(addresses: str | Sequence[str]) -> tuple[str, ...]:
-    """One address, several with commas between, or a sequence of them."""
-    texts = (addresses,) if isinstance(addresses, str) else addresses
-    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
-
-
 class Masters:
     """Channels connect when first used. `now` is the one in use."""
 

@@ -113,13 +113,23 @@ class IdempotencyMismatch(AlreadyExists):
 
 
 class TargetTaken(AlreadyExists):
-    """A job that has not ended, or whose FFmpeg may still write, has this target.
+    """A job that has not ended, or whose FFmpeg may still write, has this target, or one that is a
+    folder of this one or lies below it.
 
     Do: wait for that job, cancel it, or choose another target.
     """
 
-    def __init__(self, target: str, job_id: str, *, stopping: bool = False) -> None:
-        """`stopping`: the job has ended, its last attempt is not known to have."""
+    def __init__(
+        self, target: str, job_id: str, *, stopping: bool = False, owned: str = ""
+    ) -> None:
+        """`stopping`: the job has ended, its last attempt is not known to have. `owned`: that job's
+        target, where it is another one, a folder of this one or the reverse."""
+        if owned:
+            super().__init__(
+                f"target {target} cannot be made beside {owned} of job {job_id}, which has not "
+                "ended: one is a file, and a folder of the other; choose another path"
+            )
+            return
         if "://" in target:  # a live target: the hash of its key is nobody's business
             target = target.rpartition("#")[0]
         super().__init__(

@@ -133,6 +133,14 @@ class MediaPath:
         return cls(root, path)
 
 
+def folders_of(target: str) -> list[str]:
+    """The folders that a file `root:path` lies in, its root left out: none of them can be a file.
+    None of a live target."""
+    if "://" in target:
+        return []
+    return [target[:place] for place, character in enumerate(target) if character == "/"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestSource:
     """A generated picture with a tone: needs no file. Size in pixels."""

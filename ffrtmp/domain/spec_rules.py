@@ -25,11 +25,13 @@ from ffrtmp.domain.spec import (
     Verification,
     VideoCodec,
     VideoSettings,
+    folders_of,
 )
 
 MAX_OUTPUTS = 32
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4096
+MAX_FOLDERS = 100
 MIN_SIDE, MAX_SIDE = 16, 8192
 MAX_RATE = 240
 MAX_TEST_DURATION = timedelta(hours=24)
@@ -86,6 +88,8 @@ def _check_path(media: MediaPath, name: str) -> None:
         raise InvalidSpec(name, str(media), "the path is relative to its root: no leading /")
     if len(media.path.encode(errors="surrogatepass")) > MAX_PATH_BYTES:
         raise InvalidSpec(name, f"{media.path[:40]}...", f"at most {MAX_PATH_BYTES} bytes")
+    if media.path.count("/") > MAX_FOLDERS:
+        raise InvalidSpec(name, f"{media.path[:40]}...", f"at most {MAX_FOLDERS} folders")
     for part in media.path.split("/"):
         if part in {"", ".", ".."}:
             raise InvalidSpec(name, str(media), "no empty, . or .. part in the path")
@@ -221,11 +225,15 @@ def _listed(values: frozenset[VideoCodec] | frozenset[AudioCodec]) -> str:
 
 def _check_targets(spec: JobSpec) -> None:
     seen: set[MediaPath] = set()
+    files = set(map(str, (spec.input.path, *spec.paths)))
     for number, target in enumerate(spec.paths):  # a live push has no files, and one output
         if target in seen:
             raise InvalidSpec(f"outputs[{number}].path", str(target), "two outputs, one file")
         if target == spec.input.path:
             raise InvalidSpec(f"outputs[{number}].path", str(target), "the output is the input")
+        if above := files.intersection(folders_of(str(target))):
+            right = f"{min(above)} is a file of this job, no folder"
+            raise InvalidSpec(f"outputs[{number}].path", str(target), right)
         seen.add(target)
 
 

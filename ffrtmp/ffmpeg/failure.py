@@ -85,13 +85,13 @@ _STRANGERS = frozenset({signal.SIGKILL, signal.SIGBUS, signal.SIGINT, signal.SIG
 
 def classify(exit_code: int, log: Sequence[str]) -> Failure:
     """`exit_code` as of `Popen.returncode`: negative for a signal, which was not ours."""
-    tail = tuple(log[-TAIL_LINES:])
+    tail = telling_lines(log)
     if (number := _signal_of_a_stranger(exit_code, log)) is not None:
         message = f"FFmpeg was ended by {number.name}, not by us: out of memory, or a stranger"
         return Failure(
             reason=Reason.RESOURCE_MEMORY, message=message, exit_code=exit_code, log_tail=tail
         )
-    errors = error_lines(log) or list(tail[-1:])
+    errors = error_lines(log) or list(log[-1:])
     reason, line = _reason_of(errors)
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     what = "the input cannot be decoded" if reason is Reason.INPUT_BAD else "FFmpeg failed"
@@ -140,6 +140,15 @@ def _plain(line: str) -> str:
 def error_lines(log: Sequence[str]) -> list[str]:
     """What FFmpeg, or the system in its place, calls an error."""
     return [line for line in log if _level(line) in _ERRORS or _NO_PROGRAM.match(line)]
+
+
+def telling_lines(log: Sequence[str]) -> tuple[str, ...]:
+    """What a person needs to see of it: errors and warnings, the first of them and the last, for
+    the first is the cause and the last the end. All is talk: its end."""
+    said = [line for line in log if _level(line) not in _TALK or _NO_PROGRAM.match(line)]
+    if len(said) > TAIL_LINES:
+        said = [*said[: TAIL_LINES // 2], *said[-TAIL_LINES // 2 :]]
+    return tuple(said or log[-TAIL_LINES:])
 
 
 def fatal_lines(log: Sequence[str]) -> list[str]:

@@ -8,6 +8,8 @@ StorageError
     TargetIsInput       by real path
     TargetSwapped       the staged file's name means another file by now
     TargetUnusable      the target's folder cannot be made or written
+        TargetIsFolder
+        TargetBelowFile
     NoSpace             the file system is full, or a quota or size limit is reached
     StagedLost          neither the staged file nor its published self is there
     StorageFailing      anything else the file system answers
@@ -102,6 +104,18 @@ class TargetUnusable(StorageError):
         super().__init__(
             f"output {media} cannot be written ({why}); let the worker's user write there, "
             "or choose another folder"
+        )
+
+
+class TargetIsFolder(TargetUnusable):
+    def __init__(self, media: object) -> None:
+        StorageError.__init__(self, f"output {media} is a folder; name the file to make")
+
+
+class TargetBelowFile(TargetUnusable):
+    def __init__(self, media: object, file: str) -> None:
+        StorageError.__init__(
+            self, f"output {media} lies below {file}, which is a file; choose another folder"
         )
 
 

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from ffrtmp.domain.spec import MediaPath
+from ffrtmp.domain.spec import MediaPath, folders_of
 from ffrtmp.domain.worker import RootReport
 from ffrtmp.storage.errors import (
     InputNotAFile,
     PathEscapes,
     RootAbsent,
     StorageFailing,
+    TargetBelowFile,
     reading,
     words,
     writing,
@@ -109,11 +110,20 @@ class Roots:
         target = self.resolve(media, for_writing=True)
         try:
             with writing(media):
+                self._require_folders(media)
                 return hold_folder(target.parent, make=make)
         except StorageFailing as error:
             if isinstance(error.__cause__, FileNotFoundError) and not make:
                 raise error.__cause__ from None
             raise
+
+    def _require_folders(self, media: MediaPath) -> None:
+        """Raises TargetBelowFile."""
+        top = self._roots[media.root].folder
+        for folder in folders_of(str(media)):
+            path = top / folder.partition(":")[2]
+            if path.exists() and not path.is_dir():
+                raise TargetBelowFile(media, folder)
 
     def report(self, worker_name: str, nonce: str) -> tuple[RootReport, ...]:
         """Proves each root, for registration. What is wrong with one is said in its `problem`."""

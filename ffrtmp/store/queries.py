@@ -22,6 +22,12 @@ TAKEN_TARGETS = (
     "SELECT target, job_id, end_time IS NOT NULL AS ended FROM targets JOIN jobs USING (job_id)"
     " WHERE target = ANY($1)"
 )
+# The character behind / is 0: one indexed range a folder.
+TARGETS_BELOW = (
+    "SELECT target, job_id, end_time IS NOT NULL AS ended"
+    " FROM (SELECT unnest($1::text[]) AS folder) AS folders"
+    " JOIN targets ON target > folder || '/' AND target < folder || '0' JOIN jobs USING (job_id)"
+)
 INSERT_CLASS = (
     "INSERT INTO classes (job_class, requirements) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 )

@@ -250,6 +250,11 @@ def _is_many(value: object) -> TypeGuard[Collection[str]]:
 @cache
 def _in_sqlite(query: str) -> str:
     """It has no arrays and no row locks, for it has one writer; it numbers values by `?`."""
+    query = re.sub(
+        r"SELECT unnest\(\$(\d+)::text\[\]\) AS (\w+)",
+        r"SELECT value AS \2 FROM json_each(?\1)",
+        query,
+    )
     query = re.sub(r"= ANY\(\$(\d+)\)", r"IN (SELECT value FROM json_each(?\1))", query)
     query = (
         query.replace(" FOR NO KEY UPDATE", "").replace(" SKIP LOCKED", "").replace("::json", "")

@@ -1,9 +1,10 @@
-"""Adding jobs: all or none, once a key, one live job a target."""
+"""Adding jobs: all or none, once a key, one live job a target, and no target below another's."""
 
 from collections.abc import Sequence
 
 from ffrtmp.domain.errors import IdempotencyMismatch, TargetTaken
 from ffrtmp.domain.job import Job
+from ffrtmp.domain.spec import folders_of
 from ffrtmp.store.base import NewJob
 from ffrtmp.store.transaction import Owner, Transaction
 
@@ -12,7 +13,8 @@ def submit(tx: Transaction, jobs: Sequence[NewJob]) -> list[Job]:
     """Everything is checked before the first job is added.
 
     What another master submits in the same moment is not seen by these checks: its key or target
-    is a Conflict when it is written, and the next try sees it.
+    is a Conflict when it is written, and the next try sees it. A file there and a folder here meet
+    on a worker, which says so.
     """
     fresh = _fresh(tx, jobs)
     for new in fresh:
@@ -39,10 +41,19 @@ def _fresh(tx: Transaction, jobs: Sequence[NewJob]) -> list[NewJob]:
 
 
 def _refuse_taken_targets(tx: Transaction, fresh: Sequence[NewJob]) -> None:
+    """Also a file where another job needs a folder, and the reverse: a worker would make the folder
+    at once, and the file's job would fail when it is done."""
     owners: dict[str, Owner] = {}
+    below: dict[str, str] = {}
     for new in fresh:
         self = Owner(new.job.job_id, ended=False)
         for target in map(str, new.spec.targets):
             owner = tx.owners.get(target) or owners.setdefault(target, self)
             if owner != self:
                 raise TargetTaken(target, owner.job_id, stopping=owner.ended)
+            folders = folders_of(target)
+            for other in (*folders, tx.below.get(target, ""), below.get(target, "")):
+                found = tx.owners.get(other) or owners.get(other)
+                if found is not None and found != self:
+                    raise TargetTaken(target, found.job_id, owned=other)
+            below |= dict.fromkeys(folders, target)

@@ -9,6 +9,7 @@ from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.spec import folders_of
 from ffrtmp.store import queries
 from ffrtmp.store.base import Change, Moved, NewJob, Outcome, SessionKey
 from ffrtmp.store.codec import (
@@ -58,6 +59,8 @@ class Transaction:
         """By submitter and key."""
         self.owners: dict[str, Owner] = {}
         """Of each taken target."""
+        self.below: dict[str, str] = {}
+        """One of the taken targets that lie in a folder, by that folder."""
         self._epochs: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}
         self._moved: list[tuple[Job, Figures | None]] = []
@@ -87,8 +90,12 @@ class Transaction:
         # Targets first: whoever commits between the two statements is known by its key, and is not
         # mistaken for a stranger that took the target.
         targets = {str(target) for each in new for target in each.spec.targets}
-        rows = await self.fetch(queries.TAKEN_TARGETS, targets)
-        self.owners = {row["target"]: Owner(row["job_id"], bool(row["ended"])) for row in rows}
+        folders = {folder for target in targets for folder in folders_of(target)}
+        for row in (
+            *await self.fetch(queries.TAKEN_TARGETS, targets | folders),
+            *await self.fetch(queries.TARGETS_BELOW, targets),
+        ):
+            self._own(row["target"], Owner(row["job_id"], bool(row["ended"])))
         for submitter in sorted({each.job.actor for each in new}):
             keys = {each.key for each in new if each.job.actor == submitter}
             for row in await self.fetch(queries.SUBMITTED, submitter, keys):
@@ -149,7 +156,12 @@ class Transaction:
         self._added.append(new)
         self._jobs[new.job.job_id] = new.job
         self.submissions[new.job.actor, new.key] = Submission(new.digest, new.job.job_id)
-        self.owners |= dict.fromkeys(map(str, new.spec.targets), Owner(new.job.job_id, ended=False))
+        for target in new.spec.targets:
+            self._own(str(target), Owner(new.job.job_id, ended=False))
+
+    def _own(self, target: str, owner: Owner) -> None:
+        self.owners[target] = owner
+        self.below |= dict.fromkeys(folders_of(target), target)
 
     async def flush(self) -> None:
         """Writes what was added and applied: before a query that must see it, and at the end."""

@@ -893,7 +893,10 @@ class Failure(_message.Message):
     """The exit code of FFmpeg where it ended by itself; negative: the signal that ended it."""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The last lines FFmpeg wrote, at most 20. The key of a live push is not in them."""
+        """What FFmpeg said of it, at most 20 lines: its errors and warnings, the first and the last of them;
+        where there are none, its last lines. `ReadJobLog` has the others. The key of a live push is not in
+        them.
+        """
 
     def __init__(
         self,
@@ -1150,7 +1153,9 @@ class Output(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     RAW_ARGUMENTS_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """ROOT:PATH."""
+    """ROOT:PATH, in at most 100 folders. Two jobs that have not ended have neither one path nor one that
+    is a folder of the other's.
+    """
     container: Global___Container.ValueType
     """Default: what the path's ending says; FLV for RTMP, MPEG-TS for SRT, which take no other."""
     preset: _builtins.str

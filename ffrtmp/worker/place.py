@@ -19,9 +19,9 @@ from ffrtmp.storage.errors import (
     NoSpace,
     StorageError,
     TargetConflict,
+    TargetIsFolder,
     TargetIsInput,
     TargetSwapped,
-    TargetUnusable,
     exists,
 )
 from ffrtmp.storage.handles import Handle, Proof
@@ -152,7 +152,7 @@ def _check_target(
     if source is not None and target.exists() and target.samefile(source.path):
         raise TargetIsInput(media)
     if target.is_dir():
-        raise TargetUnusable(media, "it is a folder")
+        raise TargetIsFolder(media)
     if not overwrite and exists(target):
         raise TargetConflict(media)
 

@@ -22,7 +22,7 @@ from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.ffmpeg.command import build_argv
-from ffrtmp.ffmpeg.failure import TAIL_LINES
+from ffrtmp.ffmpeg.failure import telling_lines
 from ffrtmp.ffmpeg.plan import Plan
 from ffrtmp.worker.failures import AttemptFailed, named
 from ffrtmp.worker.hardware import Tools
@@ -122,7 +122,7 @@ class Push:
         return Failure(
             reason=Reason.STALLED,
             message=f"{what}: {server} takes no more, or the input gives no more",
-            log_tail=log.lines()[-TAIL_LINES:],
+            log_tail=telling_lines(log.lines()),
         )
 
     def _told(self, failure: Failure) -> Failure:

@@ -9,7 +9,7 @@ from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec
-from ffrtmp.ffmpeg.failure import TAIL_LINES, classify
+from ffrtmp.ffmpeg.failure import classify, telling_lines
 from ffrtmp.ffmpeg.media import MediaInfo
 from ffrtmp.ffmpeg.plan import Plan, plan
 from ffrtmp.ffmpeg.progress import ProgressParser, Reading
@@ -127,7 +127,7 @@ def judge_exit(end: Exit, *, said_end: bool, lenient: bool = False) -> Failure |
         return classify(end.code, end.stderr)
     if not lenient and (lost := judge_reading(end.stderr)) is not None:
         message = f"the input is damaged: {lost}"
-        tail = end.stderr[-TAIL_LINES:]
+        tail = telling_lines(end.stderr)
         return Failure(reason=Reason.INPUT_BAD, message=message, exit_code=0, log_tail=tail)
     problems = judge_run(end.stderr, said_end=said_end)
     if not problems:
@@ -137,5 +137,5 @@ def judge_exit(end: Exit, *, said_end: bool, lenient: bool = False) -> Failure |
         reason=Reason.RESOURCE if full else Reason.VERIFY_FAILED,
         message="; ".join(map(str, problems)),
         exit_code=end.code,
-        log_tail=end.stderr[-TAIL_LINES:],
+        log_tail=telling_lines(end.stderr),
     )

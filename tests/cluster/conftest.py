@@ -119,7 +119,8 @@ def up(state: Path, media: Path, *arguments: str) -> Iterator[Cluster]:
         start_new_session=True,
     )
     try:
-        wait_for(lambda: process.poll() is not None or READY.search(Path(log.name).read_text()))
+        said = Path(log.name)
+        wait_for(lambda: process.poll() is not None or READY.search(said.read_text()), seconds=60)
         assert process.poll() is None, Path(log.name).read_text()
         yield Cluster(state, media, process)
     finally:

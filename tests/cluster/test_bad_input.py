@@ -93,6 +93,11 @@ ROWS = {
         2,
         "output '/tmp' is a folder: name the file to make, for example /tmp/out.mp4",
     ),
+    "an output below a file": (
+        ["jobs", "submit", "good.mp4", "exists.mp4/new.mp4"],
+        2,
+        "lies below .*exists.mp4, which is a file: name another folder",
+    ),
     "unknown root": (["transcode", "good.mp4", "nowhere:x.mp4"], 2, "no worker has this root"),
     "path under no root": (["transcode", "/etc/hostname", OUT], 2, "lies under no root"),
     "unknown preset": (
@@ -435,6 +440,8 @@ def test_the_target_of_a_live_job_is_refused_with_its_owner(cluster: Cluster):
     job_id = cluster.submit("test:640x360@30:5m", "taken.mp4")
     ran = cluster.run("jobs", "submit", "good.mp4", "taken.mp4")
     assert (ran.code, job_id in ran.err) == (2, True)
+    ran = cluster.run("jobs", "submit", "good.mp4", "media:taken.mp4/below.mp4")
+    assert (ran.code, f"beside media:taken.mp4 of job {job_id}" in ran.err) == (2, True), ran.err
     assert cluster.run("jobs", "cancel", job_id).code == 0
     wait_for(lambda: not processes_with(job_id))
 

@@ -184,9 +184,9 @@ async def test_a_server_that_refuses_is_noticed_at_once(site: Site) -> None:
 async def test_what_ffmpeg_says_names_the_input_as_people_do(site: Site) -> None:
     site.clip("in.mp4", "-pix_fmt", "yuv420p")
     spec = push(f"rtmp://127.0.0.1:{free_port()}/live/k", Input(path=media("in.mp4")))
-    with pytest.raises(AttemptFailed) as caught:
+    with pytest.raises(AttemptFailed):
         await run(site, spec)
-    [line] = [line for line in caught.value.failure.log_tail if "Input #0" in line]
+    [line] = [line for line in site.lines if "Input #0" in line]
     assert line.endswith("from 'media:in.mp4':")
 
 

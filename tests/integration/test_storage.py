@@ -187,7 +187,10 @@ def test_a_reservation_makes_folders_and_can_be_taken_back(tmp_path: Path) -> No
 
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TargetUnusable, match=r"media:file/x/c\.mkv cannot be written"):
+    says = (
+        r"output media:file/x/c\.mkv lies below media:file, which is a file; choose another folder"
+    )
+    with pytest.raises(TargetUnusable, match=says):
         Roots({"media": tmp_path}).open_folder(media("file/x/c.mkv"), make=True)
     assert names(tmp_path) == ["file"]
 

@@ -94,6 +94,36 @@ async def test_a_target_belongs_to_one_live_job(store):
     await store.submit([new_job(6, target="t.mp4")])
 
 
+async def test_no_file_is_made_where_another_job_needs_a_folder(store):
+    await store.submit([new_job(1, target="a/b"), new_job(2, target="c/d/e.mp4")])
+    for number, target, owned in (
+        (3, "a/b/c.mp4", "m:a/b"),
+        (4, "a/b/c/d/e.mp4", "m:a/b"),
+        (5, "c/d", "m:c/d/e.mp4"),
+        (6, "c", "m:c/d/e.mp4"),
+    ):
+        with pytest.raises(TargetTaken, match=f"target m:{target} cannot be made beside {owned} "):
+            await store.submit([new_job(number, target=target)])
+    for pair in (("x/y", "x/y/z"), ("x/y/z", "x/y")):  # in one call
+        with pytest.raises(TargetTaken, match="cannot be made beside m:x/y"):
+            await store.submit([new_job(7, target=pair[0]), new_job(8, target=pair[1])])
+    beside = ("a/bc", "a/b.mp4", "a/b0/c", "a/b-/c", "c/d/f.mp4", "c/d0", "x/y")
+    await store.submit([new_job(10 + n, target=target) for n, target in enumerate(beside)])
+    await cancel(store, 1)
+    await store.submit([new_job(20, target="a/b/c.mp4")])
+
+
+async def test_submits_at_once_of_a_file_and_what_lies_below_it_leave_one(store):
+    async def submit(number: int):
+        try:
+            return await store.submit([new_job(number, target="f" + "/g" * number)])
+        except TargetTaken:
+            return []
+
+    added = await asyncio.gather(*(submit(number) for number in range(20)))
+    assert sum(map(bool, added)) == 1
+
+
 async def test_submits_at_once_share_commits_and_refuse_only_the_wrong_ones(store):
     before = store.commits
 

@@ -30,6 +30,10 @@ TARGET = MediaPath("media", "out.mp4")
 GOOD = JobSpec(input=SOURCE, outputs=(Output(path=TARGET),))
 
 
+def output(path: str) -> Output:
+    return Output(path=MediaPath("media", path))
+
+
 def with_input(path: str, root: str = "media") -> JobSpec:
     return replace(GOOD, input=Input(path=MediaPath(root, path)))
 
@@ -86,6 +90,22 @@ REFUSALS = [
     (with_input("a/"), "input.path", "no empty, . or .. part"),
     (with_input("a/" + "b" * 256), "input.path", "a name has at most 255 bytes"),
     (with_input("ü" * 128), "input.path", "a name has at most 255 bytes"),
+    (with_input("a/" * 101 + "b.mov"), "input.path", "at most 100 folders"),
+    (
+        replace(GOOD, outputs=(output("o.mp4"), output("o.mp4/o.mp4"))),
+        "outputs[1].path",
+        "media:o.mp4 is a file of this job, no folder",
+    ),
+    (
+        replace(GOOD, outputs=(output("x/y/o.mp4"), output("x/y"))),
+        "outputs[0].path",
+        "media:x/y is a file of this job, no folder",
+    ),
+    (
+        replace(with_input("in.mov"), outputs=(output("in.mov/o.mp4"),)),
+        "outputs[0].path",
+        "media:in.mov is a file of this job, no folder",
+    ),
     (with_test(width=14), "input.test_source.width", "16 to 8192"),
     (with_test(width=8194), "input.test_source.width", "16 to 8192"),
     (with_test(height=17), "input.test_source.height", "an even number"),

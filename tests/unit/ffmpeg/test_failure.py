@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from ffrtmp.domain.retry import Reason
-from ffrtmp.ffmpeg.failure import TAIL_LINES, classify, fatal_lines
+from ffrtmp.ffmpeg.failure import TAIL_LINES, classify, fatal_lines, telling_lines
 
 CORPUS = [
     ("[out#0/mp4 @ 0x5] [error] Error writing trailer: No space left on device", "resource"),
@@ -90,6 +90,23 @@ def test_only_the_end_of_a_long_log_is_kept():
     failure = classify(1, [f"[info] {n}" for n in range(100)])
     assert len(failure.log_tail) == TAIL_LINES
     assert failure.log_tail[-1] == "[info] 99"
+
+
+def test_what_is_shown_of_a_log_is_what_tells_not_an_encoders_farewell():
+    farewell = [f"[libx264 @ 0x1] [info] i16 v,h,dc,p: {n}" for n in range(25)]
+    telling = [
+        "[mpegts @ 0x5] [warning] Packet corrupt (stream = 1, dts = 239040)",
+        "[in#0/mpegts @ 0x5] [error] corrupt input packet in stream 1",
+    ]
+    log = ["[info] Stream mapping:", *telling, *farewell, "[info] Conversion failed!"]
+    failure = classify(183, log)
+    assert failure.log_tail == tuple(telling)
+    assert failure.message.endswith("(exit code 183): corrupt input packet in stream 1")
+
+
+def test_of_many_errors_the_first_and_the_last_are_shown():
+    log = [f"[error] {n}" for n in range(100)]
+    assert telling_lines(log) == tuple(log[:10] + log[-10:])
 
 
 def test_lines_that_forbid_a_success():
