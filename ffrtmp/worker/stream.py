@@ -1,4 +1,4 @@
-"""One stream to a master, from hello to its end: four loops that live and die together."""
+"""One stream to a master, from hello to its end: loops that live and die together."""
 
 import asyncio
 import logging
@@ -115,18 +115,25 @@ class Visit:
         try:
             with one_error(StreamBroken, MasterDoesNotRead, Refused):
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._read())
-                    tasks.create_task(self._write())
-                    tasks.create_task(self._beat(load))
-                    tasks.create_task(self._tell_progress())
-                    tasks.create_task(self._until_left())
+                    self._begin_loops(tasks, load)
                     await self._welcomed.wait()
-                    if (newest := capabilities()) != said:  # nobody heard of it on the way here
-                        self._outbox.put(CapabilitiesChanged(newest))
+                    self._tell_change(said, capabilities())
                     await leaving.wait()
                     self._outbox.put(Goodbye())  # the master hangs up when it has read it
         finally:
             self._attempts.say = _nowhere
+
+    def _begin_loops(self, tasks: asyncio.TaskGroup, load: LOOK) -> None:
+        tasks.create_task(self._read())
+        tasks.create_task(self._write())
+        tasks.create_task(self._beat(load))
+        tasks.create_task(self._tell_progress())
+        tasks.create_task(self._until_left())
+
+    def _tell_change(self, said: Capabilities, newest: Capabilities) -> None:
+        """Of what came after hello was written, and before anybody would have heard of it."""
+        if newest != said:
+            self._outbox.put(CapabilitiesChanged(newest))
 
     def leave(self, why: str) -> None:
         """Ends `run` with StreamBroken: dial again."""
