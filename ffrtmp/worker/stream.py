@@ -24,7 +24,7 @@ from ffrtmp.domain.messages import (
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, Load
 from ffrtmp.groups import one_error
-from ffrtmp.worker.attempts import Attempts
+from ffrtmp.worker.attempts import Attempts, nowhere
 from ffrtmp.worker.outbox import MasterDoesNotRead, Outbox
 
 _log = logging.getLogger("ffrtmp.worker")
@@ -121,7 +121,7 @@ class Visit:
                     await leaving.wait()
                     self._outbox.put(Goodbye())  # the master hangs up when it has read it
         finally:
-            self._attempts.say = _nowhere
+            self._attempts.say = nowhere
 
     def _begin_loops(self, tasks: asyncio.TaskGroup, load: LOOK) -> None:
         tasks.create_task(self._read())
@@ -248,7 +248,3 @@ class Visit:
             return
         limit = self._lease.timers.ack_silence.total_seconds()
         self._silence.reschedule(asyncio.get_running_loop().time() + limit)
-
-
-def _nowhere(_event: Event) -> None:
-    """Between two streams; what matters is said again on the next."""
