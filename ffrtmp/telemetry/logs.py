@@ -69,50 +69,61 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
             _log.warning("worker %s is gone: %s", worker, why)
         case StreamRefused(worker, address, why):
             _log.error("refused a stream of %s from %s: %s", worker, address, why)
-        case CertificateRanOut(worker, ended_at):
-            _log.error(
-                "worker %s: its certificate ended at %s UTC, and so does its stream: renew it",
-                worker,
-                f"{ended_at:%Y-%m-%d %H:%M:%S}",
-            )
+        case CertificateRanOut():
+            _write_certificate(fact)
         case DrainChanged(worker=worker, draining=draining, actor=actor):
             _log.info("worker %s %s, says %s", worker, "drains" if draining else "resumes", actor)
         case WorkerRemoved(worker=worker, actor=actor):
             _log.info("worker %s was removed, says %s", worker, actor)
         case JobsForgotten(jobs):
             _log.info("%d finished jobs were deleted: they are older than is kept", jobs)
-        case WorkerQuarantined(worker=worker, until=until, jobs=jobs):
-            _log.warning(
-                "worker %s gets no offers until %s: it lost %s",
-                worker,
-                f"{until:%H:%M:%S}",
-                ", ".join(jobs),
-                extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
-            )
+        case WorkerQuarantined():
+            _write_quarantine(fact)
         case WorkerReleased(worker=worker, actor=actor):
             _log.info("worker %s is released from quarantine, says %s", worker, actor)
         case MassLossBegan(lost, fleet):
-            _log.error(
-                "%d of %d workers lost at once: nobody is charged, their jobs return slowly",
-                lost,
-                fleet,
-            )
-        case AttemptDisowned(worker, job_id, fence, "future_fence"):
-            _log.error(
-                "worker %s speaks of attempt %s/%d, which was never granted: unless it lies, the "
-                "database is older than what workers know",
-                worker,
-                job_id,
-                fence,
-            )
-        case AttemptDisowned(worker, job_id, fence, what):
-            _log.warning("worker %s speaks of attempt %s/%d: %s", worker, job_id, fence, what)
+            what = "nobody is charged, their jobs return slowly"
+            _log.error("%d of %d workers lost at once: %s", lost, fleet, what)
+        case AttemptDisowned():
+            _write_disowned(fact)
         case EnvelopeUnknown(peer, count):
             _log.warning("%s said %d things that this build does not know", peer, count)
         case StoreFailed(where, why):
             _log.error("%s: %s", where, why)
         case ClaimTook():
             pass
+
+
+def _write_certificate(fact: CertificateRanOut) -> None:
+    _log.error(
+        "worker %s: its certificate ended at %s UTC, and so does its stream: renew it",
+        fact.worker,
+        f"{fact.ended_at:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+def _write_quarantine(fact: WorkerQuarantined) -> None:
+    worker, until, jobs = fact.worker, fact.until, fact.jobs
+    _log.warning(
+        "worker %s gets no offers until %s: it lost %s",
+        worker,
+        f"{until:%H:%M:%S}",
+        ", ".join(jobs),
+        extra={"facts": {"worker": worker, "until": until.isoformat(), "jobs": jobs}},
+    )
+
+
+def _write_disowned(fact: AttemptDisowned) -> None:
+    attempt = f"{fact.job_id}/{fact.fence}"
+    if fact.what != "future_fence":
+        _log.warning("worker %s speaks of attempt %s: %s", fact.worker, attempt, fact.what)
+        return
+    _log.error(
+        "worker %s speaks of attempt %s, which was never granted: unless it lies, the database is "
+        "older than what workers know",
+        fact.worker,
+        attempt,
+    )
 
 
 def _write_move(before: Job | None, after: Job) -> None:

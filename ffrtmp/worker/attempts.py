@@ -44,7 +44,7 @@ class Attempts:
         self.draining = False
         self.told_to_drain = False
         self.waits_for_word = True
-        self.say: Callable[[Event], None] = _nowhere
+        self.say: Callable[[Event], None] = nowhere
         self.may_publish: Callable[[], bool] = lambda: False
         self.hurry: Callable[[], None] = lambda: None
         self.lease = Deadline()  # on it, live pushes are ended by their guards
@@ -263,5 +263,5 @@ class Attempts:
                 attempt.task.cancel()
 
 
-def _nowhere(_event: Event) -> None:
-    """Until there is a stream: results are said again when there is one."""
+def nowhere(_event: Event) -> None:
+    """While there is no stream: what matters is said again on the next."""

@@ -118,10 +118,11 @@ def probe(path: str) -> MediaInfo:
         packets = {stream.index: _Packets(stream) for stream in container.streams}
         turns = {stream.index: _Turn() for stream in container.streams.video}
         for packet in container.demux():
-            if packet.size and packet.stream_index in packets:
-                packets[packet.stream_index].add(packet)
-                if packet.stream_index in turns:
-                    turns[packet.stream_index].look(packet)
+            if not packet.size or packet.stream_index not in packets:
+                continue
+            packets[packet.stream_index].add(packet)
+            if packet.stream_index in turns:
+                turns[packet.stream_index].look(packet)
         declared = container.duration
         return MediaInfo(
             size=Path(path).stat().st_size,

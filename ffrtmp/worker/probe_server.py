@@ -83,8 +83,12 @@ class Server:
                 with suppress(KeyError):
                     self._poll.unregister(end)
                 if code := os.waitstatus_to_exitcode(status):
-                    with suppress(OSError):
-                        end.send(msgspec.json.encode({"died": -code}) + b"\n", socket.MSG_DONTWAIT)
+                    _tell_death(end, code)
+
+
+def _tell_death(end: socket.socket, code: int) -> None:
+    with suppress(OSError):  # nobody listens any more
+        end.send(msgspec.json.encode({"died": -code}) + b"\n", socket.MSG_DONTWAIT)
 
 
 def _answer(end: socket.socket, server: int) -> None:

@@ -1,4 +1,4 @@
-"""One stream to a master, from hello to its end: four loops that live and die together."""
+"""One stream to a master, from hello to its end: loops that live and die together."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from ffrtmp.domain.messages import (
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, Load
 from ffrtmp.groups import one_error
-from ffrtmp.worker.attempts import Attempts
+from ffrtmp.worker.attempts import Attempts, nowhere
 from ffrtmp.worker.outbox import MasterDoesNotRead, Outbox
 
 _log = logging.getLogger("ffrtmp.worker")
@@ -115,18 +115,25 @@ class Visit:
         try:
             with one_error(StreamBroken, MasterDoesNotRead, Refused):
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._read())
-                    tasks.create_task(self._write())
-                    tasks.create_task(self._beat(load))
-                    tasks.create_task(self._tell_progress())
-                    tasks.create_task(self._until_left())
+                    self._begin_loops(tasks, load)
                     await self._welcomed.wait()
-                    if (newest := capabilities()) != said:  # nobody heard of it on the way here
-                        self._outbox.put(CapabilitiesChanged(newest))
+                    self._tell_change(said, capabilities())
                     await leaving.wait()
                     self._outbox.put(Goodbye())  # the master hangs up when it has read it
         finally:
-            self._attempts.say = _nowhere
+            self._attempts.say = nowhere
+
+    def _begin_loops(self, tasks: asyncio.TaskGroup, load: LOOK) -> None:
+        tasks.create_task(self._read())
+        tasks.create_task(self._write())
+        tasks.create_task(self._beat(load))
+        tasks.create_task(self._tell_progress())
+        tasks.create_task(self._until_left())
+
+    def _tell_change(self, said: Capabilities, newest: Capabilities) -> None:
+        """Of what came after hello was written, and before anybody would have heard of it."""
+        if newest != said:
+            self._outbox.put(CapabilitiesChanged(newest))
 
     def leave(self, why: str) -> None:
         """Ends `run` with StreamBroken: dial again."""
@@ -241,7 +248,3 @@ class Visit:
             return
         limit = self._lease.timers.ack_silence.total_seconds()
         self._silence.reschedule(asyncio.get_running_loop().time() + limit)
-
-
-def _nowhere(_event: Event) -> None:
-    """Between two streams; what matters is said again on the next."""

@@ -3,15 +3,18 @@
 import json
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.facts import (
     AttemptDisowned,
+    CertificateRanOut,
     ClaimTook,
     DrainChanged,
     EnvelopeUnknown,
+    Fact,
     JobMoved,
     JobsForgotten,
     MassLossBegan,
@@ -20,6 +23,7 @@ from ffrtmp.domain.facts import (
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
+    WorkerReleased,
     WorkerRemoved,
 )
 from ffrtmp.domain.job import Failure, Holder, Job
@@ -125,28 +129,37 @@ def test_moves_that_decide_nothing_and_claims_are_silent(written):
     assert lines() == []
 
 
-@pytest.mark.parametrize(
-    ("fact", "level", "named"),
-    [
-        (SessionOpened("w1", 3, "10.0.0.9"), "INFO", "w1"),
-        (SessionClosed("w1", 3, "3 heartbeats missed"), "WARNING", "3 heartbeats missed"),
-        (StreamRefused("w1", "10.0.0.9", "name taken"), "ERROR", "10.0.0.9"),
-        (EnvelopeUnknown("w1", 2), "WARNING", "2 things"),
-        (DrainChanged(worker="w1", draining=True, actor="admin/a"), "INFO", "drains, says admin/a"),
-        (WorkerRemoved(worker="w1", actor="admin/a"), "INFO", "w1 was removed, says admin/a"),
-        (JobsForgotten(7), "INFO", "7 finished jobs"),
-        (WorkerQuarantined(worker="w1", until=NOON, jobs=("J",)), "WARNING", "12:00:00: it lost J"),
-        (MassLossBegan(4, 9), "ERROR", "4 of 9 workers"),
-        (AttemptDisowned("w1", "J", 3, "unknown_job"), "WARNING", "J/3: unknown_job"),
-        (StoreFailed("sweeper", "disk full"), "ERROR", "disk full"),
-    ],
-)
+ENDED = datetime(2026, 1, 1, 11, 59, 58, tzinfo=UTC)
+LINES = [
+    (SessionOpened("w1", 3, "10.0.0.9"), "INFO", "w1"),
+    (SessionClosed("w1", 3, "3 heartbeats missed"), "WARNING", "3 heartbeats missed"),
+    (StreamRefused("w1", "10.0.0.9", "name taken"), "ERROR", "10.0.0.9"),
+    (EnvelopeUnknown("w1", 2), "WARNING", "2 things"),
+    (DrainChanged(worker="w1", draining=True, actor="admin/a"), "INFO", "drains, says admin/a"),
+    (WorkerRemoved(worker="w1", actor="admin/a"), "INFO", "w1 was removed, says admin/a"),
+    (JobsForgotten(7), "INFO", "7 finished jobs"),
+    (WorkerQuarantined(worker="w1", until=NOON, jobs=("J",)), "WARNING", "12:00:00: it lost J"),
+    (MassLossBegan(4, 9), "ERROR", "4 of 9 workers"),
+    (AttemptDisowned("w1", "J", 3, "unknown_job"), "WARNING", "J/3: unknown_job"),
+    (StoreFailed("sweeper", "disk full"), "ERROR", "disk full"),
+    (CertificateRanOut("w1", ENDED), "ERROR", "ended at 2026-01-01 11:59:58 UTC"),
+    (WorkerReleased(worker="w1", actor="admin/a"), "INFO", "w1 is released from quarantine"),
+    (AttemptDisowned("w1", "J", 3, "future_fence"), "ERROR", "J/3, which was never granted"),
+]
+"""Facts that are a line each; its level, and words of it."""
+
+
+@pytest.mark.parametrize(("fact", "level", "named"), LINES)
 def test_the_other_facts_are_a_line_of_their_level(written, fact, level, named):
     lines = written("text")
     logs.write(fact)
     [line] = lines()
     assert f" {level} ffrtmp.master: " in line
     assert named in line
+
+
+def test_there_is_no_fact_that_nobody_looked_at():
+    assert {type(fact) for fact, _, _ in LINES} == {*get_args(Fact)} - {JobMoved, ClaimTook}
 
 
 def test_json_lines_stay_lines_and_carry_the_exception(written):
