@@ -46,7 +46,7 @@ async def test_c2_a_masters_wall_clock_may_jump(cluster_of, row, tmp_path):
     set_clock(clock, timedelta(0))
     async with cluster_of(wall_clock=clock) as cluster:
         w1 = await cluster.worker("w1", slots=TIMES)
-        jobs = await cluster.submit_many(TIMES, seconds=16)
+        jobs = await cluster.submit_many(TIMES, seconds=13)
         for job_id in jobs:
             await cluster.encodes(job_id)
         waits = await cluster.submit("waits.mkv", seconds=0.2)

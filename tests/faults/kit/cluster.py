@@ -310,7 +310,7 @@ class Cluster:
     async def fleet(self, workers: int, *options: str, fault: Sequence[str] = ()) -> "Fleet":
         """Simulated workers of all masters; returns when all are connected."""
         fleet = Fleet(self, workers, options, fault)
-        await until(fleet.is_connected, 120, f"{workers} workers connected")
+        await until(fleet.is_connected, 300, f"{workers} workers connected")
         return fleet
 
     # -- jobs -------------------------------------------------------------------------------
