@@ -32,7 +32,7 @@ from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import LogKeeper, Logs, read_log
 from ffrtmp.master.outbox import Send
 from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
-from ffrtmp.master.parts import Parts
+from ffrtmp.master.parts import Hellos, Parts
 from ffrtmp.master.progress import ProgressKeeper
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
@@ -114,6 +114,10 @@ class Master:
     @property
     def health(self) -> Health:
         return self._dispatcher.health
+
+    @property
+    def hellos(self) -> Hellos:
+        return self._parts.hellos
 
     @property
     def roster(self) -> Roster:

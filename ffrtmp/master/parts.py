@@ -1,7 +1,8 @@
 """What the parts of a master share. Put together once, in `Master`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,6 +18,29 @@ from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import Store
 
 HELLOS_AT_ONCE = 64
+
+
+class Hellos:
+    """Workers that say hello: so many are heard at once, the rest wait for their turn."""
+
+    def __init__(self, most: int = HELLOS_AT_ONCE) -> None:
+        self._turns = asyncio.Semaphore(most)
+        self.handled = 0
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        self.waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self.waiting -= 1
+        self.handled += 1
+        try:
+            yield
+        finally:
+            self.handled -= 1
+            self._turns.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,4 +66,4 @@ class Parts:
     wake: Callable[[], None]
     started_at: float
     fences: Fences = field(default_factory=Fences)
-    hellos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HELLOS_AT_ONCE))
+    hellos: Hellos = field(default_factory=Hellos)

@@ -273,6 +273,8 @@ def _fleet(master: Master) -> Fleet:
         slots_free=sum(presence.free for presence in connected),
         oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
         traffic=master.traffic,
+        hellos=master.hellos.handled,
+        hellos_waiting=master.hellos.waiting,
     )
 
 

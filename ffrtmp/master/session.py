@@ -100,7 +100,7 @@ class Session:
         return record.incarnation == incarnation
 
     async def _serve(self, hello: Hello, rest: Sequence[Event], events: Events, send: Send) -> None:
-        async with self._parts.hellos:
+        async with self._parts.hellos.turn():
             await self._open(hello)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -49,6 +49,8 @@ class Fleet:
     slots_free: int
     oldest_heartbeat_seconds: float
     traffic: Traffic = field(default_factory=Traffic)
+    hellos: int = 0
+    hellos_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +261,14 @@ class _Gauges(Collector):
         slots.add_metric(["used"], fleet.slots - fleet.slots_free)
         slots.add_metric(["free"], fleet.slots_free)
         yield slots
+        hellos = GaugeMetricFamily(
+            "ffrtmp_hellos",
+            "Workers that say hello just now: handled, or waiting for their turn.",
+            labels=["state"],
+        )
+        hellos.add_metric(["handled"], fleet.hellos)
+        hellos.add_metric(["waiting"], fleet.hellos_waiting)
+        yield hellos
         yield from self._of_the_streams(fleet.traffic)
         yield GaugeMetricFamily(
             "ffrtmp_heartbeat_age_seconds",

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from tests.cluster.conftest import Ran, environment, wait_for
-from tests.receivers import Gate, free_port, gate, tcp_server
+from tests.ports import free_port
+from tests.receivers import Gate, gate, tcp_server
 
 pytestmark = pytest.mark.slow
 

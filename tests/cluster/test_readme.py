@@ -7,7 +7,6 @@ names of other machines, their mount points and the two fixed ports are replaced
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 from ffrtmp.cli.docs import retry_table
 from ffrtmp.config import options_table
 from tests.cluster.conftest import environment, wait_for
+from tests.ports import free_port
 from tests.receivers import gate
 
 pytestmark = pytest.mark.slow
@@ -40,12 +40,6 @@ def blocks(text: str) -> list[tuple[str, str]]:
 def section(title: str) -> str:
     [text] = re.findall(rf"^## {title}$(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
     return text
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 class Reader:

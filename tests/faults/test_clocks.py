@@ -17,11 +17,11 @@ from ffrtmp.worker.session import Lease
 from tests.faults.kit import sleepy_guard
 from tests.faults.kit.clocks import clock_of, set_clock
 from tests.faults.kit.cluster import LEASE
+from tests.faults.kit.history import EVERYTHING
 from tests.faults.kit.stores import one_store
 from tests.faults.kit.waiting import until
 
 TIMES = 10
-EVERYTHING = ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
 SUSPENDED = 600.0
 
 
@@ -46,16 +46,16 @@ async def test_c2_a_masters_wall_clock_may_jump(cluster_of, row, tmp_path):
     set_clock(clock, timedelta(0))
     async with cluster_of(wall_clock=clock) as cluster:
         w1 = await cluster.worker("w1", slots=TIMES)
-        jobs = await cluster.submit_many(TIMES, seconds=16)
+        jobs = await cluster.submit_many(TIMES, seconds=13)
         for job_id in jobs:
             await cluster.encodes(job_id)
         waits = await cluster.submit("waits.mkv", seconds=0.2)
         set_clock(clock, timedelta(hours=1))
-        await renewed(w1, 4)
+        await w1.beats(4)
         set_clock(clock, timedelta(hours=-1))
         await cluster.restart_master()
         await w1.connected()
-        await renewed(w1, 4)
+        await w1.beats(4)
         for job_id in jobs:
             history = await cluster.succeeds(job_id, 30)
             assert history.causes == EVERYTHING
@@ -78,23 +78,12 @@ async def test_c5_the_databases_clock_may_step(databases, cluster_on, row):
             await cluster.encodes(job_id)
         for step in (30, -30):
             set_clock(clock, timedelta(seconds=step))
-            await renewed(w1, 4)
+            await w1.beats(4)
             await cluster.another_master()
         for job_id in jobs:
             history = await cluster.succeeds(job_id, 40)
             assert history.causes == EVERYTHING
     database.close()
-
-
-async def renewed(worker, times: int) -> None:
-    """Returns after so many heartbeats."""
-    for _ in range(times):
-        before = (await worker.seen()).heartbeat_time
-
-        async def is_later(before=before) -> bool:
-            return (await worker.seen()).heartbeat_time != before
-
-        await until(is_later, 15)
 
 
 @one_store

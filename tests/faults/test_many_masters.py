@@ -9,7 +9,7 @@ from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
 from tests.faults.kit.cluster import Cluster, spec_for
-from tests.faults.kit.history import History
+from tests.faults.kit.history import EVERYTHING, History
 from tests.faults.kit.processes import ffmpegs
 from tests.faults.kit.stores import on_postgres
 from tests.faults.kit.waiting import until
@@ -19,7 +19,6 @@ PATIENT = ("--heartbeat-interval", "1s", "--offer-ttl", "2s")
 in the default timers."""
 BEAT = 0.5
 DISPATCHED = 2.0
-EVERYTHING = ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
 
 
 @on_postgres

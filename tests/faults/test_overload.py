@@ -1,5 +1,7 @@
 """Queues that are long, stuck at their head, or full of what goes first."""
 
+import heapq
+import time
 from datetime import timedelta
 
 import pytest
@@ -67,3 +69,43 @@ async def test_o4_low_priority_is_not_passed_over_for_ever(cluster_of, row, tmp_
             offered = [(await w1.accept()).job_id for _ in range(11)]
         earlier, afterwards = expected
         assert offered == [*earlier, low.job_id, *afterwards]
+
+
+@one_store
+async def test_o1_a_hundred_thousand_jobs_come_in_one_burst(cluster_of, row):
+    """100k jobs submitted in one burst, in batches of 1,000: p99 of a batch < 200 ms; then what is
+    dispatched goes by rank."""
+    async with cluster_of() as cluster:
+        expected: list[tuple[int, str]] = []
+        took: list[float] = []
+        for batch in range(BURST // BATCH):
+            specs = [
+                spec_of(f"n{batch}-{number}.mkv", PRIORITIES[number % len(PRIORITIES)])
+                for number in range(BATCH)
+            ]
+            began = time.monotonic()
+            jobs = await cluster.client.submit_many(specs)
+            took.append(time.monotonic() - began)
+            expected += [(rank_of(job), job.job_id) for job in jobs]
+            expected = heapq.nsmallest(FIRST, expected)
+        took.sort()
+        p50, p99 = (took[int(len(took) * share)] for share in (0.5, 0.99))
+        row.measures(f"a batch of {BATCH}: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")
+        async with floor_at(cluster.address, cluster.certs) as floor:
+            w1 = floor.peer("w1")
+            await w1.hello(slots=FIRST)
+            offered = [(await w1.hear(Offer)).key.job_id for _ in range(FIRST)]
+        assert offered == [job_id for _, job_id in expected]
+        backlogs = await cluster.client.queues()
+        assert sum(each.queued + each.retrying + each.held for each in backlogs) == BURST
+
+
+BURST, BATCH, FIRST = 100_000, 1000, 60
+PRIORITIES = (job_pb2.PRIORITY_NORMAL, job_pb2.PRIORITY_LOW, job_pb2.PRIORITY_HIGH)
+HOURS_AHEAD = {job_pb2.PRIORITY_HIGH: 1, job_pb2.PRIORITY_NORMAL: 0, job_pb2.PRIORITY_LOW: -1}
+HOUR = 3600 * 1_000_000
+
+
+def rank_of(job: job_pb2.Job) -> int:
+    """As architecture.md section 8 has it, in microseconds."""
+    return job.submit_time.ToMicroseconds() - HOURS_AHEAD[job.spec.priority] * HOUR

@@ -25,21 +25,26 @@ REFUSED = 2.0
 
 @one_store
 async def test_m12_a_master_that_dies_at_any_commit_is_only_delayed(cluster, row):
-    """Master killed before and after each of the first commits of its run, over and over: the job
-    in work is done once, the invariants hold. Ten deaths."""
+    """Master killed before and after each of the first commits of its run, over and over; each run
+    begins with what the one before left: every job is done once, the invariants hold. Ten
+    deaths."""
     await cluster.worker("w1", slots=2)
-    for number in range(1, FAILPOINTS + 1):
-        for side in ((), ("--after",)):
-            fault = ("--at", COMMIT, "kill", "--skip", str(number), *side)
-            await cluster.restart_master(*fault)
-            name = f"a{number}{'-'.join(side)}.mkv"
-            async with asyncio.TaskGroup() as tasks:
-                submitted = tasks.create_task(cluster.submit(name, seconds=0.2))
+    patient = Client(cluster.address, cluster.certs / "client-c", patience=300)
+    async with patient as client, asyncio.TaskGroup() as tasks:
+        submitted = []
+        for number in range(1, FAILPOINTS + 1):
+            for side in ((), ("--after",)):
+                fault = ("--at", COMMIT, "kill", "--skip", str(number), *side)
+                if cluster.master.code is None:
+                    cluster.master.kill()  # the first one
+                cluster.masters[0].begin(*fault)
+                spec = spec_for([f"a{number}{'-'.join(side)}.mkv"], 0.2)
+                submitted.append(tasks.create_task(client.submit(spec)))
                 await until(lambda: cluster.master.code is not None, 30, f"death {fault}")
-                with row.within(5.0):
-                    await cluster.start_master()
-            history = await cluster.succeeds(submitted.result(), 40)
-            assert history.job.charged <= 1
+        await cluster.start_master()
+    for each in submitted:
+        history = await cluster.succeeds(each.result().job_id, 40)
+        assert history.job.charged <= 1
 
 
 @one_store
@@ -88,7 +93,6 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 @one_store
 async def test_d10_what_is_acknowledged_is_on_the_disk(cluster, row):
     """fsync before the acknowledgement, seen by strace; then SIGKILL at once, and a new start: what
@@ -96,25 +100,38 @@ async def test_d10_what_is_acknowledged_is_on_the_disk(cluster, row):
     for number in range(TIMES):
         trace = cluster.folder / f"trace{number}"
         tracer = traced(cluster.master.pid, trace)
-        await until(lambda: is_traced(cluster.master.pid), 15)
+        is_seen = await until(lambda t=tracer: sees(t, cluster.master.pid), 15) == SEES
+        if not is_seen:
+            row.substitutes(UNTRACED)
         before = syncs(trace)
         job_id = await cluster.submit(f"a{number}.mkv")
         cluster.master.kill()
-        assert syncs(trace) > before
-        tracer.wait(10)
+        assert not is_seen or syncs(trace) > before
+        if tracer is not None:
+            tracer.wait(10)
         with row.within(5.0):
             await cluster.start_master()
             assert (await cluster.history(job_id)).state == "QUEUED"
 
 
-def traced(pid: int, trace: Path) -> subprocess.Popen[bytes]:
+SEES, REFUSED_TO = "it sees", "it may not"
+UNTRACED = (
+    "no process may be traced here (strace is missing, or the kernel refuses ptrace): that what was"
+    " acknowledged outlives a SIGKILL is shown, not that it was on the disk before"
+)
+
+
+def traced(pid: int, trace: Path) -> subprocess.Popen[bytes] | None:
     asked = ("-f", "-q", "-e", "trace=fsync,fdatasync", "-o", str(trace), "-p", str(pid))
-    return subprocess.Popen(["strace", *asked])
+    return subprocess.Popen(["strace", *asked]) if shutil.which("strace") else None
 
 
-def is_traced(pid: int) -> bool:
+def sees(tracer: subprocess.Popen[bytes] | None, pid: int) -> str:
+    """Empty while it is not known yet."""
+    if tracer is None or tracer.poll() is not None:
+        return REFUSED_TO
     status = Path(f"/proc/{pid}/status").read_text()
-    return re.search(r"TracerPid:\s+[1-9]", status) is not None
+    return SEES if re.search(r"TracerPid:\s+[1-9]", status) else ""
 
 
 def syncs(trace: Path) -> int:

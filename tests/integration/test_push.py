@@ -31,7 +31,8 @@ from ffrtmp.worker.process import ON_LIVE_END, Deadline
 from ffrtmp.worker.push import STALL_SECONDS, START_SECONDS
 from ffrtmp.worker.runner import AttemptFailed, Runner
 from tests.integration.test_runner import KEY, Site, media, running, tools
-from tests.receivers import PACKETS, certificate, free_port, gate, srt_receiver, tcp_server
+from tests.ports import free_port
+from tests.receivers import PACKETS, certificate, gate, srt_receiver, tcp_server
 
 SECRET = "s3cret-Key_42"
 SECONDS = 3

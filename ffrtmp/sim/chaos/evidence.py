@@ -37,7 +37,7 @@ def read(folder: Path) -> Evidence:
     """Raises OSError, ValueError for a folder that is not one of a run."""
     return Evidence(
         run=json.loads((folder / RUN).read_text()),
-        clients=list(_lines(folder / CLIENTS)),
+        clients=read_clients(folder),
         workers=sorted(
             (line for path in sorted(folder.glob(FLEETS)) for line in _lines(path)),
             key=lambda line: line["at"],
@@ -47,6 +47,11 @@ def read(folder: Path) -> Evidence:
         after_restart={line["job"]["job_id"]: line for line in _lines(folder / AFTER_RESTART)},
         files={line["path"]: line["sha256"] for line in _lines(folder / FILES)},
     )
+
+
+def read_clients(folder: Path) -> list[Line]:
+    """What they have noted so far."""
+    return list(_lines(folder / CLIENTS))
 
 
 def write(path: Path, lines: Iterable[Line]) -> None:

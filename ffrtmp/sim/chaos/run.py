@@ -200,7 +200,7 @@ class Run:
 
     async def _keep(self, operator: Client, *, drained: bool) -> None:
         folder, site = self._asked.folder, self._site
-        evidence.write(folder / evidence.JOBS, await _table(operator))
+        evidence.write(folder / evidence.JOBS, await table(operator))
         await asyncio.to_thread(
             lambda: evidence.write(folder / evidence.FILES, list(_digests(site)))
         )
@@ -212,7 +212,7 @@ class Run:
             site.master.end()
             site.master.start()
             await site.until_ready(starts)
-            evidence.write(folder / evidence.AFTER_RESTART, await _table(operator))
+            evidence.write(folder / evidence.AFTER_RESTART, await table(operator))
         (folder / evidence.RUN).write_text(json.dumps(self._about(drained=drained), indent=1))
 
     def _about(self, *, drained: bool) -> Line:
@@ -245,7 +245,7 @@ def _waits(jobs: Iterable[job_pb2.Job], now: datetime) -> bool:
     return any(job.eligible_time.ToDatetime(tzinfo=UTC) > now + REJECTED for job in jobs)
 
 
-async def _table(operator: Client) -> list[Line]:
+async def table(operator: Client) -> list[Line]:
     """Every job with its events, as JSON."""
     ids = [job.job_id async for job in operator.list()]
     gate = asyncio.Semaphore(GETS_AT_ONCE)

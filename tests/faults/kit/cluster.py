@@ -134,6 +134,16 @@ class Worker:
                 return worker.state == admin_pb.WORKER_STATE_CONNECTED
         return False
 
+    async def beats(self, times: int) -> None:
+        """Returns after so many heartbeats."""
+        for _ in range(times):
+            before = (await self.seen()).heartbeat_time
+
+            async def again(before=before) -> bool:
+                return (await self.seen()).heartbeat_time != before
+
+            await until(again, READY, f"a heartbeat of {self.name}")
+
     async def connected(self) -> "Worker":
         await until(self.is_connected, READY, f"{self.name} connected: {self.log[-800:]}")
         return self
@@ -172,11 +182,15 @@ class Master:
             environment=self._environment,
         )
 
+    def begin(self, *fault: str) -> None:
+        """It may die before it serves."""
+        self.process = self.launch(*fault)
+        self._cluster.processes.append(self.process)
+
     async def start(self, *fault: str) -> "Master":
         """Returns when it serves."""
         told = len(self.log)
-        self.process = self.launch(*fault)
-        self._cluster.processes.append(self.process)
+        self.begin(*fault)
         match = await until(
             lambda: _READY.search(self.log[told:]) or self.process.code is not None, READY
         )
@@ -306,7 +320,7 @@ class Cluster:
     async def fleet(self, workers: int, *options: str, fault: Sequence[str] = ()) -> "Fleet":
         """Simulated workers of all masters; returns when all are connected."""
         fleet = Fleet(self, workers, options, fault)
-        await until(fleet.is_connected, 120, f"{workers} workers connected")
+        await until(fleet.is_connected, 300, f"{workers} workers connected")
         return fleet
 
     # -- jobs -------------------------------------------------------------------------------

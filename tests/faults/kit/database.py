@@ -7,12 +7,16 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+import asyncpg
+
+from tests.ports import free_port
 
 OWNER = "pgserver"
 SETTINGS = (
@@ -25,6 +29,7 @@ SETTINGS = (
     "synchronous_standby_names=''",
 )
 START_SECONDS = 60
+STOP_SECONDS = 30
 
 
 class Database:
@@ -33,7 +38,7 @@ class Database:
     def __init__(self, data: Path, environment: Mapping[str, str] | None = None) -> None:
         self.data = data
         self._environment = environment or {}
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def host(self) -> str:
@@ -48,8 +53,7 @@ class Database:
         settings = [*SETTINGS, f"port={self.port}", f"unix_socket_directories='{self.data.parent}'"]
         text = "\n".join(settings) + "\n"
         (self.data / "ours.conf").write_text(text)
-        log = self.data.parent / f"{self.data.name}.log"
-        start = ("start", "-w", "-t", str(START_SECONDS), "-l", str(log))
+        start = ("start", "-w", "-t", str(START_SECONDS), "-l", str(self._log))
         _run("pg_ctl", "-D", str(self.data), "-s", *start, environment=self._environment)
 
     def stop(self) -> None:
@@ -60,7 +64,11 @@ class Database:
         """At once, without a checkpoint; gone when it returns."""
         pid = self._pid
         os.kill(pid, signal.SIGQUIT)
+        give_up_at = time.monotonic() + STOP_SECONDS
         while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < give_up_at, (
+                f"PostgreSQL {pid} does not end: {self._log.read_text()[-800:]}"
+            )
             time.sleep(0.01)
 
     def kill(self) -> None:
@@ -76,7 +84,7 @@ class Database:
 
     def standby(self) -> "Database":
         """One that follows this server, running. Every commit here waits for it from now on."""
-        other = Database(self.data.parent / f"standby{_free_port()}")
+        other = Database(self.data.parent / f"standby{free_port()}")
         _run("pg_basebackup", "-D", str(other.data), "-d", self.dsn, "-R", "-c", "fast")
         other.start()
         self.do("ALTER SYSTEM SET synchronous_standby_names = '*'")
@@ -90,7 +98,7 @@ class Database:
     def copy(self) -> Path:
         """A copy of its files, made while it is stopped."""
         self.stop()
-        copied = self.data.parent / f"copy{_free_port()}"
+        copied = self.data.parent / f"copy{free_port()}"
         _run("cp", "-a", str(self.data), str(copied), tool=False)
         self.start()
         return copied
@@ -105,6 +113,16 @@ class Database:
     def do(self, statement: str) -> str:
         return _run("psql", "-d", self.dsn, "-X", "-A", "-t", "-c", statement).strip()
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """Somebody began to read and does not end: nothing that leaves is cleared away."""
+        session = await asyncpg.connect(self.dsn)
+        try:
+            await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+            yield
+        finally:
+            await session.close()
+
     def close(self) -> None:
         if (self.data / "postmaster.pid").exists():
             pid = self._pid
@@ -113,6 +131,10 @@ class Database:
                     os.kill(pid, number)
                 except ProcessLookupError:
                     return
+
+    @property
+    def _log(self) -> Path:
+        return self.data.parent / f"{self.data.name}.log"
 
     @property
     def _pid(self) -> int:
@@ -195,9 +217,3 @@ def _own(folder: Path) -> None:
         ensure_user_exists(OWNER)
         owner = pwd.getpwnam(OWNER)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port

@@ -13,6 +13,8 @@ from ffrtmp.v1 import job_service_pb2 as pb
 TERMINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
 HELD = {"LEASED", "RUNNING", "PUBLISHING"}
 CHARGE_LIMIT = 3
+EVERYTHING = ["SUBMITTED", "GRANTED", "ACCEPTED", "STAGED", "PUBLISHED"]
+"""The causes of a job to which nothing happened."""
 MOVES = {
     ("", "QUEUED"): {"SUBMITTED"},
     ("QUEUED", "QUEUED"): {"INHERITED", "FAILED", "RETURNED", "UNBLOCKED"},

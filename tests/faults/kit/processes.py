@@ -106,8 +106,9 @@ def ffmpegs(text: str) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            program = (folder / "exe").readlink().name
-            if text in line and program.startswith("ffmpeg") and _state_of(int(folder.name)) != "Z":
+            if text not in line or _state_of(int(folder.name)) == "Z":
+                continue
+            if (folder / "exe").readlink().name.startswith("ffmpeg"):
                 found.append(int(folder.name))
     return found
 

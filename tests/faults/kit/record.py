@@ -35,6 +35,7 @@ class Row:
     bound: float | None = None
     result: str = ""
     substituted: str = ""
+    measured: str = ""
 
     @contextmanager
     def within(self, bound: float) -> Iterator[None]:
@@ -56,10 +57,15 @@ class Row:
         """The fault is not injected as the matrix says."""
         self.substituted = what_it_does_not_show
 
+    def measures(self, what: str) -> None:
+        """What is printed beside it, and judged by nobody."""
+        self.measured = f"{self.measured}; {what}" if self.measured else what
+
     @property
     def line(self) -> str:
         took = "-" if self.seconds is None else f"{self.seconds:.2f} s of {self.bound:g} s"
-        return f"{self.id:4} {self.result:7} {took:18} {self.store:8} {self.test}"
+        more = f": {self.measured}" if self.measured else ""
+        return f"{self.id:4} {self.result:7} {took:18} {self.store:8} {self.test}{more}"
 
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

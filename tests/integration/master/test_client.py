@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +32,7 @@ from ffrtmp.pki.errors import PkiError
 from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES
 from ffrtmp.v1.admin_service_pb2 import WORKER_STATE_GONE
+from tests.ports import free_port
 
 
 def spec(target: str) -> JobSpec:
@@ -40,12 +40,6 @@ def spec(target: str) -> JobSpec:
         input=Input(test_source=TestSource(width=64, height=48, duration=timedelta(seconds=1))),
         outputs=(Output(path=MediaPath("m", target)),),
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 @asynccontextmanager

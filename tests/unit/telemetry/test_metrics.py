@@ -38,6 +38,7 @@ NAMES = {
     "ffrtmp_event_loop_lag_seconds",
     "ffrtmp_forgotten_jobs",
     "ffrtmp_heartbeat_age_seconds",
+    "ffrtmp_hellos",
     "ffrtmp_job_moves",
     "ffrtmp_mass_losses",
     "ffrtmp_offer_seconds",
