@@ -26,7 +26,7 @@ from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.groups import one_error
-from ffrtmp.pki.identity import load_identity
+from ffrtmp.pki.live import LiveIdentity
 from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES
 from ffrtmp.rpc.status import error_from_rpc
@@ -59,9 +59,9 @@ class Client:
     `address` names a master, or several: a sequence, or with commas between. Any of them serves;
     when one does not answer, the call, or a watch from where it was, moves on to the next.
     `certs` is an identity's folder made by `ffrtmp certs issue`; entering raises PkiError when it
-    cannot be used. `patience`: seconds to try again while no master answers; then a call raises
-    Unreachable. Every call is idempotent, and may be repeated by the caller too. It connects when
-    first used.
+    cannot be used; what is renewed in it is shown by the next connection. `patience`: seconds to
+    try again while no master answers; then a call raises Unreachable. Every call is idempotent, and
+    may be repeated by the caller too. It connects when first used.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class Client:
 
     async def __aenter__(self) -> Self:
         roles = frozenset({Role.CLIENT, Role.ADMIN})
-        identity = await asyncio.to_thread(load_identity, self._certs, now=utc_now(), roles=roles)
-        self._open = Masters(self._addresses, identity)
+        live = await asyncio.to_thread(LiveIdentity.load, self._certs, now=utc_now(), roles=roles)
+        self._open = Masters(self._addresses, live)
         return self
 
     async def __aexit__(
@@ -194,14 +194,16 @@ class Client:
         where it broke. Raises JobNotFound."""
         delays = self._delays()
         while True:
+            await self._masters.refresh()
             way = self._masters.now
             request = pb.WatchJobRequest(job_id=job_id, after_event_number=after)
             try:
-                async for news in way.jobs.WatchJob(request):
-                    if news.HasField("event"):
-                        after = news.event.number
-                    delays = self._delays()
-                    yield news
+                with way:
+                    async for news in way.jobs.WatchJob(request):
+                        if news.HasField("event"):
+                            after = news.event.number
+                        delays = self._delays()
+                        yield news
             except grpc.aio.AioRpcError as error:
                 await self._pause_after(way, error, next(delays, None))
             else:
@@ -273,6 +275,7 @@ class Client:
         place = after or LogPlace()
         delays = self._delays()
         while True:
+            await self._masters.refresh()
             way = self._masters.now
             request = pb.ReadJobLogRequest(
                 job_id=job_id,
@@ -281,10 +284,11 @@ class Client:
                 after_line_number=place.line,
             )
             try:
-                async for part in way.jobs.ReadJobLog(request):
-                    place = LogPlace(part.fence, part.line_number + len(part.lines) - 1)
-                    delays = self._delays()
-                    yield part
+                with way:
+                    async for part in way.jobs.ReadJobLog(request):
+                        place = LogPlace(part.fence, part.line_number + len(part.lines) - 1)
+                        delays = self._delays()
+                        yield part
             except grpc.aio.AioRpcError as error:
                 await self._pause_after(way, error, next(delays, None))
             else:
@@ -295,7 +299,7 @@ class Client:
     ) -> None:
         """Before a broken stream is opened again, to the next master. Raises what the error means
         where that is of no use."""
-        if not self._masters.may_pass(error) or delay is None:
+        if not await self._masters.may_pass(way, error) or delay is None:
             raise self._meaning(error) from None
         self._masters.move_on(way)
         await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
@@ -374,14 +378,16 @@ class Client:
         give_up_at = loop.time() + self._patience
         delays, untried = self._delays(), len(masters)
         while True:
+            await masters.refresh()
             way = masters.now
             try:
-                return await call()
+                with way:
+                    return await call()
             except grpc.aio.AioRpcError as error:
                 untried -= 1
                 delay = next(delays, BACKOFF_SECONDS[-1])
                 out_of_time = untried <= 0 and loop.time() + delay > give_up_at
-                if not masters.may_pass(error) or out_of_time:
+                if not await masters.may_pass(way, error) or out_of_time:
                     raise self._meaning(error) from None
             masters.move_on(way)
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311

@@ -1,13 +1,21 @@
-"""The masters of one cluster, as a client reaches them: any serves, one is used at a time."""
+"""The masters of one cluster, as a client reaches them: any serves, one is used at a time.
 
+A certificate or CA that is renewed on disk is shown and trusted by new connections; what is under
+way on the older ones goes on there, and the last one out closes the door.
+"""
+
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import grpc
 import grpc.aio
 
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import CertificateEnded, Overloaded
+from ffrtmp.pki.live import LOOK_SECONDS, LiveIdentity
 from ffrtmp.rpc.channel import explain_rpc_error, is_distrust, open_channel
 from ffrtmp.rpc.credentials import KeyPair
 from ffrtmp.rpc.status import error_from_rpc
@@ -19,14 +27,27 @@ if TYPE_CHECKING:  # they are in the stubs only
     from ffrtmp.v1.job_service_pb2_grpc import JobServiceAsyncStub
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Way:
-    """An open channel to one master."""
+    """An open channel to one master; `with` it a call is under way there."""
 
     address: str
     channel: grpc.aio.Channel
     jobs: "JobServiceAsyncStub"
     admin: "AdminServiceAsyncStub"
+    calls: int = 0
+
+    def __enter__(self) -> Self:
+        self.calls += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.calls -= 1
 
 
 def _way_to(address: str, identity: KeyPair) -> Way:
@@ -37,9 +58,32 @@ def _way_to(address: str, identity: KeyPair) -> Way:
 class Masters:
     """Channels connect when first used. `now` is the one in use."""
 
-    def __init__(self, addresses: Sequence[str], identity: KeyPair) -> None:
-        self._ways = [_way_to(address, identity) for address in addresses]
+    def __init__(self, addresses: Sequence[str], identity: LiveIdentity) -> None:
+        self._addresses = addresses
+        self._identity = identity
+        self._news = identity.news()
+        self._ways = [_way_to(address, identity.current) for address in addresses]
+        self._older: list[Way] = []
         self._turn = 0
+        self._look_at = 0.0
+
+    async def refresh(self) -> None:
+        """Looks, now and then, whether the certificate or the CA was renewed on disk."""
+        now = asyncio.get_running_loop().time()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        await asyncio.to_thread(self._identity.look, utc_now())
+        if (identity := self._news()) is not None:
+            self._older += self._ways
+            self._ways = [_way_to(address, identity) for address in self._addresses]
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
+        idle = [way for way in self._older if not way.calls]
+        self._older = [way for way in self._older if way.calls]
+        for way in idle:
+            await way.channel.close()
 
     @property
     def now(self) -> Way:
@@ -53,10 +97,12 @@ class Masters:
         if way is self.now:
             self._turn = (self._turn + 1) % len(self._ways)
 
-    def may_pass(self, error: grpc.aio.AioRpcError) -> bool:
-        """Whether the same call may go through later, or at another master."""
+    async def may_pass(self, way: Way, error: grpc.aio.AioRpcError) -> bool:
+        """Whether the same call may go through later, at another master, or with a certificate or
+        CA that is newer than that way's."""
         if is_distrust(error) or isinstance(error_from_rpc(error), CertificateEnded):
-            return False
+            await self.refresh()
+            return way not in self._ways
         code = error.code()
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return isinstance(error_from_rpc(error), Overloaded)
@@ -69,5 +115,5 @@ class Masters:
         return explain_rpc_error(error, " or ".join(way.address for way in self._ways))
 
     async def close(self) -> None:
-        for way in self._ways:
+        for way in (*self._ways, *self._older):
             await way.channel.close()

@@ -95,8 +95,10 @@ async def test_n15_a_renewal_before_the_end_loses_nothing(cluster, row):
 async def test_a_new_ca_follows_the_old_one_under_a_running_job(cluster):
     """Master, worker and client change over while a job runs: no stream breaks, and nobody is
     started again. Who comes with the old CA's certificate after that is turned away."""
+    for name in ("w1", "w3"):
+        authority.issue(cluster.certs, "worker", name, now=utc_now())
     w1 = await cluster.worker("w1")
-    job_id = await cluster.submit("out.mkv", seconds=20)
+    job_id = await cluster.submit("out.mkv", seconds=25)
     await cluster.encodes(job_id)
     first = await w1.seen()
     taken = "new certificate of"
@@ -107,21 +109,19 @@ async def test_a_new_ca_follows_the_old_one_under_a_running_job(cluster):
 
     rollover.begin(cluster.certs, now=utc_now())
     await all_took(1)
-    old = cluster.folder / "worker-w2"
-    shutil.copytree(cluster.certs / "worker-w2", old)
+    old = cluster.folder / "worker-w3"
+    shutil.copytree(cluster.certs / "worker-w3", old)
     rollover.issue_anew(cluster.certs, now=utc_now())
     await all_took(2)
-    w2 = await cluster.worker("w2")  # shows what the new CA signed
-    w2.process.kill()
+    w3 = await cluster.worker("w3")  # it shows what the new CA signed
+    w3.process.kill()
     rollover.finish(cluster.certs)
     await all_took(3)
     again = await w1.seen()
     assert (again.epoch, again.incarnation) == (first.epoch, first.incarnation)
     history = await cluster.succeeds(job_id, 40)
     assert (history.job.attempts, history.job.charged) == (1, 0)
-    for name in ("tls.pem", "tls.key"):
-        shutil.copy(old / name, cluster.certs / "worker-w2" / name)
-    (cluster.certs / "worker-w2" / "ca.pem").write_bytes((old / "ca.pem").read_bytes())
-    w2.start()
-    await until(lambda: "or it refused the certificate" in w2.log, 20, w2.log)
+    shutil.copytree(old, w3.certs, dirs_exist_ok=True)
+    w3.start()
+    await until(lambda: "or it refused the certificate" in w3.log, 20, w3.log)
     assert (await w1.seen()).epoch == first.epoch

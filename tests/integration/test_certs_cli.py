@@ -86,6 +86,30 @@ def test_a_named_certificate_is_renewed_whenever_it_ends(capsys):
     assert "did you mean worker-w1?" in capsys.readouterr().err
 
 
+def test_a_new_ca_follows_the_old_one_step_by_step(capsys):
+    run(["certs", "init", "ca"])
+    run(["certs", "issue", "ca", "master", "m1", "--host", "10.0.0.5"])
+    run(["certs", "issue", "ca", "worker", "w1"])
+    capsys.readouterr()
+    assert run(["certs", "roll", "ca", "finish"]) == 0  # there is no other one
+    assert run(["certs", "roll", "ca", "issue"]) == 2
+    assert "`ffrtmp certs roll ca begin`" in capsys.readouterr().err
+    for step, following in (("begin", "issue"), ("issue", "finish"), ("finish", "")):
+        assert run(["certs", "roll", "ca", step, *(["--days", "90"] * (step == "issue"))]) == 0
+        *folders, advice = capsys.readouterr().out.splitlines()
+        assert folders == ["ca/master-m1", "ca/worker-w1"]
+        assert f"ffrtmp certs roll ca {following}".rstrip() in advice or not following
+        trusted = Path("ca/worker-w1/ca.pem").read_text().count("BEGIN CERTIFICATE")
+        assert trusted == (1 if step == "finish" else 2)
+    master = load_identity(Path("ca/master-m1"), now=utc_now())
+    assert "10.0.0.5" in master.hosts
+    assert (master.not_after - utc_now()).days == 89
+    assert sorted(path.name for path in Path("ca").iterdir()) == (
+        ["ca.key", "ca.pem", "master-m1", "worker-w1"]
+    )
+    assert run(["certs", "roll", "ca", "onwards"]) == 2
+
+
 def test_one_identity_folder_is_shown_by_itself(capsys):
     run(["certs", "init", "ca"])
     run(["certs", "issue", "ca", "client", "ann"])

@@ -5,17 +5,20 @@ import shutil
 import ssl
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import pytest
 from cryptography import x509
 
+from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import CertificateEnded
 from ffrtmp.domain.messages import Heartbeat, HeartbeatAck
 from ffrtmp.pki import authority, rollover
 from ffrtmp.rpc.status import error_from_rpc
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
+from ffrtmp.v1 import job_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
 from tests.integration.master.test_http import value_of
 
@@ -134,3 +137,76 @@ async def test_a_new_ca_follows_the_old_one_and_no_open_stream_notices(
         assert await is_served(master, own_certs, stream, "worker-w3")
         assert await is_served(master, own_certs, stream, "worker-w2")
         await beat(first, 2)
+
+
+async def test_a_long_lived_client_shows_what_was_renewed_and_its_watch_goes_on(
+    run, stream, own_certs, request_for
+):
+    """The old certificate ends while a watch is open."""
+    ends_in(own_certs, "admin", "a", 6)
+    end = utc_now() + timedelta(seconds=6)
+    async with run(certs=own_certs / "master-m") as master:
+        async with replace(master, certs=own_certs).dial("worker-w1") as wire:
+            await stream(wire).hello(slots=0)  # so that the root is known
+        async with Client(master.address, own_certs / "admin-a") as client:
+            job = await client.submit(request_for().spec)
+            seen: list[str] = []
+
+            async def watch() -> None:
+                async for news in client.watch(job.job_id):
+                    seen.append(job_pb2.JobState.Name(news.event.state))
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(watch())
+                async with asyncio.timeout(5):
+                    while not seen:
+                        await asyncio.sleep(0.05)
+                authority.issue(own_certs, "admin", "a", now=utc_now(), renew=True)
+                async with asyncio.timeout(20):
+                    while utc_now() < end + timedelta(seconds=1):
+                        await client.get(job.job_id)
+                        await asyncio.sleep(0.2)
+                await client.cancel(job.job_id)
+            assert seen == ["JOB_STATE_QUEUED", "JOB_STATE_CANCELLED"]
+
+
+async def test_a_client_that_was_idle_while_its_certificate_ended_shows_the_new_one(run, own_certs):
+    ends_in(own_certs, "admin", "a", 3)
+    end = utc_now() + timedelta(seconds=3)
+    async with (
+        run(certs=own_certs / "master-m") as master,
+        Client(master.address, own_certs / "admin-a") as client,
+    ):
+        await client.overview()
+        authority.issue(own_certs, "admin", "a", now=utc_now(), renew=True)
+        while utc_now() <= end:
+            await asyncio.sleep(0.2)
+        await client.overview()
+
+
+async def test_a_client_follows_to_a_new_ca(run, own_certs):
+    authority.issue(own_certs, "admin", "b", now=utc_now(), lifetime=DAY)
+    async with (
+        run(certs=own_certs / "master-m") as master,
+        Client(master.address, own_certs / "admin-a") as client,
+    ):
+        await client.overview()
+        for step in (rollover.begin, rollover.issue_anew):
+            step(own_certs, now=utc_now())
+            await until_trusts(client, own_certs)
+        rollover.finish(own_certs)
+        await until_trusts(client, own_certs)
+        async with Client(master.address, own_certs / "admin-b") as newcomer:
+            await newcomer.overview()
+
+
+async def until_trusts(client: Client, certs: Path) -> None:
+    """Its newest channel is made of what lies there; each call on the way is served."""
+    wanted = (certs / "admin-a" / "tls.pem").read_bytes(), (certs / "admin-a/ca.pem").read_bytes()
+    async with asyncio.timeout(15):
+        while True:
+            await client.overview()
+            current = client._masters._identity.current
+            if (current.certificate_pem, current.ca_pem) == wanted:
+                return
+            await asyncio.sleep(0.1)
