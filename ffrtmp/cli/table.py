@@ -66,11 +66,14 @@ class Table:
         said = [name for name in self._columns if any(self._cells(name)) or not self._rows]
         for left_out in range(len(self._spare) + 1):
             shown = [name for name in said if name not in self._spare[:left_out]]
-            if sum(self._least(name) for name in shown) <= console.width:
+            if sum(map(self._least, shown)) - 1 <= console.width:  # the last one needs one less
                 console.print(self._table(shown))
                 return
+        first = self._cells(self._columns[0])
+        titles = 1 if len(set(first)) == len(first) else 2  # one that many rows have tells little
         for row in self._rows:
-            console.print(self._card(row, console.width), no_wrap=True, overflow="ignore")
+            card = self._card(row, console.width, titles=titles)
+            console.print(card, no_wrap=True, overflow="ignore")
 
     def _cells(self, column: str) -> list[str]:
         number = self._columns.index(column)
@@ -88,15 +91,15 @@ class Table:
             table.add_row(*map(Text, row))
         return table
 
-    def _card(self, row: tuple[str, ...], width: int) -> Text:
-        """The first cell as a title, what is known of the others below it."""
+    def _card(self, row: tuple[str, ...], width: int, *, titles: int) -> Text:
+        """The first cell or two as a title, what is known of the others below it."""
         lines = [""]
-        for column, cell in zip(self._columns[1:], row[1:], strict=True):
+        for column, cell in zip(self._columns[titles:], row[titles:], strict=True):
             fact = f"{' ' * PADDING}{column} {cell}" if cell else ""
             if lines[-1] and cell_len(lines[-1] + fact) > width:
                 lines.append("")
             lines[-1] += fact
         folded = [part for line in lines for part in _folded(line, width)]
-        return Text(row[0], style="bold").append(
+        return Text(" ".join(row[:titles]), style="bold").append(
             "".join(f"\n{part}" for part in folded), "not bold"
         )

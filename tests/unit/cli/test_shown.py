@@ -136,6 +136,20 @@ def test_a_very_narrow_one_shows_a_few_lines_a_row(printed):
     ]
 
 
+def test_rows_of_one_name_are_told_apart_by_their_second_cell(printed):
+    made = Table("section", "option", "value")
+    made.add("master", "listen", "127.0.0.1:7443" + "0" * 20)
+    made.add("master", "http", "")
+    assert printed(made, 40)[0] == "master listen"
+    assert printed(made, 40)[-1] == "master http"
+
+
+def test_a_column_in_which_nothing_is_said_is_left_out(printed):
+    made = Table("worker", "problems", "load")
+    made.add("w1", "", "0.1")
+    assert [line.split() for line in printed(made, 80)[::2]] == [["worker", "load"], ["w1", "0.1"]]
+
+
 def test_elsewhere_rows_are_tabs(capsys):
     table().print()
     lines = capsys.readouterr().out.splitlines()
