@@ -36,8 +36,10 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sweeper import Sweeper
+from ffrtmp.master.tally import Tally
 from ffrtmp.master.turns import in_turns
 from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, results_in
+from ffrtmp.master.wake import Wake
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -74,7 +76,7 @@ class Master:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
         `version` are for people. `raw_arguments`: whether jobs may have them.
         `most_submitted`: jobs on their way into the store at once."""
-        woken = asyncio.Event()
+        wake = Wake(clocks[1])
         roster, logs = Roster(), Logs()
         jobs = Jobs(store, logs)
         self._parts = Parts(
@@ -90,18 +92,19 @@ class Master:
             boot=clocks[1],
             chance=chance,
             observe=observe,
-            wake=woken.set,
+            wake=wake.set,
             started_at=clocks[1](),
         )
         self._new_id = new_id
         self._gate = Gate(most_submitted)
         self.traffic = Traffic()
         self._raw_arguments = raw_arguments
+        self.tally = Tally(self._parts)
         self._janitor = Janitor(self._parts, retention or Retention())
         now = clocks[0]()
         this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
         self.census = Census(self._parts, this)
-        self._dispatcher = Dispatcher(self._parts, woken)
+        self._dispatcher = Dispatcher(self._parts, wake)
         jobs.listen(roster.note)
         jobs.listen(self._parts.fences.forget)
         jobs.listen(self._parts.warden.note)
@@ -130,6 +133,7 @@ class Master:
             keeper = LogKeeper(self._parts.logs, self._parts.store)
             tasks.create_task(keeper.run(self._parts.observe))
             tasks.create_task(self.census.run())
+            tasks.create_task(self.tally.run())
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
@@ -185,6 +189,7 @@ class Master:
             actor=actor,
             exclusive=spec.exclusive,
             restarts=spec.restarts,
+            queue=spec.waits_in,
         )
         return NewJob(
             job=job,

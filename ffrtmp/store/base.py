@@ -285,11 +285,25 @@ class Backlog:
     eligible_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """Jobs that are queued in one queue. `eligible_at`: when the first of them was, or will be."""
+
+    queue: Queue
+    jobs: int
+    eligible_at: datetime
+
+
 class CensusStore(Protocol):
     """What operators ask of the whole store."""
 
     async def count_jobs(self) -> dict[JobState, int]:
         """Those that there are, ended ones too."""
+        ...
+
+    async def depths(self) -> list[QueueDepth]:
+        """Of every queue in which a job is queued; one may be named twice, while an older master
+        submits too. Answered by an index."""
         ...
 
     async def backlog(self, now: datetime) -> list[Backlog]:

@@ -10,7 +10,7 @@ from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.log import AttemptLog, Lines
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.spec import JobSpec, Priority
+from ffrtmp.domain.spec import JobSpec, Priority, Queue, queue_of
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store.base import WorkerRecord
@@ -30,6 +30,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in JobState}
 _CAUSES = {cause.value: cause for cause in Cause}
 _PRIORITIES = {priority.value: priority for priority in Priority}
+_QUEUES = {queue.value: queue for queue in Queue}
 
 JOB_COLUMNS = (
     "job_id",
@@ -68,6 +69,7 @@ JOB_COLUMNS = (
     "cause_before",
     "granted",
     "accepted",
+    "queue",
 )
 
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
@@ -142,6 +144,7 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         job.cause_before.value if job.cause_before else None,
         job.granted,
         encode(job.accepted) if job.accepted else None,
+        job.queue.value,
     )
 
 
@@ -185,6 +188,7 @@ def job_from_row(row: Row) -> Job:
         cause_before,
         granted,
         accepted,
+        queue,
         *_,
     ) = row
     return Job(
@@ -221,6 +225,8 @@ def job_from_row(row: Row) -> Job:
         cause_before=_CAUSES[cause_before] if cause_before else None,
         granted=granted,
         accepted=_maybe(accepted, Accepted),
+        # Without one: by a master that did not store it yet, or ended before it was.
+        queue=queue_of(_QUEUES.get(queue), exclusive=bool(exclusive)),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from ffrtmp.domain.attempt import Accepted, Failure, Holder, Manifest
 from ffrtmp.domain.retry import BACKOFF_LONGEST
-from ffrtmp.domain.spec import Priority
+from ffrtmp.domain.spec import Priority, Queue
 from ffrtmp.domain.states import ORDERS, TERMINAL_STATES, Cause, JobState
 
 REJECTS = 20
@@ -57,6 +57,7 @@ class Job:
     rejected_since: datetime | None = None
     priority: Priority | None = None
     cause_before: Cause | None = None
+    queue: Queue = Queue.DEFAULT
 
     @property
     def moved_by(self) -> Cause:
@@ -92,6 +93,7 @@ def new_job(
     actor: str,
     exclusive: bool = False,
     restarts: int = 0,
+    queue: Queue = Queue.DEFAULT,
 ) -> Job:
     return Job(
         job_id=job_id,
@@ -104,6 +106,7 @@ def new_job(
         actor=actor,
         exclusive=exclusive,
         restarts=restarts,
+        queue=queue,
     )
 
 

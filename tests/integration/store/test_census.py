@@ -8,7 +8,7 @@ from ffrtmp.domain import standing
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.spec import Queue
 from ffrtmp.domain.standing import Standing
-from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, ServedWorker
+from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, QueueDepth, ServedWorker
 from tests.integration.store.conftest import CLASS, NOON, at, cancel, claim, new_job, open_worker
 
 
@@ -42,6 +42,17 @@ async def test_the_backlog_is_told_by_queue_class_and_state(store):
     assert of(CLASS, JobState.LEASED).jobs == 1
     later = of("other", JobState.QUEUED)
     assert (later.jobs, later.is_later, later.eligible_at) == (1, True, at(9))
+
+
+async def test_queued_jobs_are_counted_by_queue(store):
+    assert await store.depths() == []
+    await store.submit([new_job(number) for number in range(3)])
+    await store.submit([new_job(number, queue=Queue.BATCH) for number in (7, 8)])
+    await claim(store, await open_worker(store), 1)
+    assert sorted(await store.depths(), key=lambda depth: depth.queue) == [
+        QueueDepth(queue=Queue.BATCH, jobs=2, eligible_at=at(7)),
+        QueueDepth(queue=Queue.DEFAULT, jobs=2, eligible_at=at(1)),
+    ]
 
 
 async def test_a_store_knows_its_kind_schema_and_size(store, store_address):
