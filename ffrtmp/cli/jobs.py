@@ -26,7 +26,7 @@ from ffrtmp.cli.follow import (
 )
 from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
-from ffrtmp.cli.result import result_lines
+from ffrtmp.cli.result import result_lines, served
 from ffrtmp.cli.shown import show_size, show_time
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.cli.target import require_target
@@ -34,8 +34,8 @@ from ffrtmp.client import Client, state_of
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, Duration, show_duration
 from ffrtmp.domain.job import TERMINAL_STATES, TRANSITIONS, JobState
-from ffrtmp.domain.spec import Priority, Queue
-from ffrtmp.rpc.enums import PRIORITIES, QUEUES
+from ffrtmp.domain.spec import Priority, Purpose, Queue
+from ffrtmp.rpc.enums import PRIORITIES, PURPOSES, QUEUES
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2
 
@@ -53,6 +53,7 @@ def submit(
     *,
     spec: Annotated[str, Parameter(name="--spec", allow_leading_hyphen=True)] = "",
     key: str = "",
+    purpose: Purpose = Purpose.PRODUCTION,
     watch: Annotated[bool, Parameter(negative=())] = False,
     wish: Wish | None = None,
     settings: ClientSettings | None = None,
@@ -70,6 +71,8 @@ def submit(
         A file (- for standard input) with one JobSpec a line in the protobuf JSON mapping.
     key
         Idempotency key: the same key and job again is the same job.
+    purpose
+        production, test, benchmark or debug: accounts of service are kept apart by it.
     watch
         Follow the job to its end; only with INPUT and OUTPUT.
     """
@@ -77,28 +80,29 @@ def submit(
     if bool(spec) == bool(source and target):
         raise UserError("give INPUT and OUTPUT, or --spec FILE")
     if spec and (watch or wish):
-        raise UserError("with --spec give --key only: each line says how to encode its job")
+        raise UserError(
+            "with --spec give --key and --purpose only: each line says how to encode its job"
+        )
     cluster = require_target(settings)
     if spec:
-        return at(cluster, lambda client: _submit_all(client, _read_specs(spec), key, settings))
+
+        async def work_all(client: Client) -> int:
+            jobs = _read_specs(spec)
+            for job in await client.submit_many(jobs, key=key or None, purpose=purpose):
+                _say_submitted(job, settings)
+            return Exit.DONE
+
+        return at(cluster, work_all)
     job = (wish or Wish()).spec(source, target, cluster.roots)
 
     async def work(client: Client) -> int:
-        submitted = await client.submit(job, key=key or None)
+        submitted = await client.submit(job, key=key or None, purpose=purpose)
         _say_submitted(submitted, settings)
         if watch:
             return await follow(client, submitted.job_id, as_json=settings.json, detaches=True)
         return Exit.DONE
 
     return at(cluster, work)
-
-
-async def _submit_all(
-    client: Client, specs: list[job_pb2.JobSpec], key: str, settings: ClientSettings
-) -> int:
-    for job in await client.submit_many(specs, key=key or None):
-        _say_submitted(job, settings)
-    return Exit.DONE
 
 
 def _say_submitted(job: job_pb2.Job, settings: ClientSettings) -> None:
@@ -186,6 +190,8 @@ def _show(job: job_pb2.Job) -> None:
     tell(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
     if job.HasField("failure"):
         tell(f"  {job.failure.message}")
+    if said := served(job):
+        tell(f"  {said}")
     if job.state == job_pb2.JOB_STATE_PAUSED:
         tell(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
     if job.unschedulable_reason:
@@ -203,6 +209,8 @@ def _place(job: job_pb2.Job) -> str:
     queue, priority = QUEUES.from_wire(job.spec.queue), PRIORITIES.from_wire(job.priority)
     facts = [f"queue {queue}"] if queue not in {None, Queue.DEFAULT} else []
     facts += [f"priority {priority}"] if priority not in {None, Priority.NORMAL} else []
+    purpose = PURPOSES.from_wire(job.purpose)
+    facts += [f"for {purpose}"] if purpose not in {None, Purpose.PRODUCTION} else []
     return "".join(f", {fact}" for fact in facts)
 
 

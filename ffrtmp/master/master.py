@@ -18,6 +18,7 @@ from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
+from ffrtmp.domain.sla import Targets
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Explanation
@@ -35,6 +36,7 @@ from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
+from ffrtmp.master.sla import Sla
 from ffrtmp.master.sweeper import Sweeper
 from ffrtmp.master.tally import Tally
 from ffrtmp.master.turns import in_turns
@@ -68,17 +70,19 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        targets: Targets | None = None,
         raw_arguments: bool = False,
         name: str = "",
         version: str = "",
         most_submitted: int = MOST_SUBMITTED,
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
-        `version` are for people. `raw_arguments`: whether jobs may have them.
+        `version` are for people. `targets`: what is promised of the platform. `raw_arguments`:
+        whether jobs may have them.
         `most_submitted`: jobs on their way into the store at once."""
         wake = Wake(clocks[1])
         roster, logs = Roster(), Logs()
-        jobs = Jobs(store, logs)
+        jobs = Jobs(store, logs, targets or Targets())
         self._parts = Parts(
             store=store,
             jobs=jobs,
@@ -104,6 +108,7 @@ class Master:
         now = clocks[0]()
         this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
         self.census = Census(self._parts, this)
+        self.sla = Sla(self._parts, targets or Targets())
         self._dispatcher = Dispatcher(self._parts, wake)
         jobs.listen(roster.note)
         jobs.listen(self._parts.fences.forget)
@@ -190,6 +195,7 @@ class Master:
             exclusive=spec.exclusive,
             restarts=spec.restarts,
             queue=spec.waits_in,
+            purpose=submission.purpose,
         )
         return NewJob(
             job=job,

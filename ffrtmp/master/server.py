@@ -100,6 +100,7 @@ async def run_master(
             observe=facts,
             raw_arguments=settings.allow_raw_arguments,
             retention=settings.retention,
+            targets=settings.targets,
             name=identity.current.name,
             version=__version__,
         )

@@ -9,7 +9,8 @@ from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import JobSpec, Queue
+from ffrtmp.domain.sla import Account, Targets
+from ffrtmp.domain.spec import JobSpec, Purpose, Queue
 from ffrtmp.domain.worker import Load, Requirements
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.base import (
@@ -29,6 +30,7 @@ class Submission:
     spec: JobSpec
     key: str
     digest: str
+    purpose: Purpose = Purpose.PRODUCTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,16 @@ class QueueView:
     held: int
     oldest_eligible_at: datetime | None
     able_workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlaView:
+    """What became of the promises to jobs that ended since then, by queue and purpose."""
+
+    accounts: Mapping[tuple[Queue, Purpose], Account]
+    targets: Targets
+    since: datetime
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

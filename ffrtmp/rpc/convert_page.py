@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import JobSpec, Priority
+from ffrtmp.domain.spec import JobSpec, Priority, Purpose
 from ffrtmp.rpc.convert_spec import spec_from_pb
-from ffrtmp.rpc.enums import JOB_STATES, PHASES, PRIORITIES
+from ffrtmp.rpc.enums import JOB_STATES, PHASES, PRIORITIES, PURPOSES
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_service_pb2 as pb
 
@@ -38,15 +38,18 @@ def priority_from_pb(number: int) -> Priority:
 
 def submissions_from_pb(
     requests: Sequence[pb.SubmitJobRequest],
-) -> Iterator[tuple[JobSpec, str, str]]:
-    """Spec, idempotency key and digest of the body of each. Raises InvalidSpec."""
+) -> Iterator[tuple[JobSpec, str, str, Purpose]]:
+    """Spec, idempotency key, digest of the body and purpose of each. Raises InvalidSpec."""
     for number, request in enumerate(requests):
         try:
             spec = spec_from_pb(request.spec)
+            purpose = PURPOSES.chosen(request.purpose, "purpose") or Purpose.PRODUCTION
         except InvalidSpec as error:
             raise error.within(f"jobs[{number}]") if len(requests) > 1 else error from None
         body = request.spec.SerializeToString(deterministic=True)
-        yield spec, request.idempotency_key, hashlib.sha256(body).hexdigest()
+        if purpose is not Purpose.PRODUCTION:  # of those the digest is what it always was
+            body += f"purpose {purpose}".encode()
+        yield spec, request.idempotency_key, hashlib.sha256(body).hexdigest(), purpose
 
 
 def attempt_to_pb(key: AttemptKey, state: JobState, phase: Phase | None) -> admin_pb.WorkerAttempt:

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
-from ffrtmp.domain.spec import Queue, queue_of
+from ffrtmp.domain.spec import Purpose, Queue, queue_of
 from ffrtmp.store import queries
-from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, QueueDepth
-from ffrtmp.store.codec import encode, from_micros, to_micros
+from ffrtmp.store.base import Backlog, JudgedJobs, MasterRecord, MasterReport, QueueDepth
+from ffrtmp.store.codec import encode, from_micros, sla_from_text, to_micros
 from ffrtmp.store.lane import Lane
 from ffrtmp.store.transaction import Transaction
 
@@ -27,6 +27,19 @@ class Census:
     async def count_jobs(self) -> dict[JobState, int]:
         rows = await self._census.fetch(queries.COUNT_JOBS)
         return {JobState(row["state"]): row["jobs"] for row in rows if row["jobs"]}
+
+    async def judged(self, since: datetime) -> list[JudgedJobs]:
+        rows = await self._census.fetch(queries.JUDGED, to_micros(since))
+        return [
+            JudgedJobs(
+                queue=Queue(row["queue"]),
+                purpose=Purpose(row["purpose"]),
+                state=JobState(row["state"]),
+                sla=sla_from_text(row["sla"]),
+                jobs=row["jobs"],
+            )
+            for row in rows
+        ]
 
     async def backlog(self, now: datetime) -> list[Backlog]:
         rows = await self._census.fetch(queries.BACKLOG, to_micros(now), _LIVING)

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.evidence import NO_EVIDENCE, Evidence
 from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.log import AttemptLog, Lines
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.spec import JobSpec, Priority, Queue, queue_of
+from ffrtmp.domain.spec import JobSpec, Priority, Purpose, Queue, queue_of
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store.base import WorkerRecord
@@ -31,6 +34,8 @@ _STATES = {state.value: state for state in JobState}
 _CAUSES = {cause.value: cause for cause in Cause}
 _PRIORITIES = {priority.value: priority for priority in Priority}
 _QUEUES = {queue.value: queue for queue in Queue}
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
 
 JOB_COLUMNS = (
     "job_id",
@@ -70,6 +75,9 @@ JOB_COLUMNS = (
     "granted",
     "accepted",
     "queue",
+    "purpose",
+    "evidence",
+    "sla",
 )
 
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
@@ -103,6 +111,18 @@ def decode_event(text: str) -> JobEvent:
 
 def decode_standing(text: str) -> Standing:
     return msgspec.json.decode(text, type=Standing)
+
+
+def sla_to_text(judgement: Judgement) -> str:
+    """The verdict, or the breaches: alike for jobs that are alike, so that they can be counted."""
+    return ",".join(judgement.breaches) or judgement.verdict.value
+
+
+@cache
+def sla_from_text(text: str) -> Judgement:
+    if text in _VERDICTS:
+        return Judgement(_VERDICTS[text])
+    return Judgement(Verdict.MISSED, tuple(map(Breach, text.split(","))))
 
 
 def job_to_row(job: Job) -> tuple[object, ...]:
@@ -145,6 +165,9 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         job.granted,
         encode(job.accepted) if job.accepted else None,
         job.queue.value,
+        job.purpose.value,
+        encode(job.evidence) if job.evidence != NO_EVIDENCE else None,
+        sla_to_text(job.sla) if job.sla else None,
     )
 
 
@@ -189,6 +212,9 @@ def job_from_row(row: Row) -> Job:
         granted,
         accepted,
         queue,
+        purpose,
+        evidence,
+        sla,
         *_,
     ) = row
     return Job(
@@ -227,6 +253,9 @@ def job_from_row(row: Row) -> Job:
         accepted=_maybe(accepted, Accepted),
         # Without one: by a master that did not store it yet, or ended before it was.
         queue=queue_of(_QUEUES.get(queue), exclusive=bool(exclusive)),
+        purpose=_PURPOSES.get(purpose, Purpose.PRODUCTION),
+        evidence=_maybe(evidence, Evidence) or NO_EVIDENCE,
+        sla=sla_from_text(sla) if sla else None,
     )
 
 

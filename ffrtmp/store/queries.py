@@ -134,6 +134,11 @@ BACKLOG = (
     "SELECT queue, exclusive, job_class, state, eligible_time > $1 AS later, count(*) AS jobs,"
     " min(eligible_time) AS eligible_time FROM jobs WHERE state = ANY($2) GROUP BY 1, 2, 3, 4, 5"
 )
+# Beside the index `jobs_ended`, which has all of it.
+JUDGED = (
+    "SELECT queue, purpose, state, sla, count(*) AS jobs FROM jobs WHERE end_time IS NOT NULL"
+    " AND blocked_by IS NULL AND end_time >= $1 AND sla IS NOT NULL GROUP BY 1, 2, 3, 4"
+)
 NOTE_MASTER = (
     "INSERT INTO masters (run, seen_time, report) VALUES ($1, $2, $3)"
     " ON CONFLICT (run) DO UPDATE SET seen_time = excluded.seen_time, report = excluded.report"

@@ -5,6 +5,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, Cause, Job, JobState
+from ffrtmp.domain.judgement import Judgement
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
 LONG_SECONDS = (0.005, 0.02, 0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
@@ -16,6 +17,7 @@ class JobMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._count_moves(registry)
         self._measure_times(registry)
+        self._keep_accounts(registry)
 
     def _count_moves(self, registry: CollectorRegistry) -> None:
         self._moves = Counter(
@@ -69,6 +71,20 @@ class JobMetrics:
             buckets=LONG_SECONDS,
         )
 
+    def _keep_accounts(self, registry: CollectorRegistry) -> None:
+        self._judged = Counter(
+            "ffrtmp_sla_jobs",
+            "Jobs that ended, by whether the platform kept its promise, apart from their success.",
+            ["queue", "purpose", "verdict"],
+            registry=registry,
+        )
+        self._breaches = Counter(
+            "ffrtmp_sla_breaches",
+            "What the platform missed its promises in; a job may be in several.",
+            ["queue", "purpose", "breach"],
+            registry=registry,
+        )
+
     @cache  # noqa: B019 - as many as there are causes and states; metrics live as long as all
     def _move_of(self, cause: Cause, state: JobState) -> Counter:
         return self._moves.labels(cause.value, state.value)
@@ -84,6 +100,14 @@ class JobMetrics:
             self._count_beginning(before, after)
         if after.state in TERMINAL_STATES and after.start_at and after.end_at:
             self._run_time.observe((after.end_at - after.start_at).total_seconds())
+        if before is not None and before.sla is None and after.sla is not None:
+            self._count_judgement(after, after.sla)
+
+    def _count_judgement(self, job: Job, sla: Judgement) -> None:
+        names = (job.queue.value, job.purpose.value)
+        self._judged.labels(*names, sla.verdict.value).inc()
+        for breach in sla.breaches:
+            self._breaches.labels(*names, breach.value).inc()
 
     def _count_ending(self, after: Job) -> None:
         if after.failure is None:

@@ -12,7 +12,7 @@ import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import FileRecord, Holder, Job, Manifest
-from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Queue, TestSource
+from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Purpose, Queue, TestSource
 from ffrtmp.domain.worker import Capabilities, RootReport, requirements
 from ffrtmp.store.base import Change, NewJob, SessionKey, Store, WorkerRecord
 
@@ -45,6 +45,7 @@ def new_job(
     job_class: str = "",
     actor: str = "client/c",
     queue: Queue = Queue.DEFAULT,
+    purpose: Purpose = Purpose.PRODUCTION,
 ) -> NewJob:
     """Submitted `number` seconds after noon, ranked in that order."""
     path = MediaPath("m", target or f"{number}.mp4")
@@ -57,6 +58,7 @@ def new_job(
         now=at(number),
         actor=actor,
         queue=queue,
+        purpose=purpose,
     )
     return NewJob(job=job, spec=spec, requirements=needs, key=key or f"key-{number}", digest=digest)
 

@@ -30,6 +30,10 @@ CASES = [
     pytest.param(
         queries.COUNT_JOBS, [], "(COVERING INDEX|Index Only Scan using) jobs_by_state", id="counts"
     ),
+    pytest.param(
+        queries.JUDGED, [0], "(COVERING INDEX|Index Only Scan using) jobs_ended", id="judged"
+    ),
+    pytest.param(queries.FORGETTABLE, [10**18, 5], "jobs_ended", id="forgettable"),
     pytest.param(FIRST_PAGE, PAGE_VALUES, "jobs_newest", id="first page"),
     pytest.param(queries.HELD_BY, ["w1"], "jobs_held", id="held"),
     pytest.param(queries.ORPHANS, [500], "jobs_held", id="orphans"),
@@ -49,6 +53,8 @@ def fill(table: str, columns: list[str]) -> str:
         "rank": "n",
         "submit_time": "n",
         "state": "CASE WHEN n < 1000 THEN 'succeeded' ELSE 'queued' END",
+        "end_time": "CASE WHEN n < 1000 THEN n END",
+        "sla": "CASE WHEN n < 1000 THEN 'met' END",
     }
     chosen = ", ".join(copied.get(name, name) for name in columns)
     return FILL.format(table=table, columns=", ".join(columns), chosen=chosen, rows=ROWS)

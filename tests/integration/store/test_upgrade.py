@@ -1,36 +1,23 @@
 """A database of an older schema is brought up to date, and its jobs are read as they were meant."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import asyncpg
-import pytest
 
-from ffrtmp.domain.job import Job
-from ffrtmp.domain.spec import Queue
-from ffrtmp.store import migrate, postgres, sqlite_files
-from ffrtmp.store.codec import JOB_COLUMNS
-from tests.integration.store.conftest import cancel, job_id, new_job
+from ffrtmp.domain import job as rules
+from ffrtmp.domain.evidence import Evidence
+from ffrtmp.domain.job import Job, JobState
+from ffrtmp.domain.judgement import Judgement, Verdict
+from ffrtmp.domain.sla import Targets, judged
+from ffrtmp.domain.spec import Purpose, Queue
+from ffrtmp.store.base import Change
+from tests.integration.store.conftest import NOON, at, cancel, job_id, new_job, open_worker
 
-NEWER: dict[str, tuple[str, ...]] = {"queue": ()}
+NEWER = ("queue", "purpose", "evidence", "sla")
 """Columns of `jobs` that an older master neither reads nor writes."""
-
-
-@pytest.fixture
-def older(monkeypatch) -> Callable[[int], None]:
-    """Lets a store be opened by the schema of that number, and then by the newest."""
-
-    def until(number: int) -> None:
-        for module in (sqlite_files, postgres):
-            monkeypatch.setattr(
-                module,
-                "migrations",
-                lambda dialect: [each for each in migrate.migrations(dialect) if each[0] <= number],
-            )
-
-    return until
 
 
 async def execute(address: str, *statements: str) -> None:
@@ -46,15 +33,14 @@ async def execute(address: str, *statements: str) -> None:
     await connection.close()
 
 
-async def as_before(address: str, column_of: dict[str, str], jobs: str) -> None:
+async def as_before(address: str, jobs: str) -> None:
     """What an older master would have stored of these jobs: nothing in the newer columns."""
-    assert column_of.keys() <= set(JOB_COLUMNS)
-    nothing = ", ".join(f"{name} = {value}" for name, value in column_of.items())
+    nothing = ", ".join(f"{name} = NULL" for name in NEWER)
     await execute(address, f"UPDATE jobs SET {nothing} WHERE {jobs}")
 
 
 async def test_the_queue_of_a_job_that_was_there_before_is_that_of_its_spec(
-    open_store, store_address, older, monkeypatch
+    open_store, store_address
 ):
     live = new_job(3)
     live = replace(live, spec=replace(live.spec, queue=None), job=replace(live.job, exclusive=True))
@@ -75,9 +61,32 @@ async def test_a_job_of_a_master_that_stores_no_queue_yet_waits_in_the_usual_one
 ):
     async with open_store() as store:
         await store.submit([new_job(1), new_job(2)])
-        await as_before(store_address, {"queue": "NULL"}, f"job_id = '{job_id(1)}'")
+        await as_before(store_address, f"job_id = '{job_id(1)}'")
         assert {(each.queue, each.jobs) for each in await store.depths()} == {(Queue.DEFAULT, 1)}
         assert await queue_in(store, 1) == "default"
+
+
+async def test_of_a_job_from_before_only_what_was_seen_since_is_told(open_store, store_address):
+    """One that had ended was not judged, and is in no account; its purpose is the usual."""
+    async with open_store() as store:
+        await store.submit([new_job(1), new_job(2)])
+        await cancel(store, 2)
+        worker = await open_worker(store)
+        await worker.grant(1)
+        await as_before(store_address, "TRUE")
+        job = (await store.get(job_id(2))).job
+        assert (job.sla, job.purpose, job.evidence) == (None, Purpose.PRODUCTION, Evidence())
+        assert await store.judged(NOON) == []
+        await worker.accept(1)
+        rule = judged(partial(rules.cancel, actor="client/c", now=at(9000)), Targets())
+        [outcome] = await store.change([Change(job_id(1), rule)])
+        assert outcome.after.sla == Judgement(Verdict.MET)
+        [counted] = await store.judged(NOON)
+        assert (counted.queue, counted.state, counted.jobs) == (
+            Queue.DEFAULT,
+            JobState.CANCELLED,
+            1,
+        )
 
 
 async def queue_in(store, number: int) -> str:
@@ -89,7 +98,9 @@ async def back_to_six(address: str) -> None:
     """As the sixth migration left it."""
     statements = [
         "DROP INDEX jobs_queued",
-        "ALTER TABLE jobs DROP COLUMN queue",
+        "DROP INDEX jobs_ended",
+        *(f"ALTER TABLE jobs DROP COLUMN {name}" for name in NEWER),
+        "CREATE INDEX jobs_ended ON jobs (end_time)",
         "CREATE INDEX jobs_queued ON jobs (job_class, rank, job_id) WHERE state = 'queued'",
     ]
     if address.startswith("sqlite:"):

@@ -1,6 +1,8 @@
 """Facts become numbers, and nobody's name is among their labels."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,7 +28,8 @@ from ffrtmp.domain.facts import (
 )
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, JobState, Manifest
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.spec import Queue
+from ffrtmp.domain.sla import Targets, judged
+from ffrtmp.domain.spec import Purpose, Queue
 from ffrtmp.telemetry.gauges import Fleet, JobCounts, PoolLoad, QueueLoad, Sources, StoreUse
 from ffrtmp.telemetry.metrics import Metrics
 
@@ -56,6 +59,8 @@ NAMES = {
     "ffrtmp_retries",
     "ffrtmp_stale_messages",
     "ffrtmp_start_delay_seconds",
+    "ffrtmp_sla_breaches",
+    "ffrtmp_sla_jobs",
     "ffrtmp_store_group_size",
     "ffrtmp_store_statement_seconds",
     "ffrtmp_dispatch_seconds",
@@ -76,6 +81,9 @@ NAMES = {
     "ffrtmp_workers",
 }
 LABELS = {
+    "breach",
+    "purpose",
+    "verdict",
     "cause",
     "direction",
     "le",
@@ -286,6 +294,27 @@ def test_an_attempt_on_another_worker_is_a_reassignment(metrics, worker, reassig
     assert samples(metrics)["ffrtmp_reassignments_total"] == reassigned
 
 
+def test_a_job_is_counted_by_what_became_of_the_promise_when_it_ends(metrics):
+    _, running = accepted()
+    lost = rules.lose(running, holder=W1, fence=1, why="gone", chance=0.5, now=at(5))
+    cancel = judged(partial(rules.cancel, actor="client/anne", now=at(2000)), Targets())
+    cancelled = cancel(lost)
+    for move in (
+        JobMoved(running, lost),
+        JobMoved(lost, cancelled),
+        JobMoved(cancelled, cancelled),
+    ):
+        metrics.count(move)
+    found = samples(metrics)
+    kind = 'queue="default"'
+    assert found[f'ffrtmp_sla_jobs_total{{purpose="production",{kind},verdict="missed"}}'] == 1
+    names = [name for name in found if name.startswith("ffrtmp_sla_breaches_total")]
+    assert sorted(re.findall(r'breach="(\w+)"', " ".join(names))) == [
+        "platform_failure",
+        "queue_wait",
+    ]
+
+
 def test_every_state_and_queue_is_shown_once_jobs_were_counted():
     """Also those without a job: a gap in a graph would say that nothing is known."""
     counts = JobCounts(
@@ -326,7 +355,13 @@ def test_ten_thousand_jobs_add_no_series():
     def live(number: int) -> None:
         holder = Holder(f"w{number % 100}", "i")
         before = rules.new_job(
-            job_id=f"j{number}", job_class=f"c{number % 50}", rank=number, now=NOON, actor="c"
+            job_id=f"j{number}",
+            job_class=f"c{number % 50}",
+            rank=number,
+            now=NOON,
+            actor="c",
+            queue=list(Queue)[number % 3],
+            purpose=list(Purpose)[number % 4],
         )
         metrics.count(JobMoved(None, before))
         for rule, more in (
@@ -335,13 +370,17 @@ def test_ten_thousand_jobs_add_no_series():
             (rules.stage, {"fence": 1, "manifest": Manifest((), 1)}),
             (rules.publish, {"fence": 1}),
         ):
-            after = rule(before, holder=holder, now=at(number), **more)
+            made = judged(partial(rule, holder=holder, now=at(number), **more), Targets())
+            after = made(before)
             metrics.count(JobMoved(before, after))
             before = after
 
-    live(0)
+    for number in range(20_000, 21_000):  # late enough to be missed by every queue but batch
+        live(number)
+    for number in range(12):
+        live(number)
     series = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
-    for number in range(1, 10_000):
+    for number in range(12, 10_000):
         live(number)
     after = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
     assert [line.rsplit(" ", 1)[0] for line in after] == [line.rsplit(" ", 1)[0] for line in series]
