@@ -40,7 +40,14 @@ from ffrtmp.master.sla import Sla
 from ffrtmp.master.sweeper import Sweeper
 from ffrtmp.master.tally import Tally
 from ffrtmp.master.turns import in_turns
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, results_in
+from ffrtmp.master.views import (
+    JobView,
+    Submission,
+    Submissions,
+    Watched,
+    WorkerView,
+    results_in,
+)
 from ffrtmp.master.wake import Wake
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
@@ -148,15 +155,16 @@ class Master:
 
     # -- jobs -------------------------------------------------------------------------------
 
-    async def submit(self, submissions: Sequence[Submission], *, actor: str) -> list[JobRecord]:
+    async def submit(self, asked: Submissions, *, actor: str) -> list[JobRecord]:
         """Adds all or none.
 
         Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken,
         Overloaded.
         """
-        if not 1 <= len(submissions) <= LARGEST_BATCH:
-            raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
-        with self._gate.entered(len(submissions)):
+        if not 1 <= len(asked) <= LARGEST_BATCH:
+            raise InvalidArgument("jobs", len(asked), f"1 to {LARGEST_BATCH} jobs a call")
+        with self._gate.entered(len(asked)):
+            submissions = await in_turns(asked, lambda submission: submission)
             new = await self._new_jobs(submissions, actor)
             if self._parts.store.shared and any(each.objection for each in new):
                 await self._learn_roots()  # a worker may have brought one to another master

@@ -1,6 +1,6 @@
 """The gRPC face of the master: unpack, delegate, pack. No decision is made here."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -71,8 +71,7 @@ class JobServicer(JobServiceServicer):
     async def _submit(
         self, requests: Sequence[pb.SubmitJobRequest], context: Context
     ) -> list[JobRecord]:
-        submissions = await in_turns(submissions_from_pb(requests), lambda it: Submission(*it))
-        return await self._master.submit(submissions, actor=peer_of(context).actor)
+        return await self._master.submit(_Asked(requests), actor=peer_of(context).actor)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         return pack_view(await self._master.get(request.job_id))
@@ -130,6 +129,19 @@ class JobServicer(JobServiceServicer):
             request.job_id, priority_from_pb(request.priority), actor=peer_of(context).actor
         )
         return pb.ReprioritiseJobResponse(job=pack_job(record))
+
+
+class _Asked:
+    """Implements `views.Submissions`. Iterating raises InvalidSpec."""
+
+    def __init__(self, requests: Sequence[pb.SubmitJobRequest]) -> None:
+        self._requests = requests
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __iter__(self) -> Iterator[Submission]:
+        return (Submission(*each) for each in submissions_from_pb(self._requests))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What the use cases answer with."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Protocol
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import JobState
@@ -31,6 +32,13 @@ class Submission:
     key: str
     digest: str
     purpose: Purpose = Purpose.PRODUCTION
+
+
+class Submissions(Protocol):
+    """So many, made one by one as they are asked for: what is refused as a whole is never made."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Submission]: ...
 
 
 @dataclass(frozen=True, slots=True)
