@@ -23,6 +23,7 @@ from platformdirs import user_cache_path, user_config_path, user_state_path
 from ffrtmp.domain.addresses import split_addresses
 from ffrtmp.domain.origin import Origin
 from ffrtmp.domain.retention import Retention
+from ffrtmp.domain.sla import Targets
 from ffrtmp.domain.timers import Timers
 
 ENV_PREFIX = "FFRTMP_"
@@ -232,6 +233,14 @@ class MasterSettings:
     """Take jobs with raw arguments for FFmpeg, of which only listed encoder options pass."""
     keep_finished: str = "30d"
     """How long jobs are kept after their end, or how many: 30d, 100000, 30d,100000 or forever."""
+    sla_live_wait: Duration = 30 * SECOND
+    """The longest wait in the live queue that keeps the promise (`ffrtmp sla`)."""
+    sla_wait: Duration = 600 * SECOND
+    """The longest wait in the default queue that keeps it."""
+    sla_batch_wait: Duration = 12 * 3600 * SECOND
+    """The longest wait in the batch queue that keeps it."""
+    sla_start_delay: Duration = 15 * SECOND
+    """The longest time on offer to workers that keeps it."""
     log_format: str = "text"
     """How to log on standard error: text or json."""
     stop_at_eof: Annotated[bool, Parameter(negative=())] = False
@@ -241,6 +250,9 @@ class MasterSettings:
         _check_address("listen", self.listen)
         _check_address("http", self.http)
         _check_log_format(self.log_format)
+        for name in ("sla_live_wait", "sla_wait", "sla_batch_wait", "sla_start_delay"):
+            if getattr(self, name) <= timedelta(0):
+                raise SettingError.of(name, show_duration(getattr(self, name)), "more than 0s")
         if self.store_connections < LEAST_CONNECTIONS:
             raise SettingError.of(
                 "store_connections", self.store_connections, f"at least {LEAST_CONNECTIONS}"
@@ -271,6 +283,15 @@ class MasterSettings:
     def retention(self) -> Retention:
         """Raises SettingError."""
         return parse_retention(self.keep_finished)
+
+    @property
+    def targets(self) -> Targets:
+        return Targets(
+            live_wait=self.sla_live_wait,
+            default_wait=self.sla_wait,
+            batch_wait=self.sla_batch_wait,
+            start_delay=self.sla_start_delay,
+        )
 
     @property
     def store_address(self) -> Path | str:

@@ -46,6 +46,7 @@ app.command(
 )
 app.command("ffrtmp.cli.top:top", name="top", help="Watch workers and jobs.")
 app.command("ffrtmp.cli.overview:overview", name="overview", help="The whole cluster at a glance.")
+app.command("ffrtmp.cli.sla:sla", name="sla", help="Did the cluster keep its promises?")
 app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
 app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
 app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")

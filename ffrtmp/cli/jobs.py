@@ -24,7 +24,7 @@ from ffrtmp.cli.follow import (
 from ffrtmp.cli.job_table import place_of, show_jobs, source_of
 from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
-from ffrtmp.cli.result import result_lines
+from ffrtmp.cli.result import result_lines, served
 from ffrtmp.cli.shown import show_size
 from ffrtmp.cli.spec_file import read_specs
 from ffrtmp.cli.table import tell
@@ -32,6 +32,8 @@ from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
 from ffrtmp.config import ClientSettings, Duration
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, TRANSITIONS, JobState
+from ffrtmp.domain.spec import Purpose
+from ffrtmp.rpc.enums import PURPOSES
 from ffrtmp.v1 import job_pb2
 
 jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
@@ -48,6 +50,7 @@ def submit(
     *,
     spec: Annotated[str, Parameter(name="--spec", allow_leading_hyphen=True)] = "",
     key: str = "",
+    purpose: Purpose = Purpose.PRODUCTION,
     watch: Annotated[bool, Parameter(negative=())] = False,
     wish: Wish | None = None,
     settings: ClientSettings | None = None,
@@ -65,6 +68,8 @@ def submit(
         A file (- for standard input) with one JobSpec a line as JSON, named as in the protos.
     key
         Idempotency key: the same key and job again is the same job.
+    purpose
+        production, test, benchmark or debug: accounts of service are kept apart by it.
     watch
         Follow the job to its end; only with INPUT and OUTPUT.
     """
@@ -72,28 +77,29 @@ def submit(
     if bool(spec) == bool(source and target):
         raise UserError("give INPUT and OUTPUT, or --spec FILE")
     if spec and (watch or wish):
-        raise UserError("with --spec give --key only: each line says how to encode its job")
+        raise UserError(
+            "with --spec give --key and --purpose only: each line says how to encode its job"
+        )
     cluster = require_target(settings)
     if spec:
-        return at(cluster, lambda client: _submit_all(client, read_specs(spec), key, settings))
+
+        async def work_all(client: Client) -> int:
+            jobs = read_specs(spec)
+            for job in await client.submit_many(jobs, key=key or None, purpose=purpose):
+                _say_submitted(job, settings)
+            return Exit.DONE
+
+        return at(cluster, work_all)
     job = (wish or Wish()).spec(source, target, cluster.roots)
 
     async def work(client: Client) -> int:
-        submitted = await client.submit(job, key=key or None)
+        submitted = await client.submit(job, key=key or None, purpose=purpose)
         _say_submitted(submitted, settings)
         if watch:
             return await follow(client, submitted.job_id, as_json=settings.json, detaches=True)
         return Exit.DONE
 
     return at(cluster, work)
-
-
-async def _submit_all(
-    client: Client, specs: list[job_pb2.JobSpec], key: str, settings: ClientSettings
-) -> int:
-    for job in await client.submit_many(specs, key=key or None):
-        _say_submitted(job, settings)
-    return Exit.DONE
 
 
 def _say_submitted(job: job_pb2.Job, settings: ClientSettings) -> None:
@@ -159,6 +165,8 @@ def _show(job: job_pb2.Job, attempts: Attempts) -> None:
     tell(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
     if job.HasField("failure"):
         tell(f"  {job.failure.message}")
+    if said := served(job):
+        tell(f"  {said}")
     if job.state == job_pb2.JOB_STATE_PAUSED:
         tell(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
     if job.unschedulable_reason:
@@ -176,6 +184,8 @@ def _place(job: job_pb2.Job) -> str:
     queue, priority = place_of(job)
     facts = [f"queue {queue}"] if queue else []
     facts += [f"priority {priority}"] if priority else []
+    purpose = PURPOSES.from_wire(job.purpose)
+    facts += [f"for {purpose}"] if purpose not in {None, Purpose.PRODUCTION} else []
     return "".join(f", {fact}" for fact in facts)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from google.protobuf.duration_pb2 import Duration
 
 from ffrtmp.cli.attempts import Attempts
-from ffrtmp.cli.shown import show_size
-from ffrtmp.rpc.enums import METRICS
+from ffrtmp.cli.shown import show_count, show_size
+from ffrtmp.domain.judgement import Verdict
+from ffrtmp.rpc.enums import METRICS, SLA_BREACHES, SLA_VERDICTS
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2 as pb
 
@@ -27,6 +28,23 @@ def result_lines(job: pb.Job, attempts: Attempts) -> Iterator[str]:
     yield f"used    {_used(result, attempts)}"
     if result.argv:
         yield f"ran     {shlex.join(result.argv)}"
+
+
+def served(job: pb.Job) -> str:
+    """How the platform served a job that has ended; empty: nothing was kept of it."""
+    service, verdict = job.service, SLA_VERDICTS.from_wire(job.service.verdict)
+    if verdict is None:
+        return ""
+    breaches = [each for number in service.breaches if (each := SLA_BREACHES.from_wire(number))]
+    words = {
+        Verdict.MET: "promise kept",
+        Verdict.MISSED: f"promise missed: {', '.join(breaches).replace('_', ' ')}",
+        Verdict.WITHDRAWN: "withdrawn in time",
+    }
+    wait, delay = _seconds(service.queue_wait_duration), _seconds(service.start_delay_duration)
+    failed = show_count(service.platform_failures, "attempt")
+    failures = f", {failed} failed by the platform" if service.platform_failures else ""
+    return f"{words[verdict]} (waited {wait:.2f} s, on offer {delay:.2f} s{failures})"
 
 
 def media_line(media: pb.MediaFacts) -> str:

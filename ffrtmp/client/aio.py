@@ -8,7 +8,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -24,13 +24,14 @@ from ffrtmp.domain.addresses import split_addresses
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
-from ffrtmp.domain.spec import JobSpec, Priority
+from ffrtmp.domain.sla import LATELY
+from ffrtmp.domain.spec import JobSpec, Priority, Purpose
 from ffrtmp.groups import one_error
 from ffrtmp.pki.live import LiveIdentity
 from ffrtmp.rpc.convert_spec import spec_to_pb
-from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES
+from ffrtmp.rpc.enums import JOB_STATES, PRIORITIES, PURPOSES
 from ffrtmp.rpc.status import error_from_rpc
-from ffrtmp.rpc.times import to_timestamp
+from ffrtmp.rpc.times import to_duration, to_timestamp
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -110,18 +111,27 @@ class Client:
         return self._masters.now.admin
 
     async def submit(
-        self, spec: JobSpec | job_pb2.JobSpec, *, key: str | None = None
+        self,
+        spec: JobSpec | job_pb2.JobSpec,
+        *,
+        key: str | None = None,
+        purpose: Purpose = Purpose.PRODUCTION,
     ) -> job_pb2.Job:
-        """Submits one job; sent twice with one `key`, it is one job.
+        """Submits one job; sent twice with one `key`, it is one job. Accounts of service are kept
+        by `purpose`.
 
         Raises InvalidSpec, whose `field`, `value` and `expected` say what is wrong, TargetTaken,
         IdempotencyMismatch.
         """
-        request = pb.SubmitJobRequest(spec=_message(spec), idempotency_key=key or _new_key())
+        request = _request(spec, key or _new_key(), purpose)
         return (await self._call(lambda: self._jobs.SubmitJob(request, timeout=CALL_SECONDS))).job
 
     async def submit_many(
-        self, specs: Iterable[JobSpec | job_pb2.JobSpec], *, key: str | None = None
+        self,
+        specs: Iterable[JobSpec | job_pb2.JobSpec],
+        *,
+        key: str | None = None,
+        purpose: Purpose = Purpose.PRODUCTION,
     ) -> list[job_pb2.Job]:
         """1 to 1,000 jobs, all or none. `key` names the batch; each job's key is made from it.
 
@@ -129,10 +139,7 @@ class Client:
         """
         batch = key or _new_key()
         request = pb.SubmitJobsRequest(
-            jobs=[
-                pb.SubmitJobRequest(spec=_message(spec), idempotency_key=f"{batch}-{number}")
-                for number, spec in enumerate(specs)
-            ]
+            jobs=[_request(spec, f"{batch}-{number}", purpose) for number, spec in enumerate(specs)]
         )
         response = await self._call(lambda: self._jobs.SubmitJobs(request, timeout=CALL_SECONDS))
         return list(response.jobs)
@@ -149,7 +156,8 @@ class Client:
             raise NotEnded(job_id)
         if state_of(old) not in RETRIABLE_STATES:
             raise NothingToRetry(job_id)
-        return await self.submit(old.spec, key=f"retry-of-{job_id}")
+        purpose = PURPOSES.from_wire(old.purpose) or Purpose.PRODUCTION
+        return await self.submit(old.spec, key=f"retry-of-{job_id}", purpose=purpose)
 
     async def get(self, job_id: str) -> pb.GetJobResponse:
         """The job with its history. Raises JobNotFound."""
@@ -360,6 +368,12 @@ class Client:
         response = await self._call(lambda: self._admin.ListQueues(request, timeout=CALL_SECONDS))
         return response.backlogs
 
+    async def sla(self, window: timedelta = LATELY) -> admin_pb.GetSlaResponse:
+        """What became of the platform's promises to jobs that ended in this last time, by queue and
+        purpose. Raises InvalidArgument, NotAllowed."""
+        request = admin_pb.GetSlaRequest(window_duration=to_duration(window))
+        return await self._call(lambda: self._admin.GetSla(request, timeout=CALL_SECONDS))
+
     async def store(self) -> admin_pb.GetStoreResponse:
         """The store of the master that answers. Raises NotAllowed."""
         request = admin_pb.GetStoreRequest()
@@ -407,6 +421,14 @@ def state_of(job: job_pb2.Job) -> JobState | None:
 
 def _message(spec: JobSpec | job_pb2.JobSpec) -> job_pb2.JobSpec:
     return spec if isinstance(spec, job_pb2.JobSpec) else spec_to_pb(spec)
+
+
+def _request(spec: JobSpec | job_pb2.JobSpec, key: str, purpose: Purpose) -> pb.SubmitJobRequest:
+    return pb.SubmitJobRequest(
+        spec=_message(spec),
+        idempotency_key=key,
+        purpose=PURPOSES.to_wire(purpose),  # type: ignore[arg-type]
+    )
 
 
 def _new_key() -> str:

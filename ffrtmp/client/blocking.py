@@ -6,7 +6,7 @@ It works where a loop runs already (a notebook) and from several threads at once
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,7 +14,8 @@ from typing import Any, Self, TypeVar
 from ffrtmp.client.aio import PATIENCE_SECONDS, Client
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.log import LogPlace
-from ffrtmp.domain.spec import JobSpec, Priority
+from ffrtmp.domain.sla import LATELY
+from ffrtmp.domain.spec import JobSpec, Priority, Purpose
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -98,15 +99,25 @@ class BlockingClient:
         while (item := self._do(following())) is not end:
             yield item  # type: ignore[misc]
 
-    def submit(self, spec: JobSpec | job_pb2.JobSpec, *, key: str | None = None) -> job_pb2.Job:
+    def submit(
+        self,
+        spec: JobSpec | job_pb2.JobSpec,
+        *,
+        key: str | None = None,
+        purpose: Purpose = Purpose.PRODUCTION,
+    ) -> job_pb2.Job:
         """As `Client.submit`."""
-        return self._do(self._client.submit(spec, key=key))
+        return self._do(self._client.submit(spec, key=key, purpose=purpose))
 
     def submit_many(
-        self, specs: Iterable[JobSpec | job_pb2.JobSpec], *, key: str | None = None
+        self,
+        specs: Iterable[JobSpec | job_pb2.JobSpec],
+        *,
+        key: str | None = None,
+        purpose: Purpose = Purpose.PRODUCTION,
     ) -> list[job_pb2.Job]:
         """As `Client.submit_many`."""
-        return self._do(self._client.submit_many(specs, key=key))
+        return self._do(self._client.submit_many(specs, key=key, purpose=purpose))
 
     def retry(self, job_id: str) -> job_pb2.Job:
         """As `Client.retry`."""
@@ -204,6 +215,10 @@ class BlockingClient:
     def queues(self) -> Sequence[admin_pb.QueueBacklog]:
         """As `Client.queues`."""
         return self._do(self._client.queues())
+
+    def sla(self, window: timedelta = LATELY) -> admin_pb.GetSlaResponse:
+        """As `Client.sla`."""
+        return self._do(self._client.sla(window))
 
     def store(self) -> admin_pb.GetStoreResponse:
         """As `Client.store`."""

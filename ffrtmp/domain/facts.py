@@ -112,6 +112,38 @@ class ClaimTook:
 
 
 @dataclass(frozen=True, slots=True)
+class Dispatched:
+    """From the first news that something may be offered (a job, a slot, a worker) to the offers."""
+
+    seconds: float
+    offers: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStale:
+    """A worker speaks of an attempt that is not its any more. `what`: accept, reject, staged,
+    published, failed, progress or stream (all that an older stream of it still says)."""
+
+    worker: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementTook:
+    """One statement of the store; `name` is that of the query in the code."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCommitted:
+    """One transaction of the store, with so many operations in it."""
+
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
 class EnvelopeUnknown:
     """A peer said something this build does not know; it was ignored."""
 
@@ -141,6 +173,10 @@ Fact = (
     | MassLossBegan
     | AttemptDisowned
     | ClaimTook
+    | Dispatched
+    | MessageStale
+    | StatementTook
+    | GroupCommitted
     | EnvelopeUnknown
     | StoreFailed
 )

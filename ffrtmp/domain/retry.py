@@ -40,7 +40,8 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """`free_returns`: how many charges come back at once, without back-off. `restartable`: retried
-    and charged where a live job asked for restarts."""
+    and charged where a live job asked for restarts. `blames_platform`: it counts against what was
+    promised (`sla`); a bad input, the job's own limits and failures of FFmpeg do not."""
 
     retried: bool
     charged: bool = False
@@ -50,12 +51,17 @@ class Rule:
     counts_as_resource: bool = False
     avoids_worker: bool = False
     restartable: bool = False
+    blames_platform: bool = False
     meaning: str
 
 
 RULES: Mapping[Reason, Rule] = MappingProxyType(
     {
-        Reason.STOPPED: Rule(retried=True, meaning="stopped by the cluster: drain, end of lease"),
+        Reason.STOPPED: Rule(
+            retried=True,
+            blames_platform=True,
+            meaning="stopped by the cluster: drain, end of lease",
+        ),
         Reason.TIMED_OUT: Rule(retried=False, meaning="the job's own limit"),
         Reason.STALLED: Rule(
             retried=True,
@@ -63,6 +69,7 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
             charge_limit=2,
             avoids_worker=True,
             restartable=True,
+            blames_platform=True,
             meaning="no media progress",
         ),
         Reason.RESOURCE: Rule(
@@ -70,6 +77,7 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
             backed_off=True,
             counts_as_resource=True,
             avoids_worker=True,
+            blames_platform=True,
             meaning="disk full, or no encode session",
         ),
         Reason.RESOURCE_MEMORY: Rule(
@@ -78,12 +86,14 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
             backed_off=True,
             counts_as_resource=True,
             avoids_worker=True,
+            blames_platform=True,
             meaning="out of memory, or killed by a stranger",
         ),
         Reason.TRANSPORT: Rule(
             retried=True,
             charged=True,
             backed_off=True,
+            blames_platform=True,
             meaning="fetch, upload or metadata failed; a root is absent",
         ),
         Reason.WORKER_LOST: Rule(
@@ -92,6 +102,7 @@ RULES: Mapping[Reason, Rule] = MappingProxyType(
             backed_off=True,
             free_returns=1,
             avoids_worker=True,
+            blames_platform=True,
             meaning="heartbeats missed, or the worker died",
         ),
         Reason.INPUT_BAD: Rule(retried=False, meaning="corrupt, truncated, changed or missing"),

@@ -31,6 +31,15 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+class Purpose(StrEnum):
+    """What a job is for: accounts of service are kept apart by it. It gives no head start."""
+
+    PRODUCTION = "production"
+    TEST = "test"
+    BENCHMARK = "benchmark"
+    DEBUG = "debug"
+
+
 class Container(StrEnum):
     """The output's format. The value is also the ending that means it; FLV is for RTMP only."""
 

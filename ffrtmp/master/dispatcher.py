@@ -12,7 +12,7 @@ from functools import partial
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import Unavailable
-from ffrtmp.domain.facts import ClaimTook, StoreFailed
+from ffrtmp.domain.facts import ClaimTook, Dispatched, StoreFailed
 from ffrtmp.domain.job import Job, JobState
 from ffrtmp.domain.messages import Offer
 from ffrtmp.domain.scheduling import Assignment, Room, assign
@@ -21,6 +21,7 @@ from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.floors import Floors
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import SentOffer
+from ffrtmp.master.wake import Wake
 from ffrtmp.store.base import Change
 
 POLL_SECONDS = 1.0
@@ -40,20 +41,26 @@ class Health:
 
 
 class Dispatcher:
-    def __init__(self, parts: Parts, woken: asyncio.Event) -> None:
+    def __init__(self, parts: Parts, woken: Wake) -> None:
         self._parts = parts
         self._woken = woken
         self._ahead: Mapping[str, int] = {}
         self._read: Sequence[Job] = ()
         self._floors = Floors(parts.boot, shared=parts.store.shared)
+        self._since: float | None = None
+        """When the news came on which it goes round."""
         self.health = Health(parts.boot())
 
     async def run(self) -> None:
         """Runs until cancelled."""
+        again = False
         while True:
+            news = self._woken.take()
+            if not again or self._since is None:
+                self._since = self._parts.boot() if news is None else news
             again = False
             try:
-                again = await self._dispatch()
+                again = await self._dispatch(self._since)
             except Unavailable as error:
                 self._parts.observe(StoreFailed("dispatcher", str(error)))
             self.health.ticked_at = self._parts.boot()
@@ -66,10 +73,9 @@ class Dispatcher:
                 await self._woken.wait()
         except TimeoutError:
             return
-        self._woken.clear()
 
-    async def _dispatch(self) -> bool:
-        """One pass; says whether the next one may find more."""
+    async def _dispatch(self, since: float) -> bool:
+        """One pass, on news from then; says whether the next one may find more."""
         rooms = self._parts.roster.rooms(self._parts.now())
         wanted = _wanted(rooms, self._ahead)
         if not wanted:
@@ -84,7 +90,10 @@ class Dispatcher:
         self._floors.end(self._read, {job.job_id for job, _ in granted})
         for job, spec in granted:
             self._offer(job, spec)
-        self._parts.observe(ClaimTook(self._parts.boot() - began, len(granted)))
+        ended = self._parts.boot()
+        self._parts.observe(ClaimTook(ended - began, len(granted)))
+        if granted:
+            self._parts.observe(Dispatched(ended - since, len(granted)))
         return bool(granted or self._ahead)
 
     def _choose(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ffrtmp.domain.job import Job
+from ffrtmp.domain.sla import Targets, judged
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.logs import Logs
 from ffrtmp.store.base import NO_FLOORS, Change, JobStore, Moved, NewJob, Outcome, QueueKey
@@ -17,8 +18,10 @@ Listener = Callable[[Job | None, Job], None]
 
 
 class Jobs:
-    def __init__(self, store: JobStore, logs: Logs) -> None:
+    def __init__(self, store: JobStore, logs: Logs, targets: Targets) -> None:
+        """Jobs that end are judged by `targets`."""
         self._store = store
+        self._targets = targets
         self._logs = logs
         self._listeners: list[Listener] = []
 
@@ -36,7 +39,7 @@ class Jobs:
     async def change(self, changes: Sequence[Change]) -> list[Outcome]:
         if not changes:
             return []
-        changes = [self._with_log(change) for change in changes]
+        changes = [self._with_log(self._judged(change)) for change in changes]
         outcomes = await self._store.change(changes)
         for change, outcome in zip(changes, outcomes, strict=True):
             if isinstance(outcome, Moved) and outcome.before is not outcome.after:
@@ -44,6 +47,9 @@ class Jobs:
                     self._logs.saved(change.log)
                 self._tell(outcome.before, outcome.after)
         return outcomes
+
+    def _judged(self, change: Change) -> Change:
+        return replace(change, rule=judged(change.rule, self._targets))
 
     def _with_log(self, change: Change) -> Change:
         log = self._logs.unsaved(change.job_id)

@@ -18,6 +18,7 @@ from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
+from ffrtmp.domain.sla import Targets
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Explanation
@@ -36,9 +37,19 @@ from ffrtmp.master.parts import Hellos, Parts
 from ffrtmp.master.progress import ProgressKeeper
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
+from ffrtmp.master.sla import Sla
 from ffrtmp.master.sweeper import Sweeper
+from ffrtmp.master.tally import Tally
 from ffrtmp.master.turns import in_turns
-from ffrtmp.master.views import JobView, Submission, Watched, WorkerView, results_in
+from ffrtmp.master.views import (
+    JobView,
+    Submission,
+    Submissions,
+    Watched,
+    WorkerView,
+    results_in,
+)
+from ffrtmp.master.wake import Wake
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
 from ffrtmp.store.base import (
@@ -67,17 +78,19 @@ class Master:
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
         retention: Retention | None = None,
+        targets: Targets | None = None,
         raw_arguments: bool = False,
         name: str = "",
         version: str = "",
         most_submitted: int = MOST_SUBMITTED,
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
-        `version` are for people. `raw_arguments`: whether jobs may have them.
+        `version` are for people. `targets`: what is promised of the platform. `raw_arguments`:
+        whether jobs may have them.
         `most_submitted`: jobs on their way into the store at once."""
-        woken = asyncio.Event()
+        wake = Wake(clocks[1])
         roster, logs = Roster(), Logs()
-        jobs = Jobs(store, logs)
+        jobs = Jobs(store, logs, targets or Targets())
         self._parts = Parts(
             store=store,
             jobs=jobs,
@@ -91,18 +104,20 @@ class Master:
             boot=clocks[1],
             chance=chance,
             observe=observe,
-            wake=woken.set,
+            wake=wake.set,
             started_at=clocks[1](),
         )
         self._new_id = new_id
         self._gate = Gate(most_submitted)
         self.traffic = Traffic()
         self._raw_arguments = raw_arguments
+        self.tally = Tally(self._parts)
         self._janitor = Janitor(self._parts, retention or Retention())
         now = clocks[0]()
         this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
         self.census = Census(self._parts, this)
-        self._dispatcher = Dispatcher(self._parts, woken)
+        self.sla = Sla(self._parts, targets or Targets())
+        self._dispatcher = Dispatcher(self._parts, wake)
         jobs.listen(roster.note)
         jobs.listen(self._parts.fences.forget)
         jobs.listen(self._parts.warden.note)
@@ -137,6 +152,7 @@ class Master:
             tasks.create_task(keeper.run(self._parts.observe))
             tasks.create_task(ProgressKeeper(self._parts).run())
             tasks.create_task(self.census.run())
+            tasks.create_task(self.tally.run())
 
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
@@ -155,15 +171,16 @@ class Master:
 
     # -- jobs -------------------------------------------------------------------------------
 
-    async def submit(self, submissions: Sequence[Submission], *, actor: str) -> list[JobRecord]:
+    async def submit(self, asked: Submissions, *, actor: str) -> list[JobRecord]:
         """Adds all or none.
 
         Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken,
         Overloaded.
         """
-        if not 1 <= len(submissions) <= LARGEST_BATCH:
-            raise InvalidArgument("jobs", len(submissions), f"1 to {LARGEST_BATCH} jobs a call")
-        with self._gate.entered(len(submissions)):
+        if not 1 <= len(asked) <= LARGEST_BATCH:
+            raise InvalidArgument("jobs", len(asked), f"1 to {LARGEST_BATCH} jobs a call")
+        with self._gate.entered(len(asked)):
+            submissions = await in_turns(asked, lambda submission: submission)
             new = await self._new_jobs(submissions, actor)
             if self._parts.store.shared and any(each.objection for each in new):
                 await self._learn_roots()  # a worker may have brought one to another master
@@ -202,6 +219,8 @@ class Master:
             actor=actor,
             exclusive=spec.exclusive,
             restarts=spec.restarts,
+            queue=spec.waits_in,
+            purpose=submission.purpose,
         )
         return NewJob(
             job=job,

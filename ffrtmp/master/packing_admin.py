@@ -1,8 +1,12 @@
 """What operators are answered, as protobuf."""
 
 from ffrtmp.config import Option
-from ffrtmp.master.views import ClusterView, MasterView, QueueView, StoreView
-from ffrtmp.rpc.enums import JOB_STATES, ORIGINS, QUEUES, WORKER_STATES
+from ffrtmp.domain.job import JobState
+from ffrtmp.domain.judgement import Breach, Verdict
+from ffrtmp.domain.sla import Account
+from ffrtmp.domain.spec import Purpose, Queue
+from ffrtmp.master.views import ClusterView, MasterView, QueueView, SlaView, StoreView
+from ffrtmp.rpc.enums import JOB_STATES, ORIGINS, PURPOSES, QUEUES, WORKER_STATES
 from ffrtmp.rpc.times import to_duration, to_timestamp
 from ffrtmp.store.base import PoolUse
 from ffrtmp.v1 import admin_service_pb2 as pb
@@ -52,6 +56,40 @@ def pack_queue(view: QueueView) -> pb.QueueBacklog:
         held=view.held,
         oldest_eligible_time=to_timestamp(view.oldest_eligible_at),
         able_workers=view.able_workers,
+    )
+
+
+def pack_sla(view: SlaView) -> pb.GetSlaResponse:
+    return pb.GetSlaResponse(
+        accounts=[_account_to_pb(*kind, each) for kind, each in view.accounts.items()],
+        targets=[
+            pb.SlaTarget(
+                queue=QUEUES.to_wire(queue),  # type: ignore[arg-type]
+                wait_duration=to_duration(view.targets.wait_in(queue)),
+            )
+            for queue in Queue
+        ],
+        start_delay_duration=to_duration(view.targets.start_delay),
+        since_time=to_timestamp(view.since),
+        read_time=to_timestamp(view.read_at),
+    )
+
+
+def _account_to_pb(queue: Queue, purpose: Purpose, account: Account) -> pb.SlaAccount:
+    ended, verdicts, breaches = account.ended, account.verdicts, account.breaches
+    return pb.SlaAccount(
+        queue=QUEUES.to_wire(queue),  # type: ignore[arg-type]
+        purpose=PURPOSES.to_wire(purpose),  # type: ignore[arg-type]
+        jobs=ended.total(),
+        succeeded=ended[JobState.SUCCEEDED],
+        failed=ended[JobState.FAILED],
+        cancelled=ended[JobState.CANCELLED],
+        met=verdicts[Verdict.MET],
+        missed=verdicts[Verdict.MISSED],
+        withdrawn=verdicts[Verdict.WITHDRAWN],
+        missed_queue_wait=breaches[Breach.QUEUE_WAIT],
+        missed_start_delay=breaches[Breach.START_DELAY],
+        missed_platform_failure=breaches[Breach.PLATFORM_FAILURE],
     )
 
 

@@ -13,7 +13,7 @@ from ffrtmp.domain.errors import (
     StaleFence,
     Unavailable,
 )
-from ffrtmp.domain.facts import AttemptDisowned
+from ffrtmp.domain.facts import AttemptDisowned, MessageStale
 from ffrtmp.domain.messages import (
     Cancel,
     Failed,
@@ -58,6 +58,7 @@ class Results:
             self._ask_again(events)
             return
         for event, outcome in zip(events, outcomes, strict=True):
+            self._note_stale(event, outcome)
             if isinstance(outcome, StaleEpoch):
                 raise outcome
             self._report_lie(event, outcome)
@@ -121,6 +122,12 @@ class Results:
             self._presence.crowded.clear()
         self._parts.wake()
 
+    def _note_stale(self, event: OfferReply | Result, outcome: Outcome) -> None:
+        if not isinstance(outcome, DomainError) or isinstance(outcome, NewerGrant):
+            return
+        what = "stream" if isinstance(outcome, StaleEpoch) else what_of(event)
+        self._parts.observe(MessageStale(self._presence.holder.worker, what))
+
     def _report_lie(self, event: OfferReply | Result, outcome: Outcome) -> None:
         if isinstance(outcome, JobNotFound):
             what = "unknown_job"
@@ -141,6 +148,13 @@ def outcome_of(outcome: Outcome) -> ResultOutcome:
             return ResultOutcome.RETRY_LATER
         case _:
             return ResultOutcome.STALE
+
+
+def what_of(event: OfferReply | Result) -> str:
+    """In a word."""
+    if isinstance(event, OfferReply):
+        return "reject" if event.rejection else "accept"
+    return step_of(event).value
 
 
 def step_of(result: Result) -> ResultStep:

@@ -24,15 +24,16 @@ from ffrtmp.domain.identity import Role
 from ffrtmp.master.http import serving_http
 from ffrtmp.master.master import Master
 from ffrtmp.master.servicers import About, AdminServicer, JobServicer, WorkerServicer
+from ffrtmp.master.sources import sources_of
 from ffrtmp.pki.live import LiveIdentity
 from ffrtmp.rpc.channel import SERVER_OPTIONS
 from ffrtmp.rpc.credentials import server_credentials
 from ffrtmp.rpc.health import Health
 from ffrtmp.rpc.interceptors import Gatekeeper
-from ffrtmp.store.base import PoolUse, Store
+from ffrtmp.store.base import Store
 from ffrtmp.store.opening import open_store
 from ffrtmp.telemetry import logs
-from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
+from ffrtmp.telemetry.metrics import Metrics
 from ffrtmp.v1 import admin_service_pb2, job_service_pb2, worker_service_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from ffrtmp.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
@@ -86,25 +87,24 @@ async def run_master(
                 settings.store_address,
                 connections=settings.store_connections,
                 api_connections=settings.store_api_connections,
+                observe=facts,
             )
         )
+        clock = await _clock_of(store)
         master = Master(
             store,
             settings.timers,
-            clocks=(await _clock_of(store), boot_seconds),
+            clocks=(clock, boot_seconds),
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
             raw_arguments=settings.allow_raw_arguments,
             retention=settings.retention,
+            targets=settings.targets,
             name=identity.current.name,
             version=__version__,
         )
-        metrics = Metrics(
-            lambda: _fleet(master),
-            partial(_store_use, store, master),
-            lambda: _certificates(identity, master),
-        )
+        metrics = Metrics(sources_of(master, store, identity, clock))
         facts.metrics = metrics
 
         check = partial(problem_of, master, store)
@@ -186,7 +186,7 @@ async def _measure_lag(metrics: Metrics) -> None:
     while True:
         due = loop.time() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)
-        metrics.loop_lag.observe(max(0.0, loop.time() - due))
+        metrics.note_loop_lag(max(0.0, loop.time() - due))
 
 
 @asynccontextmanager
@@ -260,44 +260,3 @@ async def _told(settings: MasterSettings) -> AsyncIterator[asyncio.Event]:
         if settings.stop_at_eof:
             await stack.enter_async_context(at_end_of_input(told.set))
         yield told
-
-
-def _fleet(master: Master) -> Fleet:
-    now = boot_seconds()
-    present = list(master.roster)
-    connected = [presence for presence in present if presence.outbox is not None]
-    return Fleet(
-        connected=len(connected),
-        silent=len(present) - len(connected),
-        slots=sum(presence.slots for presence in connected),
-        slots_free=sum(presence.free for presence in connected),
-        oldest_heartbeat_seconds=max((now - presence.beat for presence in present), default=0.0),
-        traffic=master.traffic,
-        hellos=master.hellos.handled,
-        hellos_waiting=master.hellos.waiting,
-    )
-
-
-def _certificates(identity: LiveIdentity, master: Master) -> dict[str, float]:
-    """Seconds that are left of each kind."""
-    now = utc_now()
-    ends = {"master": identity.current.not_after}
-    shown = [each.certificate_end for each in master.roster if each.outbox is not None]
-    if known := [end for end in shown if end is not None]:
-        ends["worker"] = min(known)
-    return {name: (end - now).total_seconds() for name, end in ends.items()}
-
-
-def _store_use(store: Store, master: Master) -> StoreUse:
-    return StoreUse(
-        store.commits,
-        [_pool_load(use) for use in store.pools()],
-        store.operations,
-        master.census.oldest_snapshot.total_seconds(),
-    )
-
-
-def _pool_load(use: PoolUse) -> PoolLoad:
-    return PoolLoad(
-        name=use.name, size=use.size, used=use.used, waiting=use.waiting, refused=use.refused
-    )

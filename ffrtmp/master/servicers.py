@@ -1,6 +1,6 @@
 """The gRPC face of the master: unpack, delegate, pack. No decision is made here."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from ffrtmp.domain.errors import ProtocolViolation, WorkerDoesNotRead
 from ffrtmp.domain.facts import EnvelopeUnknown, Fact
 from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.messages import Event, Numbered
+from ffrtmp.domain.sla import LATELY
 from ffrtmp.master.census import Check
 from ffrtmp.master.master import Master
 from ffrtmp.master.packing import (
@@ -24,7 +25,13 @@ from ffrtmp.master.packing import (
     pack_watched,
     pack_worker,
 )
-from ffrtmp.master.packing_admin import pack_option, pack_overview, pack_queue, pack_store
+from ffrtmp.master.packing_admin import (
+    pack_option,
+    pack_overview,
+    pack_queue,
+    pack_sla,
+    pack_store,
+)
 from ffrtmp.master.turns import in_turns
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.convert_page import (
@@ -35,7 +42,7 @@ from ffrtmp.rpc.convert_page import (
 )
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
 from ffrtmp.rpc.roles import Context, certificate_end_of, peer_of
-from ffrtmp.rpc.times import from_timestamp
+from ffrtmp.rpc.times import from_duration, from_timestamp
 from ffrtmp.store.base import JobFilter, JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -64,8 +71,7 @@ class JobServicer(JobServiceServicer):
     async def _submit(
         self, requests: Sequence[pb.SubmitJobRequest], context: Context
     ) -> list[JobRecord]:
-        submissions = await in_turns(submissions_from_pb(requests), lambda it: Submission(*it))
-        return await self._master.submit(submissions, actor=peer_of(context).actor)
+        return await self._master.submit(_Asked(requests), actor=peer_of(context).actor)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         return pack_view(await self._master.get(request.job_id))
@@ -125,6 +131,19 @@ class JobServicer(JobServiceServicer):
         return pb.ReprioritiseJobResponse(job=pack_job(record))
 
 
+class _Asked:
+    """Implements `views.Submissions`. Iterating raises InvalidSpec."""
+
+    def __init__(self, requests: Sequence[pb.SubmitJobRequest]) -> None:
+        self._requests = requests
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __iter__(self) -> Iterator[Submission]:
+        return (Submission(*each) for each in submissions_from_pb(self._requests))
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What an operator may know of this process; `check` as the census wants it."""
@@ -149,6 +168,13 @@ class AdminServicer(AdminServiceServicer):
     ) -> admin_pb.ListQueuesResponse:
         views = await self._master.census.queues()
         return admin_pb.ListQueuesResponse(backlogs=[pack_queue(view) for view in views])
+
+    async def GetSla(
+        self, request: admin_pb.GetSlaRequest, context: Context
+    ) -> admin_pb.GetSlaResponse:
+        asked = request.HasField("window_duration")
+        window = from_duration(request.window_duration, "window_duration") if asked else LATELY
+        return pack_sla(await self._master.sla.accounts(window))
 
     async def GetStore(
         self, request: admin_pb.GetStoreRequest, context: Context

@@ -21,7 +21,7 @@ from ffrtmp.domain.errors import (
     WorkerFloods,
     WorkerNotFound,
 )
-from ffrtmp.domain.facts import SessionClosed, SessionOpened, StreamRefused
+from ffrtmp.domain.facts import MessageStale, SessionClosed, SessionOpened, StreamRefused
 from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import (
@@ -281,6 +281,8 @@ class Session:
             if self._presence.holds(progress.key):
                 self._presence.progress[progress.key] = progress
                 self._parts.watchers.note_progress(progress)
+            else:
+                self._parts.observe(MessageStale(self._worker, "progress"))
 
     def _note_logs(self, batch: Sequence[Event]) -> None:
         """Before results: a log is stored with the move that ends its attempt."""

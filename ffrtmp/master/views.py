@@ -1,14 +1,16 @@
 """What the use cases answer with."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import JobSpec, Queue
+from ffrtmp.domain.sla import Account, Targets
+from ffrtmp.domain.spec import JobSpec, Purpose, Queue
 from ffrtmp.domain.worker import Load, Requirements, WorkerState
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.base import (
@@ -28,6 +30,14 @@ class Submission:
     spec: JobSpec
     key: str
     digest: str
+    purpose: Purpose = Purpose.PRODUCTION
+
+
+class Submissions(Protocol):
+    """So many, made one by one as they are asked for: what is refused as a whole is never made."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Submission]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,16 @@ class QueueView:
     held: int
     oldest_eligible_at: datetime | None
     able_workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlaView:
+    """What became of the promises to jobs that ended since then, by queue and purpose."""
+
+    accounts: Mapping[tuple[Queue, Purpose], Account]
+    targets: Targets
+    since: datetime
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,16 @@ from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.rpc.convert_spec import spec_to_pb
-from ffrtmp.rpc.enums import CAUSES, JOB_STATES, PHASES, PRIORITIES, REASONS
+from ffrtmp.rpc.enums import (
+    CAUSES,
+    JOB_STATES,
+    PHASES,
+    PRIORITIES,
+    PURPOSES,
+    REASONS,
+    SLA_BREACHES,
+    SLA_VERDICTS,
+)
 from ffrtmp.rpc.times import from_duration, to_duration, to_timestamp
 from ffrtmp.v1 import job_pb2 as pb
 
@@ -34,6 +43,19 @@ def job_to_pb(job: Job, spec: JobSpec) -> pb.Job:
         blocked_by=job.blocked_by.worker if job.blocked_by else "",
         unschedulable_reason=job.detail if job.is_unschedulable else "",
         priority=PRIORITIES.to_wire(job.priority or spec.priority),  # type: ignore[arg-type]
+        purpose=PURPOSES.to_wire(job.purpose),  # type: ignore[arg-type]
+        service=_service_to_pb(job),
+    )
+
+
+def _service_to_pb(job: Job) -> pb.Service:
+    evidence, sla = job.evidence, job.sla
+    return pb.Service(
+        queue_wait_duration=to_duration(evidence.queue_wait),
+        start_delay_duration=to_duration(evidence.start_delay),
+        platform_failures=evidence.failures,
+        verdict=SLA_VERDICTS.to_wire(sla.verdict) if sla else None,  # type: ignore[arg-type]
+        breaches=[SLA_BREACHES.to_wire(each) for each in sla.breaches] if sla else [],  # type: ignore[misc]
     )
 
 

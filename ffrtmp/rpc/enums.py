@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.job import Cause, JobState
+from ffrtmp.domain.judgement import Breach, Verdict
 from ffrtmp.domain.messages import ResultOutcome, ResultStep
 from ffrtmp.domain.origin import Origin
 from ffrtmp.domain.retry import Reason
@@ -15,6 +16,7 @@ from ffrtmp.domain.spec import (
     Container,
     Metric,
     Priority,
+    Purpose,
     Queue,
     Speed,
     Verification,
@@ -72,6 +74,9 @@ REASONS = Twins(job_pb2.FailureReason, Reason, "FAILURE_REASON")
 CAUSES = Twins(job_pb2.JobCause, Cause, "JOB_CAUSE")
 PHASES = Twins(job_pb2.AttemptPhase, Phase, "ATTEMPT_PHASE")
 QUEUES = Twins(job_pb2.Queue, Queue, "QUEUE")
+PURPOSES = Twins(job_pb2.Purpose, Purpose, "PURPOSE")
+SLA_VERDICTS = Twins(job_pb2.SlaVerdict, Verdict, "SLA_VERDICT")
+SLA_BREACHES = Twins(job_pb2.SlaBreach, Breach, "SLA_BREACH")
 PRIORITIES = Twins(job_pb2.Priority, Priority, "PRIORITY")
 VERIFICATIONS = Twins(job_pb2.Verification, Verification, "VERIFICATION")
 CONTAINERS = Twins(job_pb2.Container, Container, "CONTAINER")

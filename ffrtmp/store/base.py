@@ -15,9 +15,10 @@ from ffrtmp.domain.errors import DomainError, InvalidSpec
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job, JobState, Rule
+from ffrtmp.domain.judgement import Judgement
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import Progress
-from ffrtmp.domain.spec import JobSpec, Queue
+from ffrtmp.domain.spec import JobSpec, Purpose, Queue
 from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
@@ -303,11 +304,40 @@ class Backlog:
     eligible_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """Jobs that are queued in one queue. `eligible_at`: when the first of them was, or will be."""
+
+    queue: Queue
+    jobs: int
+    eligible_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedJobs:
+    """Jobs that ended alike: so many, of one queue and purpose."""
+
+    queue: Queue
+    purpose: Purpose
+    state: JobState
+    sla: Judgement
+    jobs: int
+
+
 class CensusStore(Protocol):
     """What operators ask of the whole store."""
 
     async def count_jobs(self) -> dict[JobState, int]:
         """Those that there are, ended ones too."""
+        ...
+
+    async def depths(self) -> list[QueueDepth]:
+        """Of every queue in which a job is queued; one may be named twice, while an older master
+        submits too. Answered by an index."""
+        ...
+
+    async def judged(self, since: datetime) -> list[JudgedJobs]:
+        """Of jobs that ended since then, are kept, and were judged. Answered by an index."""
         ...
 
     async def backlog(self, now: datetime) -> list[Backlog]:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.evidence import NO_EVIDENCE, Evidence
 from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.log import AttemptLog, Lines
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.spec import JobSpec, Priority
+from ffrtmp.domain.spec import JobSpec, Priority, Purpose, Queue, queue_of
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store.base import WorkerRecord
@@ -31,6 +34,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in JobState}
 _CAUSES = {cause.value: cause for cause in Cause}
 _PRIORITIES = {priority.value: priority for priority in Priority}
+_QUEUES = {queue.value: queue for queue in Queue}
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
 _SPEC = msgspec.json.Decoder(JobSpec)
 _REQUIREMENTS = msgspec.json.Decoder(Requirements)
 _EVENT = msgspec.json.Decoder(JobEvent)
@@ -41,6 +47,7 @@ _FAILURE = msgspec.json.Decoder(Failure)
 _ACCEPTED = msgspec.json.Decoder(Accepted)
 _PROGRESS = msgspec.json.Decoder(Progress)
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
+_EVIDENCE = msgspec.json.Decoder(Evidence)
 
 JOB_COLUMNS = (
     "job_id",
@@ -79,6 +86,10 @@ JOB_COLUMNS = (
     "cause_before",
     "granted",
     "accepted",
+    "queue",
+    "purpose",
+    "evidence",
+    "sla",
 )
 
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
@@ -114,6 +125,18 @@ def decode_event(text: str) -> JobEvent:
 
 def decode_standing(text: str) -> Standing:
     return _STANDING.decode(text)
+
+
+def sla_to_text(judgement: Judgement) -> str:
+    """The verdict, or the breaches: alike for jobs that are alike, so that they can be counted."""
+    return ",".join(judgement.breaches) or judgement.verdict.value
+
+
+@cache
+def sla_from_text(text: str) -> Judgement:
+    if text in _VERDICTS:
+        return Judgement(_VERDICTS[text])
+    return Judgement(Verdict.MISSED, tuple(map(Breach, text.split(","))))
 
 
 def job_to_row(job: Job) -> tuple[object, ...]:
@@ -155,6 +178,10 @@ def job_to_row(job: Job) -> tuple[object, ...]:
         job.cause_before.value if job.cause_before else None,
         job.granted,
         encode(job.accepted) if job.accepted else None,
+        job.queue.value,
+        job.purpose.value,
+        encode(job.evidence) if job.evidence != NO_EVIDENCE else None,
+        sla_to_text(job.sla) if job.sla else None,
     )
 
 
@@ -198,6 +225,10 @@ def job_from_row(row: Row) -> Job:
         cause_before,
         granted,
         accepted,
+        queue,
+        purpose,
+        evidence,
+        sla,
         *_,
     ) = row
     return Job(
@@ -234,6 +265,11 @@ def job_from_row(row: Row) -> Job:
         cause_before=_CAUSES[cause_before] if cause_before else None,
         granted=granted,
         accepted=_maybe(accepted, _ACCEPTED),
+        # Without one: by a master that did not store it yet, or ended before it was.
+        queue=queue_of(_QUEUES.get(queue), exclusive=bool(exclusive)),
+        purpose=_PURPOSES.get(purpose, Purpose.PRODUCTION),
+        evidence=_maybe(evidence, _EVIDENCE) or NO_EVIDENCE,
+        sla=sla_from_text(sla) if sla else None,
     )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from ffrtmp.domain.facts import GroupCommitted
 from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.connection import Connection, Fetch
 from ffrtmp.store.errors import SchemaTooNew, StoreUnusable
@@ -21,12 +22,15 @@ from ffrtmp.store.migrate import migrations
 from ffrtmp.store.postgres_hints import Hints
 from ffrtmp.store.postgres_pool import FAILURES, Pool, Server, reason
 from ffrtmp.store.sql import SqlStore
+from ffrtmp.store.stopwatch import Observe, Stopwatch, names_in, unheard
 from ffrtmp.store.transaction import Transaction
 from ffrtmp.store.writer import Writer
 
 PATIENCE_SECONDS = 2.0
 RENEWAL_SECONDS = 0.2
 CONNECTIONS = 5
+MIGRATION_SECONDS = 600.0
+"""An index of millions of jobs takes longer to make than any other statement may."""
 MIGRATION_LOCK = 0x66667274
 """Any number that no other program uses: held while the schema is made."""
 
@@ -68,21 +72,29 @@ class PostgresStore(SqlStore):
         connections: int = CONNECTIONS,
         api_connections: int = CONNECTIONS,
         patience: float = PATIENCE_SECONDS,
+        observe: Observe = unheard,
     ) -> "AsyncIterator[PostgresStore]":
         """Makes the schema if it is not there. Raises StoreUnusable."""
-        server = Server(dsn, patience)
+        server, watch = Server(dsn, patience), Stopwatch(observe, names_in(globals()))
         async with AsyncExitStack() as stack:
             try:
                 await _prepare(server)
-                hot = await stack.enter_async_context(Pool.open("hot", connections, server))
-                api = await stack.enter_async_context(Pool.open("api", api_connections, server))
+                hot, api = [
+                    await stack.enter_async_context(Pool.open(name, size, server, watch))
+                    for name, size in (("hot", connections), ("api", api_connections))
+                ]
             except (*FAILURES, ValueError) as error:
                 raise StoreUnusable(_why(dsn, error)) from error
             hints = Hints(server.connect)
             await stack.enter_async_context(_running(hints))
             writer = partial(Writer, patience=patience, chance=random)
-            changes = writer(hot.begin, committed=hints.tell)
-            submits = writer(api.begin, committed=hints.tell)
+
+            def committed(operations: int) -> None:
+                hints.tell()
+                observe(GroupCommitted(operations))
+
+            changes = writer(hot.begin, committed=committed)
+            submits = writer(api.begin, committed=committed)
             beats = writer(hot.begin, spacing=RENEWAL_SECONDS)
             for each in (changes, submits, beats):
                 await stack.enter_async_context(each.running())
@@ -151,7 +163,10 @@ async def _prepare(server: Server) -> None:
     connection = await server.connect()
     try:
         async with connection.transaction():
-            await connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            await connection.execute("SET LOCAL lock_timeout = 0")
+            lock = f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+            await connection.execute(lock, timeout=MIGRATION_SECONDS)
             await _migrate(connection, shown(server.dsn))
     finally:
         await connection.close(timeout=1)
@@ -165,7 +180,7 @@ async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", where: str)
         raise SchemaTooNew(where, version, known[-1][0])
     for number, text in known:
         if number > version:
-            await connection.execute(text)
+            await connection.execute(text, timeout=MIGRATION_SECONDS)
             await connection.execute(f"INSERT INTO schema_version VALUES ({number})")
 
 

@@ -13,6 +13,7 @@ from ffrtmp.domain.errors import OutcomeUnknown, StoreBusy, StoreFailing
 from ffrtmp.store.base import PoolUse
 from ffrtmp.store.connection import Connection, on_conflict
 from ffrtmp.store.errors import Conflict
+from ffrtmp.store.stopwatch import COMMIT, Stopwatch
 
 MOST_WAITING = 1024
 CONNECT_SECONDS = 2.0
@@ -109,8 +110,11 @@ def reason(error: BaseException) -> str:
 class Pool:
     """Who finds no free connection waits, at most `patience` seconds, and then gets StoreBusy."""
 
-    def __init__(self, name: str, size: int, server: Server, pool: "asyncpg.Pool[Any]") -> None:
+    def __init__(
+        self, name: str, size: int, server: Server, watch: Stopwatch, pool: "asyncpg.Pool[Any]"
+    ) -> None:
         self._name = name
+        self._watch = watch
         self._size = size
         self._patience = server.patience
         self._pool = pool
@@ -120,7 +124,9 @@ class Pool:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, name: str, size: int, server: Server) -> "AsyncIterator[Pool]":
+    async def open(
+        cls, name: str, size: int, server: Server, watch: Stopwatch
+    ) -> "AsyncIterator[Pool]":
         """Raises what asyncpg raises."""
         pool = await asyncpg.create_pool(
             server.dsn,
@@ -131,7 +137,7 @@ class Pool:
             reset=_leave_as_it_is,
         )
         try:
-            yield cls(name, size, server, pool)
+            yield cls(name, size, server, watch, pool)
         finally:
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -153,7 +159,8 @@ class Pool:
         try:
             with translated():
                 async with self._held(self._patience) as connection:
-                    return list(await connection.fetch(query, *map(_bound, values)))
+                    with self._watch.query(query):
+                        return list(await connection.fetch(query, *map(_bound, values)))
         except Conflict as error:  # only a transaction is tried again here
             raise StoreFailing(f"a lock is held for too long: {error}") from error
 
@@ -163,11 +170,12 @@ class Pool:
             async with self._held(None) as connection:
                 await connection.execute("BEGIN")
                 try:
-                    yield _Connection(connection)
+                    yield _Connection(connection, self._watch)
                 except BaseException:
                     await _roll_back(connection)
                     raise
-                await _commit(connection)
+                with self._watch.named(COMMIT):
+                    await _commit(connection)
 
     @asynccontextmanager
     async def _held(self, patience: float | None) -> AsyncIterator["asyncpg.Connection[Any]"]:
@@ -221,11 +229,13 @@ async def _roll_back(connection: "asyncpg.Connection[Any]") -> None:
 
 
 class _Connection:
-    def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
+    def __init__(self, connection: "asyncpg.Connection[Any]", watch: Stopwatch) -> None:
         self._connection = connection
+        self._watch = watch
 
     async def fetch(self, query: str, *values: object) -> Sequence["asyncpg.Record"]:
-        return list(await self._connection.fetch(query, *map(_bound, values)))
+        with self._watch.query(query):
+            return list(await self._connection.fetch(query, *map(_bound, values)))
 
     async def insert(
         self,
@@ -238,7 +248,8 @@ class _Connection:
         names = ", ".join(columns)
         statement = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_of(table)}"
         statement += on_conflict(columns, key)
-        await self._connection.execute(statement, _as_json(columns, rows))
+        with self._watch.named(f"insert_{table}"):
+            await self._connection.execute(statement, _as_json(columns, rows))
 
     async def update(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
@@ -249,7 +260,8 @@ class _Connection:
             f"UPDATE {table} SET {assigned} FROM {_rows_of(table)} AS new"
             f" WHERE {table}.{key} = new.{key}"
         )
-        await self._connection.execute(statement, _as_json(columns, rows))
+        with self._watch.named(f"update_{table}"):
+            await self._connection.execute(statement, _as_json(columns, rows))
 
 
 def _rows_of(table: str) -> str:

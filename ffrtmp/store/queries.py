@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from ffrtmp.domain.retry import BACKOFF_LONGEST
+from ffrtmp.domain.states import JobState
 from ffrtmp.store.codec import JOB_COLUMNS
 
 _COLUMNS = ", ".join(JOB_COLUMNS)
@@ -129,5 +130,34 @@ REMOVE_WORKER = (
 STANDING = "SELECT standing FROM sessions WHERE worker = $1 AND removed = 0"
 STANDINGS = "SELECT worker, standing FROM sessions WHERE alive = 1 AND standing NOT IN ('{}', $1)"
 SET_STANDING = "UPDATE sessions SET standing = $1 WHERE worker = $2"
+
+# The state is in every index that is used here, and the queue in that of queued jobs: however many
+# jobs there are, no row is looked at.
+# By one state after the other, or PostgreSQL would read the table.
+_STATES = ", ".join(f"('{state.value}')" for state in JobState)
+COUNT_JOBS = (
+    f"WITH named (state) AS (VALUES {_STATES}) SELECT state,"
+    " (SELECT count(*) FROM jobs WHERE jobs.state = named.state) AS jobs FROM named"
+)
+DEPTHS = (
+    "SELECT jobs.queue AS queue, count(*) AS jobs, min(jobs.eligible_time) AS eligible_time"
+    " FROM classes CROSS JOIN jobs WHERE jobs.job_class = classes.job_class"
+    " AND jobs.state = 'queued' GROUP BY jobs.queue"
+)
+BACKLOG = (
+    "SELECT queue, exclusive, job_class, state, eligible_time > $1 AS later, count(*) AS jobs,"
+    " min(eligible_time) AS eligible_time FROM jobs WHERE state = ANY($2) GROUP BY 1, 2, 3, 4, 5"
+)
+# Beside the index `jobs_ended`, which has all of it.
+JUDGED = (
+    "SELECT queue, purpose, state, sla, count(*) AS jobs FROM jobs WHERE end_time IS NOT NULL"
+    " AND blocked_by IS NULL AND end_time >= $1 AND sla IS NOT NULL GROUP BY 1, 2, 3, 4"
+)
+NOTE_MASTER = (
+    "INSERT INTO masters (run, seen_time, report) VALUES ($1, $2, $3)"
+    " ON CONFLICT (run) DO UPDATE SET seen_time = excluded.seen_time, report = excluded.report"
+)
+FORGET_MASTERS = "DELETE FROM masters WHERE run = $1 OR seen_time < $2"
+MASTERS = "SELECT run, seen_time, report FROM masters ORDER BY run"
 
 CHECK = "UPDATE checks SET count = count + 1"

@@ -23,6 +23,7 @@ from random import random
 from typing import Any, Protocol, TypeGuard, TypeVar
 
 from ffrtmp.domain.errors import StoreFailing
+from ffrtmp.domain.facts import GroupCommitted
 from ffrtmp.store import queries
 from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.connection import Connection, Renewals, on_conflict
@@ -30,6 +31,7 @@ from ffrtmp.store.lane import Lane
 from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
 from ffrtmp.store.sqlite_lock import locked
+from ffrtmp.store.stopwatch import COMMIT, Observe, Stopwatch, names_in, unheard
 from ffrtmp.store.writer import Writer
 
 READERS = 2
@@ -62,7 +64,7 @@ class SqliteStore(SqlStore):
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, path: Path, *, patience: float = PATIENCE_SECONDS
+        cls, path: Path, *, patience: float = PATIENCE_SECONDS, observe: Observe = unheard
     ) -> "AsyncIterator[SqliteStore]":
         """Creates the file if it is not there. Raises StoreUnusable or StoreLocked."""
         async with AsyncExitStack() as stack:
@@ -72,7 +74,9 @@ class SqliteStore(SqlStore):
             # what is closed under a commit takes the process with it.
             thread = stack.enter_context(ThreadPoolExecutor(1, "sqlite-writer"))
             readers = [await stack.enter_async_context(open_reader(path)) for _ in range(READERS)]
-            over = cls.over(connection, thread, readers, patience=patience, chance=random)
+            over = cls.over(
+                connection, thread, readers, patience=patience, chance=random, observe=observe
+            )
             yield await stack.enter_async_context(over)
 
     @classmethod
@@ -86,11 +90,18 @@ class SqliteStore(SqlStore):
         patience: float,
         chance: Callable[[], float],
         renewals: Renewals | None = None,
+        observe: Observe = unheard,
     ) -> "AsyncIterator[SqliteStore]":
         """On connections to a database that is ready. `renewals`: where they are kept instead, by
         those who share one database."""
-        database = _Database(connection, thread, readers)
-        writer = Writer(database.begin, patience=patience, chance=chance)
+        watch = Stopwatch(observe, names_in(globals()))
+        database = _Database(connection, thread, readers, watch)
+        writer = Writer(
+            database.begin,
+            patience=patience,
+            chance=chance,
+            committed=lambda operations: observe(GroupCommitted(operations)),
+        )
         async with writer.running():
             lane = Lane(writer, database.fetch, lambda: database.use(writer))
             yield cls(lane, lane, renewals or _Renewals(database))
@@ -116,7 +127,9 @@ class _Database:
         connection: sqlite3.Connection,
         thread: Executor | None,
         readers: Sequence[Reader],
+        watch: Stopwatch,
     ) -> None:
+        self._watch = watch
         self._connection = connection
         self._thread = thread
         self._readers = readers
@@ -126,7 +139,8 @@ class _Database:
         self._turn = (self._turn + 1) % len(self._readers)
         reader = self._readers[self._turn]
         try:
-            return list(await reader.execute_fetchall(_in_sqlite(query), _all_bound(values)))
+            with self._watch.query(query):
+                return list(await reader.execute_fetchall(_in_sqlite(query), _all_bound(values)))
         except sqlite3.Error as error:
             raise StoreFailing(str(error)) from error
 
@@ -136,8 +150,9 @@ class _Database:
         try:
             while not self._try_begin():  # noqa: ASYNC110  # nobody tells us
                 await asyncio.sleep(RETRY_SECONDS)
-            yield _Connection(self._connection, self._in_thread)
-            await self._in_thread(self._connection.execute, "COMMIT")
+            yield _Connection(self._connection, self._in_thread, self._watch)
+            with self._watch.named(COMMIT):
+                await self._in_thread(self._connection.execute, "COMMIT")
         except sqlite3.Error as error:
             raise StoreFailing(str(error)) from error
         finally:
@@ -173,13 +188,18 @@ class _Database:
 
 class _Connection:
     def __init__(
-        self, connection: sqlite3.Connection, in_thread: Callable[..., Awaitable[Any]]
+        self,
+        connection: sqlite3.Connection,
+        in_thread: Callable[..., Awaitable[Any]],
+        watch: Stopwatch,
     ) -> None:
+        self._watch = watch
         self._connection = connection
         self._in_thread = in_thread
 
     async def fetch(self, query: str, *values: object) -> list[sqlite3.Row]:
-        found: list[sqlite3.Row] = await self._do(_size_of(values), self._fetch, query, values)
+        with self._watch.query(query):
+            found: list[sqlite3.Row] = await self._do(_size_of(values), self._fetch, query, values)
         return found
 
     def _fetch(self, query: str, values: Sequence[object]) -> list[sqlite3.Row]:
@@ -196,7 +216,8 @@ class _Connection:
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
         statement += on_conflict(columns, key)
-        await self._do(len(rows), self._connection.executemany, statement, rows)
+        with self._watch.named(f"insert_{table}"):
+            await self._do(len(rows), self._connection.executemany, statement, rows)
 
     async def update(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
@@ -205,7 +226,8 @@ class _Connection:
         assigned = ", ".join(f"{name} = ?" for name in others)
         statement = f"UPDATE {table} SET {assigned} WHERE {key} = ?"
         rows = [(*row[1:], row[0]) for row in rows]
-        await self._do(len(rows), self._connection.executemany, statement, rows)
+        with self._watch.named(f"update_{table}"):
+            await self._do(len(rows), self._connection.executemany, statement, rows)
 
     async def _do(self, size: int, work: Callable[..., T], *values: object) -> T:
         if size <= AT_ONCE:

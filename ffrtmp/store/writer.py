@@ -44,9 +44,10 @@ class Writer:
         patience: float,
         chance: Callable[[], float],
         spacing: float = 0.0,
-        committed: Callable[[], None] = lambda: None,
+        committed: Callable[[int], None] = lambda _operations: None,
     ) -> None:
-        """Groups begin at least `spacing` seconds apart. `committed` is told after each."""
+        """Groups begin at least `spacing` seconds apart. `committed` is told after each how many
+        operations were in it."""
         self._begin = begin
         self._patience = patience
         self._chance = chance
@@ -150,7 +151,7 @@ class Writer:
             else:
                 self.commits += 1
                 self.operations += len(results)
-                self._committed()
+                self._committed(len(results))
             break
         group, self._group = self._group, []
         for operation, result in zip(group, results, strict=True):

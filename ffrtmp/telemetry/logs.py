@@ -10,14 +10,18 @@ from ffrtmp.domain.facts import (
     AttemptDisowned,
     CertificateRanOut,
     ClaimTook,
+    Dispatched,
     DrainChanged,
     EnvelopeUnknown,
     Fact,
+    GroupCommitted,
     JobMoved,
     JobsForgotten,
     MassLossBegan,
+    MessageStale,
     SessionClosed,
     SessionOpened,
+    StatementTook,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
@@ -90,7 +94,7 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
             _log.warning("%s said %d things that this build does not know", peer, count)
         case StoreFailed(where, why):
             _log.error("%s: %s", where, why)
-        case ClaimTook():
+        case ClaimTook() | Dispatched() | StatementTook() | GroupCommitted() | MessageStale():
             pass
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
+from ffrtmp.telemetry.gauges import Fleet, JobCounts, PoolLoad, Sources, StoreUse
+from ffrtmp.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,12 @@ def families() -> list[Family]:
     """By name."""
     pool = PoolLoad(name="", size=0, used=0, waiting=0, refused=0)
     metrics = Metrics(
-        lambda: Fleet(0, 0, 0, 0, 0.0), lambda: StoreUse(0, [pool]), lambda: {"master": 0.0}
+        Sources(
+            fleet=lambda: Fleet(0, 0, 0, 0, 0.0),
+            store=lambda: StoreUse(0, [pool]),
+            jobs=lambda: JobCounts(states={}, queues={}, age_seconds=0.0),
+            certificates=lambda: {"master": 0.0},
+        )
     )
     found = [
         Family(

@@ -362,6 +362,170 @@ class ReleaseWorkerResponse(_message.Message):
 Global___ReleaseWorkerResponse: _TypeAlias = ReleaseWorkerResponse  # noqa: Y015
 
 @_typing.final
+class GetSlaRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_DURATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def window_duration(self) -> _duration_pb2.Duration:
+        """Of jobs that ended in this last time. Default: one day. What retention has deleted since is not
+        in it.
+        """
+
+    def __init__(
+        self,
+        *,
+        window_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window_duration", b"window_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window_duration", b"window_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSlaRequest: _TypeAlias = GetSlaRequest  # noqa: Y015
+
+@_typing.final
+class GetSlaResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    START_DELAY_DURATION_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlaAccount]:
+        """In the order of queues, then of purposes; none of those without a job."""
+
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlaTarget]:
+        """What this master promises now."""
+
+    @_builtins.property
+    def start_delay_duration(self) -> _duration_pb2.Duration:
+        """The longest time on offer to workers that keeps the promise."""
+
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """The beginning of the window."""
+
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """Its end, by the master's clock."""
+
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[Global___SlaAccount] | None = ...,
+        targets: _abc.Iterable[Global___SlaTarget] | None = ...,
+        start_delay_duration: _duration_pb2.Duration | None = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_time", b"read_time", "since_time", b"since_time", "start_delay_duration", b"start_delay_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "read_time", b"read_time", "since_time", b"since_time", "start_delay_duration", b"start_delay_duration", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSlaResponse: _TypeAlias = GetSlaResponse  # noqa: Y015
+
+@_typing.final
+class SlaAccount(_message.Message):
+    """Jobs of one queue and purpose that ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    MISSED_QUEUE_WAIT_FIELD_NUMBER: _builtins.int
+    MISSED_START_DELAY_FIELD_NUMBER: _builtins.int
+    MISSED_PLATFORM_FAILURE_FIELD_NUMBER: _builtins.int
+    queue: _job_pb2.Queue.ValueType
+    """Where they waited."""
+    purpose: _job_pb2.Purpose.ValueType
+    """What they were for."""
+    jobs: _builtins.int
+    """All of them that were judged."""
+    succeeded: _builtins.int
+    """Of these: how the jobs ended."""
+    failed: _builtins.int
+    """Whosever fault it was."""
+    cancelled: _builtins.int
+    """By somebody's wish."""
+    met: _builtins.int
+    """Of all: those to which the promise was kept."""
+    missed: _builtins.int
+    """Those to which it was not."""
+    withdrawn: _builtins.int
+    """Those that say nothing: cancelled before a worker had begun them, and in time."""
+    missed_queue_wait: _builtins.int
+    """Of the missed: because they waited too long in the queue. One may be under several heads."""
+    missed_start_delay: _builtins.int
+    """Because they were on offer for too long."""
+    missed_platform_failure: _builtins.int
+    """Because an attempt failed for no fault of the job's."""
+    def __init__(
+        self,
+        *,
+        queue: _job_pb2.Queue.ValueType = ...,
+        purpose: _job_pb2.Purpose.ValueType = ...,
+        jobs: _builtins.int = ...,
+        succeeded: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        cancelled: _builtins.int = ...,
+        met: _builtins.int = ...,
+        missed: _builtins.int = ...,
+        withdrawn: _builtins.int = ...,
+        missed_queue_wait: _builtins.int = ...,
+        missed_start_delay: _builtins.int = ...,
+        missed_platform_failure: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "failed", b"failed", "jobs", b"jobs", "met", b"met", "missed", b"missed", "missed_platform_failure", b"missed_platform_failure", "missed_queue_wait", b"missed_queue_wait", "missed_start_delay", b"missed_start_delay", "purpose", b"purpose", "queue", b"queue", "succeeded", b"succeeded", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlaAccount: _TypeAlias = SlaAccount  # noqa: Y015
+
+@_typing.final
+class SlaTarget(_message.Message):
+    """What is promised to jobs of one queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_FIELD_NUMBER: _builtins.int
+    WAIT_DURATION_FIELD_NUMBER: _builtins.int
+    queue: _job_pb2.Queue.ValueType
+    """Which one."""
+    @_builtins.property
+    def wait_duration(self) -> _duration_pb2.Duration:
+        """The longest wait in it, all waits of a job together."""
+
+    def __init__(
+        self,
+        *,
+        queue: _job_pb2.Queue.ValueType = ...,
+        wait_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait_duration", b"wait_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue", "wait_duration", b"wait_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlaTarget: _TypeAlias = SlaTarget  # noqa: Y015
+
+@_typing.final
 class GetOverviewRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -52,6 +52,11 @@ class AdminServiceStub:
                 request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesRequest.SerializeToString,
                 response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesResponse.FromString,
                 _registered_method=True)
+        self.GetSla = channel.unary_unary(
+                '/ffrtmp.v1.AdminService/GetSla',
+                request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetSlaRequest.SerializeToString,
+                response_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetSlaResponse.FromString,
+                _registered_method=True)
         self.GetStore = channel.unary_unary(
                 '/ffrtmp.v1.AdminService/GetStore',
                 request_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreRequest.SerializeToString,
@@ -127,6 +132,22 @@ class AdminServiceServicer:
         * UNAVAILABLE: the store cannot be read.
 
         Example: {}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSla(self, request, context):
+        """Says what became of the platform's promises, by queue and purpose: of jobs that ended lately, to
+        how many they were kept, and in what they were missed, apart from how the jobs ended. Waiting
+        in the queue, a slow start and attempts that the platform failed count; a bad input and the
+        user's cancel do not. Every job was judged when it ended, by the targets of then.
+
+        Errors:
+        * INVALID_ARGUMENT: window below 0 or above 366 days.
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {"window_duration": "86400s"}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -247,6 +268,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesRequest.FromString,
                     response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesResponse.SerializeToString,
             ),
+            'GetSla': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSla,
+                    request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetSlaRequest.FromString,
+                    response_serializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetSlaResponse.SerializeToString,
+            ),
             'GetStore': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStore,
                     request_deserializer=ffrtmp_dot_v1_dot_admin__service__pb2.GetStoreRequest.FromString,
@@ -350,6 +376,33 @@ class AdminService:
             '/ffrtmp.v1.AdminService/ListQueues',
             ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesRequest.SerializeToString,
             ffrtmp_dot_v1_dot_admin__service__pb2.ListQueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSla(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffrtmp.v1.AdminService/GetSla',
+            ffrtmp_dot_v1_dot_admin__service__pb2.GetSlaRequest.SerializeToString,
+            ffrtmp_dot_v1_dot_admin__service__pb2.GetSlaResponse.FromString,
             options,
             channel_credentials,
             insecure,

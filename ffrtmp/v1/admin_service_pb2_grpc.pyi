@@ -60,6 +60,18 @@ class AdminServiceStub:
 
     Example: {}
     """
+    GetSla: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetSlaRequest, _admin_service_pb2.GetSlaResponse]
+    """Says what became of the platform's promises, by queue and purpose: of jobs that ended lately, to
+    how many they were kept, and in what they were missed, apart from how the jobs ended. Waiting
+    in the queue, a slow start and attempts that the platform failed count; a bad input and the
+    user's cancel do not. Every job was judged when it ended, by the targets of then.
+
+    Errors:
+    * INVALID_ARGUMENT: window below 0 or above 366 days.
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {"window_duration": "86400s"}
+    """
     GetStore: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetStoreRequest, _admin_service_pb2.GetStoreResponse]
     """Shows the store and this master's connections to it, and whether this master is ready. Writes
     a row to find out.
@@ -162,6 +174,18 @@ class AdminServiceAsyncStub(AdminServiceStub):
     * UNAVAILABLE: the store cannot be read.
 
     Example: {}
+    """
+    GetSla: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetSlaRequest, _admin_service_pb2.GetSlaResponse]  # type: ignore[assignment]
+    """Says what became of the platform's promises, by queue and purpose: of jobs that ended lately, to
+    how many they were kept, and in what they were missed, apart from how the jobs ended. Waiting
+    in the queue, a slow start and attempts that the platform failed count; a bad input and the
+    user's cancel do not. Every job was judged when it ended, by the targets of then.
+
+    Errors:
+    * INVALID_ARGUMENT: window below 0 or above 366 days.
+    * UNAVAILABLE: the store cannot be read.
+
+    Example: {"window_duration": "86400s"}
     """
     GetStore: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetStoreRequest, _admin_service_pb2.GetStoreResponse]  # type: ignore[assignment]
     """Shows the store and this master's connections to it, and whether this master is ready. Writes
@@ -274,6 +298,24 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         * UNAVAILABLE: the store cannot be read.
 
         Example: {}
+        """
+
+    @_abc_1.abstractmethod
+    def GetSla(
+        self,
+        request: _admin_service_pb2.GetSlaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetSlaResponse, _abc.Awaitable[_admin_service_pb2.GetSlaResponse]]:
+        """Says what became of the platform's promises, by queue and purpose: of jobs that ended lately, to
+        how many they were kept, and in what they were missed, apart from how the jobs ended. Waiting
+        in the queue, a slow start and attempts that the platform failed count; a bad input and the
+        user's cancel do not. Every job was judged when it ended, by the targets of then.
+
+        Errors:
+        * INVALID_ARGUMENT: window below 0 or above 366 days.
+        * UNAVAILABLE: the store cannot be read.
+
+        Example: {"window_duration": "86400s"}
         """
 
     @_abc_1.abstractmethod

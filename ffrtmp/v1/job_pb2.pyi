@@ -187,6 +187,82 @@ QUEUE_DEFAULT: Queue.ValueType  # 2
 QUEUE_BATCH: Queue.ValueType  # 3
 Global___Queue: _TypeAlias = Queue  # noqa: Y015
 
+class _Purpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PURPOSE_UNSPECIFIED: _Purpose.ValueType  # 0
+    """Production."""
+    PURPOSE_PRODUCTION: _Purpose.ValueType  # 1
+    PURPOSE_TEST: _Purpose.ValueType  # 2
+    PURPOSE_BENCHMARK: _Purpose.ValueType  # 3
+    PURPOSE_DEBUG: _Purpose.ValueType  # 4
+
+class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
+    """What a job is for. Accounts of service are kept apart by it; it gives no head start."""
+
+PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
+"""Production."""
+PURPOSE_PRODUCTION: Purpose.ValueType  # 1
+PURPOSE_TEST: Purpose.ValueType  # 2
+PURPOSE_BENCHMARK: Purpose.ValueType  # 3
+PURPOSE_DEBUG: Purpose.ValueType  # 4
+Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
+
+class _SlaVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SlaVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SLA_VERDICT_UNSPECIFIED: _SlaVerdict.ValueType  # 0
+    """The job has not ended."""
+    SLA_VERDICT_MET: _SlaVerdict.ValueType  # 1
+    SLA_VERDICT_MISSED: _SlaVerdict.ValueType  # 2
+    SLA_VERDICT_WITHDRAWN: _SlaVerdict.ValueType  # 3
+    """Cancelled before a worker had begun it, and in time: it counts for nothing."""
+
+class SlaVerdict(_SlaVerdict, metaclass=_SlaVerdictEnumTypeWrapper):
+    """Whether the platform kept its promise to a job that has ended, however that ended."""
+
+SLA_VERDICT_UNSPECIFIED: SlaVerdict.ValueType  # 0
+"""The job has not ended."""
+SLA_VERDICT_MET: SlaVerdict.ValueType  # 1
+SLA_VERDICT_MISSED: SlaVerdict.ValueType  # 2
+SLA_VERDICT_WITHDRAWN: SlaVerdict.ValueType  # 3
+"""Cancelled before a worker had begun it, and in time: it counts for nothing."""
+Global___SlaVerdict: _TypeAlias = SlaVerdict  # noqa: Y015
+
+class _SlaBreach:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SlaBreachEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaBreach.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SLA_BREACH_UNSPECIFIED: _SlaBreach.ValueType  # 0
+    """Never sent."""
+    SLA_BREACH_QUEUE_WAIT: _SlaBreach.ValueType  # 1
+    """The job waited in its queue for longer than was promised."""
+    SLA_BREACH_START_DELAY: _SlaBreach.ValueType  # 2
+    """It was on offer for longer than was promised."""
+    SLA_BREACH_PLATFORM_FAILURE: _SlaBreach.ValueType  # 3
+    """An attempt failed for no fault of the job's."""
+
+class SlaBreach(_SlaBreach, metaclass=_SlaBreachEnumTypeWrapper):
+    """What the platform missed its promise in."""
+
+SLA_BREACH_UNSPECIFIED: SlaBreach.ValueType  # 0
+"""Never sent."""
+SLA_BREACH_QUEUE_WAIT: SlaBreach.ValueType  # 1
+"""The job waited in its queue for longer than was promised."""
+SLA_BREACH_START_DELAY: SlaBreach.ValueType  # 2
+"""It was on offer for longer than was promised."""
+SLA_BREACH_PLATFORM_FAILURE: SlaBreach.ValueType  # 3
+"""An attempt failed for no fault of the job's."""
+Global___SlaBreach: _TypeAlias = SlaBreach  # noqa: Y015
+
 class _Priority:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -487,6 +563,8 @@ class Job(_message.Message):
     UNSCHEDULABLE_REASON_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Output only. A time-ordered ULID of 26 characters."""
     state: Global___JobState.ValueType
@@ -513,6 +591,8 @@ class Job(_message.Message):
     """
     priority: Global___Priority.ValueType
     """Output only. The priority that counts: that of the spec, until `ReprioritiseJob` gives another."""
+    purpose: Global___Purpose.ValueType
+    """Output only. As `SubmitJobRequest.purpose` said."""
     @_builtins.property
     def spec(self) -> Global___JobSpec:
         """Output only. As submitted, with every preset and default expanded, and without secrets."""
@@ -549,6 +629,10 @@ class Job(_message.Message):
         job SUCCEEDED. Set in the answer of `GetJob` and with the last event of `WatchJob`.
         """
 
+    @_builtins.property
+    def service(self) -> Global___Service:
+        """Output only. How the platform served the job so far, and in the end whether it kept its promise."""
+
     def __init__(
         self,
         *,
@@ -570,14 +654,60 @@ class Job(_message.Message):
         unschedulable_reason: _builtins.str = ...,
         priority: Global___Priority.ValueType = ...,
         result: Global___AttemptResult | None = ...,
+        purpose: Global___Purpose.ValueType = ...,
+        service: Global___Service | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "result", b"result", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eligible_time", b"eligible_time", "end_time", b"end_time", "failure", b"failure", "result", b"result", "service", b"service", "spec", b"spec", "start_time", b"start_time", "submit_time", b"submit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "priority", b"priority", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "blocked_by", b"blocked_by", "charged", b"charged", "eligible_time", b"eligible_time", "end_time", b"end_time", "event_number", b"event_number", "failure", b"failure", "fence", b"fence", "files", b"files", "job_id", b"job_id", "priority", b"priority", "purpose", b"purpose", "result", b"result", "service", b"service", "spec", b"spec", "start_time", b"start_time", "state", b"state", "submit_time", b"submit_time", "unschedulable_reason", b"unschedulable_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class Service(_message.Message):
+    """How the platform served one job, apart from whether the job succeeded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_WAIT_DURATION_FIELD_NUMBER: _builtins.int
+    START_DELAY_DURATION_FIELD_NUMBER: _builtins.int
+    PLATFORM_FAILURES_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    BREACHES_FIELD_NUMBER: _builtins.int
+    platform_failures: _builtins.int
+    """Attempts that the platform failed: workers lost or stopped, disks, memory, storage, stalls."""
+    verdict: Global___SlaVerdict.ValueType
+    """Set once the job has ended; not of one that ended under a master that kept no account."""
+    @_builtins.property
+    def queue_wait_duration(self) -> _duration_pb2.Duration:
+        """How long it was in the queue and could have been granted: not paused, not in back-off."""
+
+    @_builtins.property
+    def start_delay_duration(self) -> _duration_pb2.Duration:
+        """How long it was on offer to workers, whatever came of the offers."""
+
+    @_builtins.property
+    def breaches(self) -> _containers.RepeatedScalarFieldContainer[Global___SlaBreach.ValueType]:
+        """Of one that is MISSED: in what."""
+
+    def __init__(
+        self,
+        *,
+        queue_wait_duration: _duration_pb2.Duration | None = ...,
+        start_delay_duration: _duration_pb2.Duration | None = ...,
+        platform_failures: _builtins.int = ...,
+        verdict: Global___SlaVerdict.ValueType = ...,
+        breaches: _abc.Iterable[Global___SlaBreach.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queue_wait_duration", b"queue_wait_duration", "start_delay_duration", b"start_delay_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaches", b"breaches", "platform_failures", b"platform_failures", "queue_wait_duration", b"queue_wait_duration", "start_delay_duration", b"start_delay_duration", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Service: _TypeAlias = Service  # noqa: Y015
 
 @_typing.final
 class AttemptResult(_message.Message):

@@ -26,63 +26,63 @@ from ffrtmp.v1 import job_pb2 as ffrtmp_dot_v1_dot_job__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x66rtmp/v1/job_service.proto\x12\tffrtmp.v1\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x10SubmitJobRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.ffrtmp.v1.JobSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"0\n\x11SubmitJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\">\n\x11SubmitJobsRequest\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.ffrtmp.v1.SubmitJobRequest\"2\n\x12SubmitJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xab\x01\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\x12#\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x13.ffrtmp.v1.JobEvent\x12,\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgress\x12)\n\x07results\x18\x08 \x03(\x0b\x32\x18.ffrtmp.v1.AttemptResult\"#\n\x11\x45xplainJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xd8\x01\n\x12\x45xplainJobResponse\x12%\n\x06reason\x18\x01 \x01(\x0e\x32\x15.ffrtmp.v1.WaitReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x17\n\njobs_ahead\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12 \n\x13jobs_ahead_in_class\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12)\n\x07workers\x18\x05 \x03(\x0b\x32\x18.ffrtmp.v1.WorkerVerdictB\r\n\x0b_jobs_aheadB\x16\n\x14_jobs_ahead_in_class\"V\n\rWorkerVerdict\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12%\n\x08obstacle\x18\x02 \x01(\x0e\x32\x13.ffrtmp.v1.Obstacle\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xe2\x01\n\x0fListJobsRequest\x12#\n\x06states\x18\x01 \x03(\x0e\x32\x13.ffrtmp.v1.JobState\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x38\n\x14submitted_after_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15submitted_before_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"I\n\x10ListJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x66ter_event_number\x18\x02 \x01(\x04\"\x8d\x01\n\x10WatchJobResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.ffrtmp.v1.JobEventH\x00\x12.\n\x08progress\x18\x02 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgressH\x00\x12\x1b\n\x03job\x18\x03 \x01(\x0b\x32\x0e.ffrtmp.v1.JobB\x06\n\x04kind\"1\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\"c\n\x11ReadJobLogRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\x13\n\x0b\x61\x66ter_fence\x18\x03 \x01(\x04\x12\x19\n\x11\x61\x66ter_line_number\x18\x04 \x01(\x04\"W\n\x12ReadJobLogResponse\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x13\n\x0bline_number\x18\x03 \x01(\x04\x12\r\n\x05lines\x18\x04 \x03(\t\"!\n\x0fPauseJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x10PauseJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\"\"\n\x10ResumeJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11ResumeJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\"O\n\x16ReprioritiseJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12%\n\x08priority\x18\x02 \x01(\x0e\x32\x13.ffrtmp.v1.Priority\"6\n\x17ReprioritiseJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job*\xff\x01\n\nWaitReason\x12\x1b\n\x17WAIT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17WAIT_REASON_NOT_WAITING\x10\x01\x12\x16\n\x12WAIT_REASON_PAUSED\x10\x02\x12\x18\n\x14WAIT_REASON_BACK_OFF\x10\x03\x12\x17\n\x13WAIT_REASON_BLOCKED\x10\x04\x12\x19\n\x15WAIT_REASON_NO_WORKER\x10\x05\x12\x1d\n\x19WAIT_REASON_NO_FIT_WORKER\x10\x06\x12\x1c\n\x18WAIT_REASON_NO_FREE_SLOT\x10\x07\x12\x14\n\x10WAIT_REASON_TURN\x10\x08*\xe5\x01\n\x08Obstacle\x12\x18\n\x14OBSTACLE_UNSPECIFIED\x10\x00\x12\x11\n\rOBSTACLE_AWAY\x10\x01\x12\x14\n\x10OBSTACLE_LEAVING\x10\x02\x12\x15\n\x11OBSTACLE_DRAINING\x10\x03\x12\x18\n\x14OBSTACLE_QUARANTINED\x10\x04\x12\x12\n\x0eOBSTACLE_UNFIT\x10\x05\x12\x15\n\x11OBSTACLE_REJECTED\x10\x06\x12\x14\n\x10OBSTACLE_AVOIDED\x10\x07\x12\x11\n\rOBSTACLE_BUSY\x10\x08\x12\x11\n\rOBSTACLE_NONE\x10\t2\xb1\x06\n\nJobService\x12\x46\n\tSubmitJob\x12\x1b.ffrtmp.v1.SubmitJobRequest\x1a\x1c.ffrtmp.v1.SubmitJobResponse\x12I\n\nSubmitJobs\x12\x1c.ffrtmp.v1.SubmitJobsRequest\x1a\x1d.ffrtmp.v1.SubmitJobsResponse\x12=\n\x06GetJob\x12\x18.ffrtmp.v1.GetJobRequest\x1a\x19.ffrtmp.v1.GetJobResponse\x12I\n\nExplainJob\x12\x1c.ffrtmp.v1.ExplainJobRequest\x1a\x1d.ffrtmp.v1.ExplainJobResponse\x12\x43\n\x08ListJobs\x12\x1a.ffrtmp.v1.ListJobsRequest\x1a\x1b.ffrtmp.v1.ListJobsResponse\x12\x45\n\x08WatchJob\x12\x1a.ffrtmp.v1.WatchJobRequest\x1a\x1b.ffrtmp.v1.WatchJobResponse0\x01\x12K\n\nReadJobLog\x12\x1c.ffrtmp.v1.ReadJobLogRequest\x1a\x1d.ffrtmp.v1.ReadJobLogResponse0\x01\x12\x43\n\x08PauseJob\x12\x1a.ffrtmp.v1.PauseJobRequest\x1a\x1b.ffrtmp.v1.PauseJobResponse\x12\x46\n\tResumeJob\x12\x1b.ffrtmp.v1.ResumeJobRequest\x1a\x1c.ffrtmp.v1.ResumeJobResponse\x12X\n\x0fReprioritiseJob\x12!.ffrtmp.v1.ReprioritiseJobRequest\x1a\".ffrtmp.v1.ReprioritiseJobResponse\x12\x46\n\tCancelJob\x12\x1b.ffrtmp.v1.CancelJobRequest\x1a\x1c.ffrtmp.v1.CancelJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x66rtmp/v1/job_service.proto\x12\tffrtmp.v1\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"r\n\x10SubmitJobRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.ffrtmp.v1.JobSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12#\n\x07purpose\x18\x03 \x01(\x0e\x32\x12.ffrtmp.v1.Purpose\"0\n\x11SubmitJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\">\n\x11SubmitJobsRequest\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.ffrtmp.v1.SubmitJobRequest\"2\n\x12SubmitJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xab\x01\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\x12#\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x13.ffrtmp.v1.JobEvent\x12,\n\x08progress\x18\x03 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgress\x12)\n\x07results\x18\x08 \x03(\x0b\x32\x18.ffrtmp.v1.AttemptResult\"#\n\x11\x45xplainJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xd8\x01\n\x12\x45xplainJobResponse\x12%\n\x06reason\x18\x01 \x01(\x0e\x32\x15.ffrtmp.v1.WaitReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x17\n\njobs_ahead\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12 \n\x13jobs_ahead_in_class\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12)\n\x07workers\x18\x05 \x03(\x0b\x32\x18.ffrtmp.v1.WorkerVerdictB\r\n\x0b_jobs_aheadB\x16\n\x14_jobs_ahead_in_class\"V\n\rWorkerVerdict\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12%\n\x08obstacle\x18\x02 \x01(\x0e\x32\x13.ffrtmp.v1.Obstacle\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xe2\x01\n\x0fListJobsRequest\x12#\n\x06states\x18\x01 \x03(\x0e\x32\x13.ffrtmp.v1.JobState\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x38\n\x14submitted_after_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15submitted_before_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"I\n\x10ListJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.ffrtmp.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x66ter_event_number\x18\x02 \x01(\x04\"\x8d\x01\n\x10WatchJobResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.ffrtmp.v1.JobEventH\x00\x12.\n\x08progress\x18\x02 \x01(\x0b\x32\x1a.ffrtmp.v1.AttemptProgressH\x00\x12\x1b\n\x03job\x18\x03 \x01(\x0b\x32\x0e.ffrtmp.v1.JobB\x06\n\x04kind\"1\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\"c\n\x11ReadJobLogRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\x13\n\x0b\x61\x66ter_fence\x18\x03 \x01(\x04\x12\x19\n\x11\x61\x66ter_line_number\x18\x04 \x01(\x04\"W\n\x12ReadJobLogResponse\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x13\n\x0bline_number\x18\x03 \x01(\x04\x12\r\n\x05lines\x18\x04 \x03(\t\"!\n\x0fPauseJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x10PauseJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\"\"\n\x10ResumeJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11ResumeJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job\"O\n\x16ReprioritiseJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12%\n\x08priority\x18\x02 \x01(\x0e\x32\x13.ffrtmp.v1.Priority\"6\n\x17ReprioritiseJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.ffrtmp.v1.Job*\xff\x01\n\nWaitReason\x12\x1b\n\x17WAIT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17WAIT_REASON_NOT_WAITING\x10\x01\x12\x16\n\x12WAIT_REASON_PAUSED\x10\x02\x12\x18\n\x14WAIT_REASON_BACK_OFF\x10\x03\x12\x17\n\x13WAIT_REASON_BLOCKED\x10\x04\x12\x19\n\x15WAIT_REASON_NO_WORKER\x10\x05\x12\x1d\n\x19WAIT_REASON_NO_FIT_WORKER\x10\x06\x12\x1c\n\x18WAIT_REASON_NO_FREE_SLOT\x10\x07\x12\x14\n\x10WAIT_REASON_TURN\x10\x08*\xe5\x01\n\x08Obstacle\x12\x18\n\x14OBSTACLE_UNSPECIFIED\x10\x00\x12\x11\n\rOBSTACLE_AWAY\x10\x01\x12\x14\n\x10OBSTACLE_LEAVING\x10\x02\x12\x15\n\x11OBSTACLE_DRAINING\x10\x03\x12\x18\n\x14OBSTACLE_QUARANTINED\x10\x04\x12\x12\n\x0eOBSTACLE_UNFIT\x10\x05\x12\x15\n\x11OBSTACLE_REJECTED\x10\x06\x12\x14\n\x10OBSTACLE_AVOIDED\x10\x07\x12\x11\n\rOBSTACLE_BUSY\x10\x08\x12\x11\n\rOBSTACLE_NONE\x10\t2\xb1\x06\n\nJobService\x12\x46\n\tSubmitJob\x12\x1b.ffrtmp.v1.SubmitJobRequest\x1a\x1c.ffrtmp.v1.SubmitJobResponse\x12I\n\nSubmitJobs\x12\x1c.ffrtmp.v1.SubmitJobsRequest\x1a\x1d.ffrtmp.v1.SubmitJobsResponse\x12=\n\x06GetJob\x12\x18.ffrtmp.v1.GetJobRequest\x1a\x19.ffrtmp.v1.GetJobResponse\x12I\n\nExplainJob\x12\x1c.ffrtmp.v1.ExplainJobRequest\x1a\x1d.ffrtmp.v1.ExplainJobResponse\x12\x43\n\x08ListJobs\x12\x1a.ffrtmp.v1.ListJobsRequest\x1a\x1b.ffrtmp.v1.ListJobsResponse\x12\x45\n\x08WatchJob\x12\x1a.ffrtmp.v1.WatchJobRequest\x1a\x1b.ffrtmp.v1.WatchJobResponse0\x01\x12K\n\nReadJobLog\x12\x1c.ffrtmp.v1.ReadJobLogRequest\x1a\x1d.ffrtmp.v1.ReadJobLogResponse0\x01\x12\x43\n\x08PauseJob\x12\x1a.ffrtmp.v1.PauseJobRequest\x1a\x1b.ffrtmp.v1.PauseJobResponse\x12\x46\n\tResumeJob\x12\x1b.ffrtmp.v1.ResumeJobRequest\x1a\x1c.ffrtmp.v1.ResumeJobResponse\x12X\n\x0fReprioritiseJob\x12!.ffrtmp.v1.ReprioritiseJobRequest\x1a\".ffrtmp.v1.ReprioritiseJobResponse\x12\x46\n\tCancelJob\x12\x1b.ffrtmp.v1.CancelJobRequest\x1a\x1c.ffrtmp.v1.CancelJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ffrtmp.v1.job_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WAITREASON']._serialized_start=2002
-  _globals['_WAITREASON']._serialized_end=2257
-  _globals['_OBSTACLE']._serialized_start=2260
-  _globals['_OBSTACLE']._serialized_end=2489
+  _globals['_WAITREASON']._serialized_start=2039
+  _globals['_WAITREASON']._serialized_end=2294
+  _globals['_OBSTACLE']._serialized_start=2297
+  _globals['_OBSTACLE']._serialized_end=2526
   _globals['_SUBMITJOBREQUEST']._serialized_start=96
-  _globals['_SUBMITJOBREQUEST']._serialized_end=173
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=175
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=223
-  _globals['_SUBMITJOBSREQUEST']._serialized_start=225
-  _globals['_SUBMITJOBSREQUEST']._serialized_end=287
-  _globals['_SUBMITJOBSRESPONSE']._serialized_start=289
-  _globals['_SUBMITJOBSRESPONSE']._serialized_end=339
-  _globals['_GETJOBREQUEST']._serialized_start=341
-  _globals['_GETJOBREQUEST']._serialized_end=372
-  _globals['_GETJOBRESPONSE']._serialized_start=375
-  _globals['_GETJOBRESPONSE']._serialized_end=546
-  _globals['_EXPLAINJOBREQUEST']._serialized_start=548
-  _globals['_EXPLAINJOBREQUEST']._serialized_end=583
-  _globals['_EXPLAINJOBRESPONSE']._serialized_start=586
-  _globals['_EXPLAINJOBRESPONSE']._serialized_end=802
-  _globals['_WORKERVERDICT']._serialized_start=804
-  _globals['_WORKERVERDICT']._serialized_end=890
-  _globals['_LISTJOBSREQUEST']._serialized_start=893
-  _globals['_LISTJOBSREQUEST']._serialized_end=1119
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1121
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1194
-  _globals['_WATCHJOBREQUEST']._serialized_start=1196
-  _globals['_WATCHJOBREQUEST']._serialized_end=1257
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1260
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1401
-  _globals['_CANCELJOBREQUEST']._serialized_start=1403
-  _globals['_CANCELJOBREQUEST']._serialized_end=1452
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1454
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1502
-  _globals['_READJOBLOGREQUEST']._serialized_start=1504
-  _globals['_READJOBLOGREQUEST']._serialized_end=1603
-  _globals['_READJOBLOGRESPONSE']._serialized_start=1605
-  _globals['_READJOBLOGRESPONSE']._serialized_end=1692
-  _globals['_PAUSEJOBREQUEST']._serialized_start=1694
-  _globals['_PAUSEJOBREQUEST']._serialized_end=1727
-  _globals['_PAUSEJOBRESPONSE']._serialized_start=1729
-  _globals['_PAUSEJOBRESPONSE']._serialized_end=1776
-  _globals['_RESUMEJOBREQUEST']._serialized_start=1778
-  _globals['_RESUMEJOBREQUEST']._serialized_end=1812
-  _globals['_RESUMEJOBRESPONSE']._serialized_start=1814
-  _globals['_RESUMEJOBRESPONSE']._serialized_end=1862
-  _globals['_REPRIORITISEJOBREQUEST']._serialized_start=1864
-  _globals['_REPRIORITISEJOBREQUEST']._serialized_end=1943
-  _globals['_REPRIORITISEJOBRESPONSE']._serialized_start=1945
-  _globals['_REPRIORITISEJOBRESPONSE']._serialized_end=1999
-  _globals['_JOBSERVICE']._serialized_start=2492
-  _globals['_JOBSERVICE']._serialized_end=3309
+  _globals['_SUBMITJOBREQUEST']._serialized_end=210
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=212
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=260
+  _globals['_SUBMITJOBSREQUEST']._serialized_start=262
+  _globals['_SUBMITJOBSREQUEST']._serialized_end=324
+  _globals['_SUBMITJOBSRESPONSE']._serialized_start=326
+  _globals['_SUBMITJOBSRESPONSE']._serialized_end=376
+  _globals['_GETJOBREQUEST']._serialized_start=378
+  _globals['_GETJOBREQUEST']._serialized_end=409
+  _globals['_GETJOBRESPONSE']._serialized_start=412
+  _globals['_GETJOBRESPONSE']._serialized_end=583
+  _globals['_EXPLAINJOBREQUEST']._serialized_start=585
+  _globals['_EXPLAINJOBREQUEST']._serialized_end=620
+  _globals['_EXPLAINJOBRESPONSE']._serialized_start=623
+  _globals['_EXPLAINJOBRESPONSE']._serialized_end=839
+  _globals['_WORKERVERDICT']._serialized_start=841
+  _globals['_WORKERVERDICT']._serialized_end=927
+  _globals['_LISTJOBSREQUEST']._serialized_start=930
+  _globals['_LISTJOBSREQUEST']._serialized_end=1156
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1158
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1231
+  _globals['_WATCHJOBREQUEST']._serialized_start=1233
+  _globals['_WATCHJOBREQUEST']._serialized_end=1294
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1297
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1438
+  _globals['_CANCELJOBREQUEST']._serialized_start=1440
+  _globals['_CANCELJOBREQUEST']._serialized_end=1489
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1491
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1539
+  _globals['_READJOBLOGREQUEST']._serialized_start=1541
+  _globals['_READJOBLOGREQUEST']._serialized_end=1640
+  _globals['_READJOBLOGRESPONSE']._serialized_start=1642
+  _globals['_READJOBLOGRESPONSE']._serialized_end=1729
+  _globals['_PAUSEJOBREQUEST']._serialized_start=1731
+  _globals['_PAUSEJOBREQUEST']._serialized_end=1764
+  _globals['_PAUSEJOBRESPONSE']._serialized_start=1766
+  _globals['_PAUSEJOBRESPONSE']._serialized_end=1813
+  _globals['_RESUMEJOBREQUEST']._serialized_start=1815
+  _globals['_RESUMEJOBREQUEST']._serialized_end=1849
+  _globals['_RESUMEJOBRESPONSE']._serialized_start=1851
+  _globals['_RESUMEJOBRESPONSE']._serialized_end=1899
+  _globals['_REPRIORITISEJOBREQUEST']._serialized_start=1901
+  _globals['_REPRIORITISEJOBREQUEST']._serialized_end=1980
+  _globals['_REPRIORITISEJOBRESPONSE']._serialized_start=1982
+  _globals['_REPRIORITISEJOBRESPONSE']._serialized_end=2036
+  _globals['_JOBSERVICE']._serialized_start=2529
+  _globals['_JOBSERVICE']._serialized_end=3346
 # @@protoc_insertion_point(module_scope)

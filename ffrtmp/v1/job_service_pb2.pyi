@@ -127,8 +127,11 @@ class SubmitJobRequest(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Required: 1 to 128 characters, chosen by the client; kept as long as the job."""
+    purpose: _job_pb2.Purpose.ValueType
+    """What the job is for. Default: production."""
     @_builtins.property
     def spec(self) -> _job_pb2.JobSpec:
         """Required."""
@@ -138,10 +141,11 @@ class SubmitJobRequest(_message.Message):
         *,
         spec: _job_pb2.JobSpec | None = ...,
         idempotency_key: _builtins.str = ...,
+        purpose: _job_pb2.Purpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "purpose", b"purpose", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,7 +2,8 @@
 """How long the store takes when much is in it: `scripts/bench/store.py [--store postgres]`.
 
 At 10,000, 100,000 and 1,000,000 queued jobs of four classes: a claim of 16, the place of the last
-job, the first page of a list; and, through the use case, why the last job waits, with 200 workers.
+job, the first page of a list, what /metrics counts; and, through the use case, why the last job
+waits, with 200 workers.
 Run it with `.venv/bin/python`.
 """
 
@@ -155,6 +156,8 @@ async def measure(store: Store, address: str, largest: int) -> None:
         print(f"claim of 16:     {await timed(partial(claim, store, session))}")
         page = partial(store.find, JobFilter(), size=100, after=None)
         print(f"first page:      {await timed(page)}")
+        print(f"jobs by state:   {await timed(store.count_jobs)}")
+        print(f"queue depths:    {await timed(store.depths)}")
         last = (await store.get(f"COPY{size}")).job
         print(f"place of last:   {await timed(partial(store.place_of, last))}")
         print(f"jobs explain:    {await timed(partial(master.explain, last.job_id))}", flush=True)

@@ -8,9 +8,11 @@ To add a rule: a method of `Model` that returns its answer and makes the move, a
 `JobMachine` that hands both to `expect`. To add a field: `Model`, `Model.row` and `row_of`.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import settings
@@ -23,6 +25,7 @@ from ffrtmp.domain.errors import DomainError, NewerGrant
 from ffrtmp.domain.event import JobEvent, event_of
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.sla import Targets, judged
 from ffrtmp.domain.spec import Priority, Queue
 
 HOURS = {"high": 1, "normal": 0, "low": -1}
@@ -32,10 +35,19 @@ SECOND = 1_000_000
 
 Sender = tuple[bool, tuple[str, str], int | None]
 
+NEWS = ("stage", "publish", "fail", "adopt")
 MOVES, REPEATS, WAITS, REFUSED = "moves", "repeats", "waits", "refused"
 
 HELD = ("leased", "running", "publishing")
 TERMINAL = ("succeeded", "failed", "cancelled")
+PLATFORM = ("stopped", "stalled", "resource", "resource_memory", "transport", "worker_lost")
+LONGEST = {"live": 1, "default": 5, "batch": 600}
+TARGETS = Targets(
+    live_wait=timedelta(seconds=LONGEST["live"]),
+    default_wait=timedelta(seconds=LONGEST["default"]),
+    batch_wait=timedelta(seconds=LONGEST["batch"]),
+    start_delay=timedelta(seconds=5),
+)
 BEGUN = ("accepted", "adopted", "staged", "published", "failed", "returned")
 WAITING = ("queued", "paused")
 ARROWS = {
@@ -109,6 +121,10 @@ class Model:
     rejected_since: int = 0
     queue: str = "default"
     priority: str | None = None  # None: as it was submitted, normal
+    waited: int = 0
+    offered: int = 0
+    blamed: set[int] = field(default_factory=set)  # fences of attempts that the platform failed
+    verdict: str | None = None
 
     def row(self) -> dict[str, object]:
         """What a job's row must say; `row_of` says what it does."""
@@ -135,6 +151,10 @@ class Model:
             "blocked": self.blocked,
             "unschedulable": self.state == "queued" and self.rejects >= 20,
             "frees_targets": self.state in TERMINAL and self.blocked is None,
+            "waited": self.waited,
+            "offered": self.offered,
+            "blamed": len(self.blamed),
+            "verdict": self.verdict,
         }
 
     # -- what the messages mean ---------------------------------------------------------------
@@ -222,6 +242,8 @@ class Model:
             self._block()
         if self.state == "running" and how != "mass" and self.manifest is None:
             return self._give_up(("worker_lost", message), chance, still_blocked=how != "dead")
+        if self.state != "leased":
+            self.blamed.add(self.fence)
         self.failure = ("worker_lost", message)
         return self._let_go(0, still_blocked=how != "dead")
 
@@ -304,6 +326,27 @@ class Model:
         self.priority = priority
         return self._order(self.state)
 
+    # -- what it says of the platform ---------------------------------------------------------
+
+    def serve(self, before: "Model", *, late: bool) -> None:
+        """After a move. `late`: of an attempt that had never stopped, so that nothing waited."""
+        until = self.changed
+        if before.state == "queued" and not late:
+            self.waited += max(0, until - max(before.changed, before.eligible))
+        if before.state == "leased":
+            self.offered += max(0, until - before.changed)
+        if self.state in TERMINAL and before.state not in TERMINAL:
+            self.verdict = self._judged()
+
+    def _judged(self) -> str:
+        broken = ["queue_wait"] if self.waited > LONGEST[self.queue] * SECOND else []
+        broken += ["start_delay"] if self.offered > 5 * SECOND else []
+        broken += ["platform_failure"] if self.blamed else []
+        if broken:
+            return ",".join(broken)
+        never_begun = self.state == "cancelled" and self.attempts == 0
+        return "withdrawn" if never_begun else "met"
+
     # -- parts --------------------------------------------------------------------------------
 
     def _order(self, state: str) -> str:
@@ -345,6 +388,7 @@ class Model:
     def _take_back(self, who: tuple[str, str], fence: int) -> None:
         """The job is that attempt's again, whatever came back since."""
         self.charges.pop(fence, None)
+        self.blamed.discard(fence)
         self.failure = None
         self.attempts += (who, fence) != self.accepted
         self.last, self.fence = who, fence
@@ -357,6 +401,8 @@ class Model:
 
     def _give_up(self, why: tuple[str, str], chance: float, *, still_blocked: bool = False) -> str:
         line = self._line(why[0])
+        if why[0] in PLATFORM:
+            self.blamed.add(self.fence)
         healthy = self.state == "running" and self.started is not None
         if self.restarts and healthy and self.now - self.started >= 600 * SECOND:
             self.charges.clear()
@@ -467,6 +513,10 @@ def row_of(job: Job) -> dict[str, object]:
         "blocked": name_of(job.blocked_by),
         "unschedulable": job.is_unschedulable,
         "frees_targets": job.frees_targets,
+        "waited": job.evidence.queue_wait // timedelta(microseconds=1),
+        "offered": job.evidence.start_delay // timedelta(microseconds=1),
+        "blamed": job.evidence.failures,
+        "verdict": job.sla and (",".join(job.sla.breaches) or str(job.sla.verdict)),
     }
 
 
@@ -534,18 +584,23 @@ class JobMachine(RuleBasedStateMachine):
             actor="client/a",
             exclusive=exclusive,
             restarts=restarts,
+            queue=Queue(queue),
         )
+        self.before = copy.deepcopy(self.model)
         self.events = [event_of(self.job)]
 
     def expect(self, answer: str, act: Callable[..., Job], **arguments: object) -> None:
         """Applies a rule, and holds what comes of it against the model's answer."""
         before = self.job
+        if answer == MOVES:
+            self.model.serve(self.before, late=act.__name__ in NEWS)
+        self.before = copy.deepcopy(self.model)
         if answer in (REFUSED, WAITS):
             with pytest.raises(DomainError) as refusal:
                 act(before, **arguments)
             assert isinstance(refusal.value, NewerGrant) == (answer == WAITS)
             return
-        self.job = act(before, **arguments)
+        self.job = judged(partial(act, **arguments), TARGETS)(before)
         if answer == REPEATS:
             assert self.job is before
             return

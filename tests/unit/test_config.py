@@ -34,6 +34,7 @@ from ffrtmp.config import (
     state_dir,
 )
 from ffrtmp.domain.retention import Retention
+from ffrtmp.domain.sla import Targets
 
 COMMANDS = {
     "master": ["master"],
@@ -73,6 +74,10 @@ SAMPLES = {
     "offer_ttl": ("1.5s", timedelta(seconds=1.5)),
     "pace": ("0.5", 0.5),
     "root": ("films=/films", ("films=/films",)),
+    "sla_batch_wait": ("2d", timedelta(days=2)),
+    "sla_live_wait": ("20s", timedelta(seconds=20)),
+    "sla_start_delay": ("2s", timedelta(seconds=2)),
+    "sla_wait": ("1h", timedelta(hours=1)),
     "slots": ("5", 5),
     "store": ("sqlite:jobs.db", "sqlite:jobs.db"),
     "store_api_connections": ("9", 9),
@@ -509,6 +514,20 @@ def test_a_configuration_file_that_is_named_must_be_there(tmp_path: Path, monkey
 def test_how_long_finished_jobs_are_kept_is_a_time_a_number_or_both(text: str, kept: Retention):
     assert parse_retention(text) == kept
     assert MasterSettings(certs=Path(), keep_finished=text).retention == kept
+
+
+def test_what_is_promised_are_settings():
+    settings = MasterSettings(certs=Path(), sla_wait=timedelta(hours=2))
+    assert settings.targets == Targets(default_wait=timedelta(hours=2))
+    assert MasterSettings(certs=Path()).targets == Targets()
+
+
+@pytest.mark.parametrize(
+    "option", ["sla_live_wait", "sla_wait", "sla_batch_wait", "sla_start_delay"]
+)
+def test_a_promise_that_cannot_be_kept_is_refused(option: str):
+    with pytest.raises(SettingError, match=rf"{option.replace('_', '-')}.*more than 0s"):
+        MasterSettings(certs=Path(), **{option: timedelta(0)})
 
 
 @pytest.mark.parametrize("text", ["", "5 days", "1d,2d", "1,2", "-1", "1d,", "for ever", "9" * 20])

@@ -67,6 +67,7 @@ def taken_back(job: Job, holder: Holder, fence: int) -> dict[str, Any]:
         "accepted": Accepted(holder, fence),
         "refundable": False,
         "failure": None,
+        "evidence": job.evidence.not_failed(fence),
     }
     if not was_accepted(job, holder, fence):
         return changes | {"attempts": job.attempts + 1}

@@ -6,10 +6,17 @@ from datetime import datetime
 from ffrtmp.domain.attempt import Failure, Holder
 from ffrtmp.domain.errors import IllegalTransition, NotHolder, StaleFence
 from ffrtmp.domain.job.claims import require_live
-from ffrtmp.domain.job.moves import blocker_of, changed, give_up, move, release
+from ffrtmp.domain.job.moves import blamed, blocker_of, changed, give_up, move, release
 from ffrtmp.domain.job.row import Job
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.states import HELD_STATES, TRANSITIONS, WAITING_STATES, Cause, JobState
+from ffrtmp.domain.states import (
+    ATTEMPT_STATES,
+    HELD_STATES,
+    TRANSITIONS,
+    WAITING_STATES,
+    Cause,
+    JobState,
+)
 
 MAYBE_PUBLISHED = "by force: its outputs may be published already"
 
@@ -35,8 +42,10 @@ def lose(
     require_live(job, holder, fence, "lose", HELD_STATES)
     blocker = None if dead else blocker_of(job)
     failure = Failure(reason=Reason.WORKER_LOST, message=why)
+    evidence = blamed(job) if job.state in ATTEMPT_STATES else job.evidence
     if job.state is not JobState.RUNNING or job.manifest is not None or not charged:
-        lost = replace(job, failure=failure)  # else its event would name an earlier one's reason
+        # Else its event would name an earlier one's reason.
+        lost = replace(job, failure=failure, evidence=evidence)
         return release(lost, Cause.LOST, actor="master", now=now, detail=why, blocked_by=blocker)
     return give_up(
         job, Cause.LOST, failure, actor="master", chance=chance, now=now, blocked_by=blocker

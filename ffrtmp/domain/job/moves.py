@@ -6,8 +6,9 @@ from typing import Any
 
 from ffrtmp.domain.attempt import Failure, Holder
 from ffrtmp.domain.errors import IllegalTransition
+from ffrtmp.domain.evidence import Evidence
 from ffrtmp.domain.job.row import Job
-from ffrtmp.domain.retry import HEALTHY, decide
+from ffrtmp.domain.retry import HEALTHY, RULES, decide
 from ffrtmp.domain.states import ASIDE, TERMINAL_STATES, TRANSITIONS, Cause, JobState
 
 SKEW = timedelta(minutes=1)
@@ -25,13 +26,18 @@ def move(
 
 
 def changed(job: Job, cause: Cause, *, actor: str, now: datetime, **changes: Any) -> Job:
+    at = not_before(job, now)
+    evidence: Evidence = changes.get("evidence", job.evidence)
+    changes["evidence"] = evidence.after(
+        job.state, cause, since=job.changed_at, eligible_at=job.eligible_at, at=at
+    )
     return replace(
         job,
         **{"detail": "", **changes},
         cause=cause,
         cause_before=job.moved_by if cause in ASIDE else None,
         actor=actor,
-        changed_at=not_before(job, now),
+        changed_at=at,
         version=job.version + 1,
     )
 
@@ -97,6 +103,7 @@ def give_up(
         holder=None,
         blocked_by=blocked_by,
         failure=failure,
+        evidence=blamed(job) if RULES[failure.reason].blames_platform else job.evidence,
         charged=decision.charged,
         charged_on=charged_on,
         resource_failures=decision.resource_failures,
@@ -105,6 +112,11 @@ def give_up(
         eligible_at=now + decision.delay,
         detail=failure.message,
     )
+
+
+def blamed(job: Job) -> Evidence:
+    """With the attempt that holds it, or held it last, failed by the platform."""
+    return job.evidence.failed(job.fence)
 
 
 def _back_to(job: Job) -> JobState:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ffrtmp.domain.attempt import Accepted, Failure, Holder, Manifest
+from ffrtmp.domain.evidence import NO_EVIDENCE, Evidence
+from ffrtmp.domain.judgement import Judgement
 from ffrtmp.domain.retry import BACKOFF_LONGEST
-from ffrtmp.domain.spec import Priority
+from ffrtmp.domain.spec import Priority, Purpose, Queue
 from ffrtmp.domain.states import ASIDE, TERMINAL_STATES, Cause, JobState
 
 REJECTS = 20
@@ -21,7 +23,8 @@ class Job:
     highest fence so far. `refundable`: the charge of the attempt `accepted` may be taken back.
     `charged_on`: the worker of each charge. `restarts`: how many charged failures of FFmpeg a live
     job is started again after. `blocked_by`: whose FFmpeg may still write an exclusive target.
-    `priority` is None until somebody gives it another than its spec's.
+    `priority` is None until somebody gives it another than its spec's. `evidence` is judged once it
+    has ended: `sla`.
     """
 
     job_id: str
@@ -57,6 +60,10 @@ class Job:
     rejected_since: datetime | None = None
     priority: Priority | None = None
     cause_before: Cause | None = None
+    queue: Queue = Queue.DEFAULT
+    purpose: Purpose = Purpose.PRODUCTION
+    evidence: Evidence = NO_EVIDENCE
+    sla: Judgement | None = None
 
     @property
     def moved_by(self) -> Cause:
@@ -92,6 +99,8 @@ def new_job(
     actor: str,
     exclusive: bool = False,
     restarts: int = 0,
+    queue: Queue = Queue.DEFAULT,
+    purpose: Purpose = Purpose.PRODUCTION,
 ) -> Job:
     return Job(
         job_id=job_id,
@@ -104,6 +113,8 @@ def new_job(
         actor=actor,
         exclusive=exclusive,
         restarts=restarts,
+        queue=queue,
+        purpose=purpose,
     )
 
 

@@ -73,6 +73,7 @@ CHECKS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "ReprioritiseJob": lambda got: got[0]["job"]["priority"] != "PRIORITY_NORMAL",
     "ReadJobLog": lambda got: got == [],  # nothing has run
     "ListQueues": lambda got: got[0]["backlogs"][0]["queue"] == "QUEUE_DEFAULT",
+    "GetSla": lambda got: len(got[0]["targets"]) == 3,
     "GetStore": lambda got: got[0]["kind"] == "sqlite" and got[0]["ready"],
     "ListSettings": lambda got: got[0]["settings"][0]["name"] == "certs",
 }

@@ -11,8 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ffrtmp.clock import boot_seconds, utc_now
 from ffrtmp.domain.errors import StoreBusy
-from ffrtmp.domain.messages import Offer, OfferReply
+from ffrtmp.domain.job import Failure
+from ffrtmp.domain.messages import Failed, Offer, OfferReply, ResultAck, ResultOutcome
+from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.timers import Timers
+from ffrtmp.master import tally
 from ffrtmp.master.http import serving_http
 from ffrtmp.master.master import Master
 from ffrtmp.master.server import STALE_TICK_SECONDS, problem_of
@@ -65,9 +69,51 @@ async def test_metrics_count_jobs_workers_and_slots(run, stream, request_for):
         assert await value_of(http, 'ffrtmp_workers{state="connected"}') == 1
         assert await value_of(http, 'ffrtmp_slots{state="total"}') == 3
         assert await value_of(http, 'ffrtmp_slots{state="free"}') == 2
-        assert await value_of(http, "ffrtmp_queue_wait_seconds_count") == 1
+        assert await value_of(http, 'ffrtmp_queue_wait_seconds_count{queue="default"}') == 1
         assert await value_of(http, "ffrtmp_claim_seconds_count") >= 1
+        assert await value_of(http, "ffrtmp_dispatch_seconds_count") == 1
+        assert await value_of(http, 'ffrtmp_offers_total{outcome="accepted"}') == 1
+        assert await value_of(http, 'ffrtmp_store_statement_seconds_count{name="claimable"}') >= 1
+        assert await value_of(http, "ffrtmp_store_group_size_count") >= 3
         assert 0 <= await value_of(http, "ffrtmp_heartbeat_age_seconds") < 5
+
+
+async def test_words_about_an_attempt_that_is_over_are_counted(run, stream, request_for):
+    async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
+        await JobServiceStub(client).SubmitJob(request_for())
+        worker = stream(wire)
+        await worker.hello()
+        key = (await worker.hear(Offer)).key
+        await worker.say(OfferReply(key))
+        older = AttemptKey(key.job_id, key.fence - 1)
+        await worker.say(Failed(older, Failure(reason=Reason.TIMED_OUT, message="late")))
+        assert (await worker.hear(ResultAck)).outcome is ResultOutcome.STALE
+        assert await value_of(master.http, 'ffrtmp_stale_messages_total{what="failed"}') == 1
+        assert await value_of(master.http, 'ffrtmp_offers_total{outcome="accepted"}') == 1
+
+
+async def test_jobs_are_counted_beside_the_work_and_not_for_a_scrape(run, request_for, monkeypatch):
+    monkeypatch.setattr(tally, "EVERY_SECONDS", 0.05)
+    async with run() as master, master.dial("client-c") as client:
+        stub = JobServiceStub(client)
+        for number in range(3):
+            await stub.SubmitJob(request_for(f"{number}.mp4", f"k{number}"))
+        http = master.http
+        async with asyncio.timeout(20):
+            while await value_of(http, 'ffrtmp_queue_depth{queue="default"}') != 3:
+                await asyncio.sleep(0.01)
+        assert await value_of(http, 'ffrtmp_jobs{state="queued"}') == 3
+        assert await value_of(http, 'ffrtmp_jobs{state="running"}') == 0
+        assert await value_of(http, 'ffrtmp_queue_oldest_seconds{queue="default"}') > 0
+        counted = 'ffrtmp_store_statement_seconds_count{name="depths"}'
+        monkeypatch.setattr(tally, "EVERY_SECONDS", 3600.0)
+        async with asyncio.timeout(20):  # the pause that had begun
+            while await value_of(http, "ffrtmp_jobs_counted_seconds") < 0.3:
+                await asyncio.sleep(0.01)
+        before = await value_of(http, counted)
+        for _ in range(20):
+            await fetch(http, "/metrics")
+        assert await value_of(http, counted) == before
 
 
 @pytest.mark.requirement("G13")

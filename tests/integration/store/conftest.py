@@ -12,7 +12,7 @@ import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import FileRecord, Holder, Job, Manifest
-from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Purpose, Queue, TestSource
 from ffrtmp.domain.worker import Capabilities, RootReport, requirements
 from ffrtmp.store.base import Change, NewJob, SessionKey, Store, WorkerRecord
 
@@ -44,10 +44,12 @@ def new_job(
     digest: str = "d",
     job_class: str = "",
     actor: str = "client/c",
+    queue: Queue = Queue.DEFAULT,
+    purpose: Purpose = Purpose.PRODUCTION,
 ) -> NewJob:
     """Submitted `number` seconds after noon, ranked in that order."""
     path = MediaPath("m", target or f"{number}.mp4")
-    spec = JobSpec(input=Input(test_source=TestSource()), outputs=(Output(path=path),))
+    spec = JobSpec(input=Input(test_source=TestSource()), outputs=(Output(path=path),), queue=queue)
     needs = requirements(spec)
     job = rules.new_job(
         job_id=job_id(number),
@@ -55,6 +57,8 @@ def new_job(
         rank=number,
         now=at(number),
         actor=actor,
+        queue=queue,
+        purpose=purpose,
     )
     return NewJob(job=job, spec=spec, requirements=needs, key=key or f"key-{number}", digest=digest)
 

@@ -1,15 +1,35 @@
 """What operators ask of the store, and what masters tell each other through it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from ffrtmp.domain import job as rules
 from ffrtmp.domain import standing
-from ffrtmp.domain.job import JobState
-from ffrtmp.domain.spec import Queue
+from ffrtmp.domain.evidence import Evidence
+from ffrtmp.domain.job import Job, JobState
+from ffrtmp.domain.judgement import Breach, Judgement, Verdict
+from ffrtmp.domain.spec import Purpose, Queue
 from ffrtmp.domain.standing import Standing
-from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, ServedWorker
-from tests.integration.store.conftest import CLASS, NOON, at, cancel, claim, new_job, open_worker
+from ffrtmp.store.base import (
+    Backlog,
+    Change,
+    MasterRecord,
+    MasterReport,
+    QueueDepth,
+    ServedWorker,
+)
+from tests.integration.store.conftest import (
+    CLASS,
+    NOON,
+    at,
+    cancel,
+    claim,
+    job_id,
+    new_job,
+    open_worker,
+)
 
 
 async def test_jobs_are_counted_by_state(store):
@@ -42,6 +62,43 @@ async def test_the_backlog_is_told_by_queue_class_and_state(store):
     assert of(CLASS, JobState.LEASED).jobs == 1
     later = of("other", JobState.QUEUED)
     assert (later.jobs, later.is_later, later.eligible_at) == (1, True, at(9))
+
+
+async def test_queued_jobs_are_counted_by_queue(store):
+    assert await store.depths() == []
+    await store.submit([new_job(number) for number in range(3)])
+    await store.submit([new_job(number, queue=Queue.BATCH) for number in (7, 8)])
+    await claim(store, await open_worker(store), 1)
+    assert sorted(await store.depths(), key=lambda depth: depth.queue) == [
+        QueueDepth(queue=Queue.BATCH, jobs=2, eligible_at=at(7)),
+        QueueDepth(queue=Queue.DEFAULT, jobs=2, eligible_at=at(1)),
+    ]
+
+
+async def test_what_was_judged_is_counted_and_read_as_it_was_written(store):
+    both = (Breach.QUEUE_WAIT, Breach.PLATFORM_FAILURE)
+    verdicts = [
+        Judgement(Verdict.MET),
+        Judgement(Verdict.WITHDRAWN),
+        Judgement(Verdict.MISSED, both),
+        Judgement(Verdict.MISSED, both),
+    ]
+    await store.submit([new_job(n, queue=Queue.BATCH, purpose=Purpose.BENCHMARK) for n in range(5)])
+    evidence = Evidence(queue_wait=timedelta(microseconds=7), failures=2, failed_fence=3)
+    for number, sla in enumerate(verdicts):
+
+        def rule(job: Job, sla: Judgement = sla, number: int = number) -> Job:
+            ended = rules.cancel(job, actor="client/c", now=at(100 + number))
+            return replace(ended, sla=sla, evidence=evidence)
+
+        await store.change([Change(job_id(number), rule)])
+        job = (await store.get(job_id(number))).job
+        assert (job.sla, job.evidence, job.purpose) == (sla, evidence, Purpose.BENCHMARK)
+    found = {each.sla: each for each in await store.judged(at(101))}
+    assert {sla: each.jobs for sla, each in found.items()} == {verdicts[1]: 1, verdicts[2]: 2}
+    assert {(each.queue, each.purpose, each.state) for each in found.values()} == {
+        (Queue.BATCH, Purpose.BENCHMARK, JobState.CANCELLED)
+    }
 
 
 async def test_a_store_knows_its_kind_schema_and_size(store, store_address):

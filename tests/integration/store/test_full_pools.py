@@ -31,12 +31,13 @@ from ffrtmp.domain.messages import (
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.master import Master
-from ffrtmp.master.server import _pool_load
+from ffrtmp.master.sources import _pool_load
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.status import DETAILS_TRAILER, RETRY_AFTER_MS, status_of, trailers_of
 from ffrtmp.store.base import JobFilter, Store
 from ffrtmp.store.postgres import PostgresStore
-from ffrtmp.telemetry.metrics import Fleet, Metrics, StoreUse
+from ffrtmp.telemetry.gauges import Fleet, Sources, StoreUse
+from ffrtmp.telemetry.metrics import Metrics
 from tests.integration.store.conftest import CAPABLE, manifest
 from tests.integration.test_master_core import spec
 
@@ -175,8 +176,10 @@ async def test_five_thousand_jobs_on_pools_of_five_all_wait_and_none_is_lost(  #
         cluster(store, ran) as master,
     ):
         metrics = Metrics(
-            lambda: NOBODY,
-            lambda: StoreUse(store.commits, [_pool_load(use) for use in store.pools()]),
+            Sources(
+                fleet=lambda: NOBODY,
+                store=lambda: StoreUse(store.commits, [_pool_load(use) for use in store.pools()]),
+            )
         )
 
         async def submit(number: int) -> str:

@@ -55,7 +55,7 @@ def test_every_metric_is_printed_with_its_type_labels_and_meaning(capsys):
     [moves] = [row for row in rows if row[0] == "`ffrtmp_job_moves_total`"]
     assert moves[1:3] == ["counter", "`cause`, `state`"]
     [wait] = [row for row in rows if row[0] == "`ffrtmp_queue_wait_seconds`"]
-    assert wait[1:3] == ["histogram", ""]
+    assert wait[1:3] == ["histogram", "`queue`"]
 
 
 @pytest.mark.parametrize("table", ["errors", "retries", "metrics", "config"])

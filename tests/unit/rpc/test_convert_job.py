@@ -13,7 +13,7 @@ from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import Cause, Failure, FileRecord, Holder, Job, JobState, Manifest
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Purpose, TestSource
 from ffrtmp.rpc import enums
 from ffrtmp.rpc.convert_job import event_to_pb, failure_from_pb, failure_to_pb, job_to_pb
 from ffrtmp.rpc.convert_page import attempt_to_pb, states_from_pb, submissions_from_pb
@@ -196,11 +196,24 @@ def request(key: str, path: str = "m:o.mp4") -> job_service_pb2.SubmitJobRequest
 
 
 def test_a_submission_is_spec_key_and_a_digest_of_the_body():
-    [(spec, key, digest)] = submissions_from_pb([request("k")])
-    assert (spec, key) == (SPEC, "k")
+    [(spec, key, digest, purpose)] = submissions_from_pb([request("k")])
+    assert (spec, key, purpose) == (SPEC, "k", Purpose.PRODUCTION)
     body = request("other").spec.SerializeToString(deterministic=True)
     assert digest == hashlib.sha256(body).hexdigest()
     assert next(submissions_from_pb([request("k", "m:p.mp4")]))[2] != digest
+
+
+def test_the_purpose_is_part_of_the_body_unless_it_is_the_usual():
+    """A key that was used before there were purposes still names its job."""
+    unsaid, said, other = request("k"), request("k"), request("k")
+    said.purpose, other.purpose = job_pb2.PURPOSE_PRODUCTION, job_pb2.PURPOSE_DEBUG
+    first, second, third = submissions_from_pb([unsaid, said, other])
+    assert first == second
+    assert third[2] != first[2]
+    assert third[3] is Purpose.DEBUG
+    other.purpose = 99  # type: ignore[assignment]
+    with pytest.raises(InvalidSpec, match="purpose: 99"):
+        list(submissions_from_pb([other]))
 
 
 def test_what_is_wrong_in_a_batch_is_named_with_its_place_and_alone_without():

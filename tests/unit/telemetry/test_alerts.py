@@ -26,6 +26,7 @@ EXPRESSIONS = [
 ]
 FAILURES = 'ffrtmp_attempt_failures_total{reason="%s"} '
 LEFT = 'ffrtmp_certificate_expiry_seconds{role="%s"} '
+OLDEST = 'ffrtmp_queue_oldest_seconds{queue="%s"} '
 MOVES = 'ffrtmp_job_moves_total{cause="failed",state="%s"} '
 
 
@@ -83,8 +84,8 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         histogram("ffrtmp_event_loop_lag_seconds", slow=False),
     ),
     "FfrtmpJobsWaitLong": (
-        histogram("ffrtmp_queue_wait_seconds", slow=True),
-        histogram("ffrtmp_queue_wait_seconds", slow=False),
+        [OLDEST % "default" + "0+120x60", OLDEST % "batch" + "0x60"],
+        [OLDEST % "default" + "60x60", OLDEST % "batch" + "0+120x60"],
     ),
 }
 """By alert: series, a value a minute, with which it fires at the end of an hour, or does not."""

@@ -1,6 +1,8 @@
 """Facts become numbers, and nobody's name is among their labels."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,24 +12,32 @@ from ffrtmp.domain.facts import (
     AttemptDisowned,
     CertificateRanOut,
     ClaimTook,
+    Dispatched,
     EnvelopeUnknown,
+    GroupCommitted,
     JobMoved,
     JobsForgotten,
     MassLossBegan,
+    MessageStale,
     SessionClosed,
     SessionOpened,
+    StatementTook,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
 )
-from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
+from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, JobState, Manifest
 from ffrtmp.domain.retry import Reason
-from ffrtmp.telemetry.metrics import Fleet, Metrics, PoolLoad, StoreUse
+from ffrtmp.domain.sla import Targets, judged
+from ffrtmp.domain.spec import Purpose, Queue
+from ffrtmp.telemetry.gauges import Fleet, JobCounts, PoolLoad, QueueLoad, Sources, StoreUse
+from ffrtmp.telemetry.metrics import Metrics
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 W1 = Holder("worker-with-a-name", "i1")
 IDLE = Fleet(connected=0, silent=0, slots=0, slots_free=0, oldest_heartbeat_seconds=0.0)
 UNUSED = StoreUse(0, [])
+QUIET = Sources(fleet=lambda: IDLE, store=lambda: UNUSED)
 POOL = PoolLoad(name="hot", size=5, used=3, waiting=2, refused=1)
 
 NAMES = {
@@ -41,7 +51,20 @@ NAMES = {
     "ffrtmp_hellos",
     "ffrtmp_job_moves",
     "ffrtmp_mass_losses",
-    "ffrtmp_offer_seconds",
+    "ffrtmp_jobs",
+    "ffrtmp_jobs_counted_seconds",
+    "ffrtmp_offers",
+    "ffrtmp_queue_depth",
+    "ffrtmp_queue_oldest_seconds",
+    "ffrtmp_reassignments",
+    "ffrtmp_retries",
+    "ffrtmp_stale_messages",
+    "ffrtmp_start_delay_seconds",
+    "ffrtmp_sla_breaches",
+    "ffrtmp_sla_jobs",
+    "ffrtmp_store_group_size",
+    "ffrtmp_store_statement_seconds",
+    "ffrtmp_dispatch_seconds",
     "ffrtmp_quarantines",
     "ffrtmp_queue_wait_seconds",
     "ffrtmp_run_seconds",
@@ -59,7 +82,26 @@ NAMES = {
     "ffrtmp_unknown_messages",
     "ffrtmp_workers",
 }
-LABELS = {"direction", "role", "pool", "cause", "state", "reason", "what", "where", "le"}
+LABELS = {
+    "breach",
+    "purpose",
+    "verdict",
+    "cause",
+    "direction",
+    "le",
+    "name",
+    "outcome",
+    "pool",
+    "queue",
+    "reason",
+    "role",
+    "state",
+    "what",
+    "where",
+}
+
+
+STOPPED = Failure(reason=Reason.STOPPED, message="drained")
 
 
 def at(seconds: float) -> datetime:
@@ -78,7 +120,7 @@ def accepted() -> tuple[Job, Job]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(lambda: IDLE, lambda: UNUSED)
+    return Metrics(QUIET)
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -99,7 +141,7 @@ def test_the_names_and_labels_are_those_that_are_agreed(metrics):
 
 
 def test_two_masters_in_one_process_do_not_share_their_numbers(metrics):
-    other = Metrics(lambda: IDLE, lambda: UNUSED)
+    other = Metrics(QUIET)
     other.count(SessionOpened("w1", 1, "here"))
     assert samples(other)['ffrtmp_streams_total{what="opened"}'] == 1
     assert 'ffrtmp_streams_total{what="opened"}' not in samples(metrics)
@@ -125,8 +167,9 @@ def test_moves_are_counted_by_cause_and_state(metrics):
 def test_waiting_is_counted_from_when_the_job_could_run(metrics):
     leased, running = accepted()
     metrics.count(JobMoved(leased, running))
-    assert samples(metrics)["ffrtmp_queue_wait_seconds_sum"] == 3
-    assert samples(metrics)["ffrtmp_queue_wait_seconds_count"] == 1
+    assert samples(metrics)['ffrtmp_queue_wait_seconds_sum{queue="default"}'] == 2
+    assert samples(metrics)['ffrtmp_queue_wait_seconds_count{queue="default"}'] == 1
+    assert samples(metrics)["ffrtmp_start_delay_seconds_sum"] == 1
 
 
 def test_running_is_counted_once_the_job_has_ended(metrics):
@@ -170,6 +213,10 @@ def test_a_later_move_of_a_job_that_failed_once_is_no_second_failure(metrics):
     ("fact", "sample", "value"),
     [
         (ClaimTook(0.25, 3), "ffrtmp_claim_seconds_sum", 0.25),
+        (Dispatched(0.25, 3), "ffrtmp_dispatch_seconds_sum", 0.25),
+        (StatementTook("find", 0.5), 'ffrtmp_store_statement_seconds_sum{name="find"}', 0.5),
+        (GroupCommitted(7), "ffrtmp_store_group_size_sum", 7),
+        (MessageStale("w", "staged"), 'ffrtmp_stale_messages_total{what="staged"}', 1),
         (SessionOpened("w", 1, "a"), 'ffrtmp_streams_total{what="opened"}', 1),
         (SessionClosed("w", 1, "why"), 'ffrtmp_streams_total{what="closed"}', 1),
         (CertificateRanOut("w", NOON), 'ffrtmp_streams_total{what="certificate_ended"}', 1),
@@ -189,7 +236,7 @@ def test_the_fleet_is_asked_when_somebody_looks():
         Fleet(connected=2, silent=1, slots=8, slots_free=3, oldest_heartbeat_seconds=4.5),
         IDLE,
     ]
-    metrics = Metrics(lambda: fleets.pop(0), lambda: StoreUse(17, [POOL]))
+    metrics = Metrics(Sources(fleet=lambda: fleets.pop(0), store=lambda: StoreUse(17, [POOL])))
     found = samples(metrics)
     assert found['ffrtmp_workers{state="connected"}'] == 2
     assert found['ffrtmp_workers{state="silent"}'] == 1
@@ -205,6 +252,86 @@ def test_the_fleet_is_asked_when_somebody_looks():
     assert found['ffrtmp_store_waiting{pool="hot"}'] == 2
     assert found['ffrtmp_store_refused_total{pool="hot"}'] == 1
     assert samples(metrics)['ffrtmp_workers{state="connected"}'] == 0
+
+
+def test_offers_are_counted_by_what_became_of_them(metrics):
+    leased, running = accepted()
+    metrics.count(JobMoved(submitted(), leased))
+    assert not [name for name in samples(metrics) if name.startswith("ffrtmp_offers_total")]
+    rejected = rules.reject(leased, holder=W1, fence=1, why="no", now=at(3))
+    for after in (
+        running,
+        rejected,
+        rules.leave_unanswered(leased, fence=1, now=at(9)),
+        rules.lose(leased, holder=W1, fence=1, why="gone", chance=0.5, now=at(5)),
+        rules.cancel(leased, actor="client/anne", now=at(4)),
+    ):
+        metrics.count(JobMoved(leased, after))
+    found = samples(metrics)
+    outcomes = ("accepted", "rejected", "unanswered", "lost", "cancelled")
+    assert [found[f'ffrtmp_offers_total{{outcome="{each}"}}'] for each in outcomes] == [1] * 5
+
+
+def test_retries_are_counted_by_reason_and_a_return_is_no_failure(metrics):
+    _, running = accepted()
+    returned = rules.fail(running, holder=W1, fence=1, failure=STOPPED, chance=0.5, now=at(5))
+    failure = Failure(reason=Reason.INPUT_BAD, message="no")
+    failed = rules.fail(running, holder=W1, fence=1, failure=failure, chance=0.5, now=at(5))
+    for after in (returned, failed):
+        metrics.count(JobMoved(running, after))
+    found = samples(metrics)
+    assert found['ffrtmp_retries_total{reason="stopped"}'] == 1
+    assert 'ffrtmp_retries_total{reason="input_bad"}' not in found
+    assert 'ffrtmp_attempt_failures_total{reason="stopped"}' not in found
+    assert found['ffrtmp_attempt_failures_total{reason="input_bad"}'] == 1
+
+
+@pytest.mark.parametrize(("worker", "reassigned"), [("worker-with-a-name", 0), ("another", 1)])
+def test_an_attempt_on_another_worker_is_a_reassignment(metrics, worker, reassigned):
+    _, running = accepted()
+    returned = rules.fail(running, holder=W1, fence=1, failure=STOPPED, chance=0.5, now=at(5))
+    other = Holder(worker, "i2")
+    leased = rules.grant(returned, holder=other, now=at(6))
+    metrics.count(JobMoved(leased, rules.accept(leased, holder=other, fence=2, now=at(7))))
+    assert samples(metrics)["ffrtmp_reassignments_total"] == reassigned
+
+
+def test_a_job_is_counted_by_what_became_of_the_promise_when_it_ends(metrics):
+    _, running = accepted()
+    lost = rules.lose(running, holder=W1, fence=1, why="gone", chance=0.5, now=at(5))
+    cancel = judged(partial(rules.cancel, actor="client/anne", now=at(2000)), Targets())
+    cancelled = cancel(lost)
+    for move in (
+        JobMoved(running, lost),
+        JobMoved(lost, cancelled),
+        JobMoved(cancelled, cancelled),
+    ):
+        metrics.count(move)
+    found = samples(metrics)
+    kind = 'queue="default"'
+    assert found[f'ffrtmp_sla_jobs_total{{purpose="production",{kind},verdict="missed"}}'] == 1
+    names = [name for name in found if name.startswith("ffrtmp_sla_breaches_total")]
+    assert sorted(re.findall(r'breach="(\w+)"', " ".join(names))) == [
+        "platform_failure",
+        "queue_wait",
+    ]
+
+
+def test_every_state_and_queue_is_shown_once_jobs_were_counted():
+    """Also those without a job: a gap in a graph would say that nothing is known."""
+    counts = JobCounts(
+        states={JobState.RUNNING: 3}, queues={Queue.LIVE: QueueLoad(2, 7.5)}, age_seconds=1.5
+    )
+    told: list[JobCounts | None] = [None, counts]
+    metrics = Metrics(Sources(fleet=lambda: IDLE, store=lambda: UNUSED, jobs=lambda: told.pop(0)))
+    assert not [name for name in samples(metrics) if name.startswith("ffrtmp_jobs")]
+    found = samples(metrics)
+    assert found['ffrtmp_jobs{state="running"}'] == 3
+    assert sum(name.startswith("ffrtmp_jobs{") for name in found) == len(JobState)
+    assert found['ffrtmp_queue_depth{queue="live"}'] == 2
+    assert found['ffrtmp_queue_oldest_seconds{queue="live"}'] == 7.5
+    assert found['ffrtmp_queue_depth{queue="batch"}'] == 0
+    assert found["ffrtmp_jobs_counted_seconds"] == 1.5
 
 
 def test_no_name_of_a_job_worker_or_client_is_a_label(metrics):
@@ -225,12 +352,18 @@ def test_no_name_of_a_job_worker_or_client_is_a_label(metrics):
 
 def test_ten_thousand_jobs_add_no_series():
     """As many as there are causes, states and reasons: not one more for a job or a worker."""
-    metrics = Metrics(lambda: IDLE, lambda: UNUSED)
+    metrics = Metrics(QUIET)
 
     def live(number: int) -> None:
         holder = Holder(f"w{number % 100}", "i")
         before = rules.new_job(
-            job_id=f"j{number}", job_class=f"c{number % 50}", rank=number, now=NOON, actor="c"
+            job_id=f"j{number}",
+            job_class=f"c{number % 50}",
+            rank=number,
+            now=NOON,
+            actor="c",
+            queue=list(Queue)[number % 3],
+            purpose=list(Purpose)[number % 4],
         )
         metrics.count(JobMoved(None, before))
         for rule, more in (
@@ -239,13 +372,17 @@ def test_ten_thousand_jobs_add_no_series():
             (rules.stage, {"fence": 1, "manifest": Manifest((), 1)}),
             (rules.publish, {"fence": 1}),
         ):
-            after = rule(before, holder=holder, now=at(number), **more)
+            made = judged(partial(rule, holder=holder, now=at(number), **more), Targets())
+            after = made(before)
             metrics.count(JobMoved(before, after))
             before = after
 
-    live(0)
+    for number in range(20_000, 21_000):  # late enough to be missed by every queue but batch
+        live(number)
+    for number in range(12):
+        live(number)
     series = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
-    for number in range(1, 10_000):
+    for number in range(12, 10_000):
         live(number)
     after = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
     assert [line.rsplit(" ", 1)[0] for line in after] == [line.rsplit(" ", 1)[0] for line in series]

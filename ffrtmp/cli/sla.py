@@ -1,0 +1,93 @@
+"""`ffrtmp sla`: did the cluster keep its promises, whatever became of the jobs?"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ffrtmp.cli.connect import with_client
+from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.follow import print_json
+from ffrtmp.cli.shown import show_count, show_span
+from ffrtmp.cli.table import Table, tell
+from ffrtmp.client import Client
+from ffrtmp.config import ClientSettings, Duration
+from ffrtmp.domain.sla import LATELY, LONGEST, compliance
+from ffrtmp.rpc.enums import PURPOSES, QUEUES
+from ffrtmp.rpc.times import from_duration
+from ffrtmp.v1 import admin_service_pb2 as pb
+
+
+def sla(
+    *,
+    since: Annotated[Duration, Parameter(show_default=lambda _: "1d")] = LATELY,
+    settings: ClientSettings | None = None,
+) -> int:
+    """Say to how many jobs the cluster kept its promises, by queue and purpose. Needs an admin's
+    identity.
+
+    Counted are long waits, slow starts and attempts that failed for no fault of the job's; a bad
+    input and a cancel are not. What is promised are settings of the master: --sla-wait and others.
+
+    Parameters
+    ----------
+    since
+        Of jobs that ended in this last time, for example 12h or 30d.
+    """
+    settings = settings or ClientSettings()
+    if not timedelta(0) < since <= LONGEST:
+        raise UserError(f"since {since}: more than 0s, at most {LONGEST.days}d")
+
+    async def work(client: Client) -> int:
+        found = await client.sla(since)
+        if settings.json:
+            print_json(found)
+            return Exit.DONE
+        for line in _promises(found):
+            tell(line)
+        if not found.accounts:
+            tell(f"no job has ended within {show_span(since)}")
+            return Exit.DONE
+        print()
+        _print_accounts(found)
+        return Exit.DONE
+
+    return with_client(settings, work)
+
+
+def _promises(found: pb.GetSlaResponse) -> Iterator[str]:
+    waits = [
+        f"{show_span(from_duration(each.wait_duration, 'wait_duration'))} in {queue}"
+        for each in found.targets
+        if (queue := QUEUES.from_wire(each.queue))
+    ]
+    yield f"waits    at most {', '.join(waits)}"
+    delay = from_duration(found.start_delay_duration, "start_delay_duration")
+    yield f"starts   within {show_span(delay)} of the first offer, all offers together"
+    yield "attempts none fails for want of a worker, disk, memory or storage"
+
+
+def _print_accounts(found: pb.GetSlaResponse) -> None:
+    columns = ("queue", "purpose", "kept", "missed", "wait", "start", "platform", "jobs", "ended")
+    table = Table(*columns, flexible={"ended"}, spare=("start", "wait"))
+    for each in found.accounts:
+        queue, purpose = QUEUES.from_wire(each.queue), PURPOSES.from_wire(each.purpose)
+        part = compliance(each.met, each.missed)
+        table.add(
+            queue.value if queue else "unknown",
+            purpose.value if purpose else "unknown",
+            "-" if part is None else f"{100 * part:.2f} %",
+            str(each.missed),
+            str(each.missed_queue_wait),
+            str(each.missed_start_delay),
+            str(each.missed_platform_failure),
+            show_count(each.jobs, "job"),
+            _ended(each),
+        )
+    table.print()
+
+
+def _ended(each: pb.SlaAccount) -> str:
+    words = {"succeeded": each.succeeded, "failed": each.failed, "cancelled": each.cancelled}
+    return ", ".join(f"{count} {word}" for word, count in words.items() if count)
