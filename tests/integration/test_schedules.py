@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ffrtmp.domain.job import Holder
 from ffrtmp.sim.schedules import cluster, life, life_rules
 from ffrtmp.sim.schedules.many import run_many
 
@@ -52,6 +53,6 @@ def test_lives_of_jobs_keep_the_invariants_on_all_cores():
 
 def test_the_judge_of_lives_says_which_invariant_was_broken():
     account = life_rules.Account(exclusive=True, restarts=0)
-    account.begins(life.Holder("w1", "i0"), 1)
+    account.begins(Holder("w1", "i0"), 1)
     with pytest.raises(life_rules.Broken, match="I8"):
-        account.begins(life.Holder("w2", "i0"), 2)
+        account.begins(Holder("w2", "i0"), 2)
