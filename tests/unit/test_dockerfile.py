@@ -130,6 +130,18 @@ def test_the_wheel_has_the_command_and_all_that_is_not_python(last_stage, wheel)
     assert described["Requires-Python"] == ">=3.11"
 
 
+def test_an_editable_installation_warns_of_nothing(tmp_path):
+    """As `scripts/demo` makes one, first thing: pip shows what the builder warns of."""
+    for copied in ("pyproject.toml", "README.md", "LICENSE", "ffrtmp"):
+        subprocess.run(["cp", "-R", str(ROOT / copied), str(tmp_path / copied)], check=True)
+    build = "from setuptools.build_meta import build_editable as b; b('.')"
+    done = subprocess.run(
+        [sys.executable, "-c", build], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "***" not in done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_what_it_runs_and_its_health_check_work_where_the_wheel_is_installed(
     last_stage, wheel, tmp_path

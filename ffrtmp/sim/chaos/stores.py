@@ -73,7 +73,10 @@ async def _hold_postgres(dsn: str, seconds: float) -> float:
     import asyncpg  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
-    connection = await asyncpg.connect(dsn, timeout=PATIENCE)
+    try:
+        connection = await asyncpg.connect(dsn, timeout=PATIENCE)
+    except (OSError, TimeoutError):  # on a machine that has no time for it
+        return 0.0
     try:
         async with connection.transaction():
             mode = MODES[int(seconds * 1000) % len(MODES)]
