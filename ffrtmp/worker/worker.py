@@ -17,7 +17,8 @@ import psutil
 
 from ffrtmp import __version__
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.config import WorkerSettings, at_end_of_input, cache_dir
+from ffrtmp.config import WorkerSettings, cache_dir
+from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.spec import SPEC_VERSION
 from ffrtmp.domain.worker import Capabilities, Load, RootReport

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ffrtmp.cli.docs import retry_table
-from ffrtmp.config import options_table
+from ffrtmp.config.reference import options_table
 from tests.cluster.conftest import environment, wait_for
 from tests.receivers import gate
 
