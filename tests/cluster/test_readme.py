@@ -101,7 +101,7 @@ class Reader:
                 command, cwd=self.folder, env=self._environment, stdout=file, stderr=file, text=True
             )
         self._staying.append(process)
-        wait_for(lambda: process.poll() is not None or ready in log.read_text())
+        wait_for(lambda: process.poll() is not None or ready in log.read_text(), seconds=60)
         assert process.poll() is None, log.read_text()
 
     def stop(self) -> None:
