@@ -7,7 +7,7 @@ from cyclopts import App
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.table import Table
-from ffrtmp.config import options_table
+from ffrtmp.config.reference import options_table
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.retry import RESOURCE_LIMIT, RULES, Reason, Rule
 

@@ -18,7 +18,8 @@ from ulid import ULID
 
 from ffrtmp import __version__
 from ffrtmp.clock import SteadyClock, boot_seconds, utc_now
-from ffrtmp.config import Found, MasterSettings, at_end_of_input, options_of, shown_store
+from ffrtmp.config import Found, MasterSettings, options_of, shown_store
+from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.identity import Role
 from ffrtmp.master.http import serving_http

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ffrtmp import __version__
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.config import SimulateSettings, at_end_of_input
+from ffrtmp.config import SimulateSettings
+from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.spec import SPEC_VERSION, AudioCodec, VideoCodec
 from ffrtmp.domain.worker import Capabilities, Load, RootReport

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.config import WorkerSettings, at_end_of_input, cache_dir
+from ffrtmp.config import WorkerSettings, cache_dir
+from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.worker import Load
 from ffrtmp.groups import first_of

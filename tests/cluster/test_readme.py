@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ffrtmp.cli.docs import retry_table
-from ffrtmp.config import options_table
+from ffrtmp.config.reference import options_table
 from tests.cluster.conftest import environment, wait_for
 from tests.ports import free_port
 from tests.receivers import gate
@@ -95,7 +95,7 @@ class Reader:
                 command, cwd=self.folder, env=self._environment, stdout=file, stderr=file, text=True
             )
         self._staying.append(process)
-        wait_for(lambda: process.poll() is not None or ready in log.read_text())
+        wait_for(lambda: process.poll() is not None or ready in log.read_text(), seconds=60)
         assert process.poll() is None, log.read_text()
 
     def stop(self) -> None:

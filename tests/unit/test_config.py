@@ -18,13 +18,11 @@ from ffrtmp.config import (
     ClientSettings,
     Found,
     MasterSettings,
-    Origin,
     SettingError,
     UpSettings,
     WorkerSettings,
     config_file,
     options_of,
-    options_table,
     parse_bytes,
     parse_duration,
     parse_retention,
@@ -33,6 +31,8 @@ from ffrtmp.config import (
     show_size,
     state_dir,
 )
+from ffrtmp.config.reference import options_table
+from ffrtmp.domain.origin import Origin
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.sla import Targets
 
