@@ -646,6 +646,25 @@ async def test_a_call_above_the_limit_is_taken_when_nobody_is_before_it(open_sto
         assert len(await master.submit(jobs, actor="client/c")) == 5
 
 
+async def test_what_is_refused_as_a_whole_is_not_even_read(open_store):
+    class Unread:
+        def __len__(self) -> int:
+            return 5
+
+        def __iter__(self):
+            raise AssertionError("it was read")
+
+    async with cluster(open_store, most_submitted=1) as (master, _):
+        job = Submission(spec("1.mp4"), "key", "d")
+        taken, refused = await asyncio.gather(
+            master.submit([job], actor="client/c"),
+            master.submit(Unread(), actor="client/c"),
+            return_exceptions=True,
+        )
+        assert len(taken) == 1
+        assert isinstance(refused, Overloaded)
+
+
 async def test_raw_arguments_are_refused_where_they_were_not_allowed(open_store):
     plain = spec("out.mp4")
     [output] = plain.outputs

@@ -7,6 +7,7 @@ from datetime import timedelta
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.json_format import MessageToJson
 
 from ffrtmp.client import Client
 from ffrtmp.domain.errors import IdempotencyMismatch, NotAllowed
@@ -102,6 +103,18 @@ async def test_jobs_are_accounted_for_by_queue_and_purpose_whoever_is_asked(
     assert "for test" in await printed(capsys, other, "jobs", "get", bad.job_id)
     told = json.loads(await printed(capsys, other, "sla", "--since", "2h", "--json"))
     assert [each["jobs"] for each in told["accounts"]] == ["2", "1"]
+
+
+async def test_what_a_job_is_for_is_said_when_it_is_submitted(run, request_for, capsys, tmp_path):
+    specs = tmp_path / "specs.jsonl"
+    lines = [MessageToJson(request_for(f"{n}.mp4").spec, indent=None) for n in range(2)]
+    specs.write_text("\n".join(lines))
+    async with run() as master:
+        submit = ("jobs", "submit", "--spec", str(specs), "--purpose", "benchmark")
+        ids = (await printed(capsys, master, *submit)).split()
+        for job_id in ids:
+            assert "for benchmark" in await printed(capsys, master, "jobs", "get", job_id)
+        assert len(ids) == 2
 
 
 async def test_no_job_is_nobodys_failure(run, capsys):

@@ -27,6 +27,7 @@ EXPRESSIONS = [
 FAILURES = 'ffrtmp_attempt_failures_total{reason="%s"} '
 LEFT = 'ffrtmp_certificate_expiry_seconds{role="%s"} '
 OLDEST = 'ffrtmp_queue_oldest_seconds{queue="%s"} '
+JUDGED = 'ffrtmp_sla_jobs_total{queue="default",purpose="%s",verdict="%s"} '
 MOVES = 'ffrtmp_job_moves_total{cause="failed",state="%s"} '
 
 
@@ -86,6 +87,14 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "FfrtmpJobsWaitLong": (
         [OLDEST % "default" + "0+120x60", OLDEST % "batch" + "0x60"],
         [OLDEST % "default" + "60x60", OLDEST % "batch" + "0+120x60"],
+    ),
+    "FfrtmpPromisesMissed": (
+        [JUDGED % ("production", "missed") + "0+1x60", JUDGED % ("production", "met") + "0+10x60"],
+        [
+            JUDGED % ("production", "missed") + "0+1x60",
+            JUDGED % ("production", "met") + "0+30x60",
+            JUDGED % ("debug", "missed") + "0+60x60",
+        ],
     ),
 }
 """By alert: series, a value a minute, with which it fires at the end of an hour, or does not."""
