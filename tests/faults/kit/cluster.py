@@ -37,7 +37,7 @@ BEAT = 0.5
 LEASE = 3 * BEAT
 LOST = LEASE + 1.0
 """Within this after its last heartbeat a worker's jobs are queued again."""
-READY = 15.0
+READY = 30.0
 _READY = re.compile(r"master ready: gRPC on (\S+), HTTP on (\S+)")
 PACED = """#!/bin/sh
 # FFmpeg at the pace of its source; what it is started for is written down beside the media folder.
