@@ -16,11 +16,12 @@ from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.shown import show_count
 from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
 from ffrtmp.config import UpSettings
-from ffrtmp.worker.hardware import find_ffmpeg
 
 
 def up(settings: UpSettings | None = None) -> int:
     """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+    from ffrtmp.worker.hardware import find_ffmpeg  # noqa: PLC0415  # its help needs none of it
+
     settings = settings or UpSettings()
     for name, path in settings.roots.items():
         if not path.is_dir():
