@@ -13,18 +13,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from ffrtmp.cli.errors import UserError
-from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.identity import Role
+from ffrtmp.domain.worker import WorkerState
 from ffrtmp.pki import authority
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.identity import load_identity
-from ffrtmp.v1 import admin_service_pb2 as admin_pb
+
+if TYPE_CHECKING:
+    from ffrtmp.v1.admin_service_pb2 import Worker
 
 READY_SECONDS = 30.0
+AWAY = frozenset({None, WorkerState.SILENT, WorkerState.GONE})
 READY_SECONDS_EACH = 10.0
 """For each worker more: they try out encoders, all at once."""
 LOOK_SECONDS = 0.05
@@ -92,13 +95,16 @@ async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
 async def await_workers(plan: Plan, cluster: Cluster) -> None:
     """Until every worker can be given work. Raises UserError when a folder is of no use to one, or
     it takes too long; one that ends by itself is told of by `running_cluster`."""
+    from ffrtmp.client import Client  # noqa: PLC0415  # the help of `up` needs none of it
+    from ffrtmp.rpc.enums import WORKER_STATES  # noqa: PLC0415
+
     waited_for = {f"w{number}" for number in range(1, plan.workers + 1)}
     seconds = READY_SECONDS + READY_SECONDS_EACH * plan.workers
     try:
         async with asyncio.timeout(seconds), Client(cluster.address, plan.client_certs) as client:
             while waited_for:
                 async for worker in client.workers():
-                    if worker.state not in AWAY:
+                    if WORKER_STATES.from_wire(worker.state) not in AWAY:
                         _require_roots(worker)
                         waited_for.discard(worker.name)
                 await asyncio.sleep(LOOK_SECONDS)
@@ -109,16 +115,7 @@ async def await_workers(plan: Plan, cluster: Cluster) -> None:
         ) from None
 
 
-AWAY = frozenset(
-    {
-        admin_pb.WORKER_STATE_UNSPECIFIED,
-        admin_pb.WORKER_STATE_SILENT,
-        admin_pb.WORKER_STATE_GONE,
-    }
-)
-
-
-def _require_roots(worker: admin_pb.Worker) -> None:
+def _require_roots(worker: "Worker") -> None:
     for problem in (root.problem for root in worker.capabilities.roots if root.problem):
         raise UserError(problem)
 

@@ -17,11 +17,12 @@ from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.shown import show_count
 from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
 from ffrtmp.config import UpSettings
-from ffrtmp.worker.hardware import find_ffmpeg
 
 
 def up(settings: UpSettings | None = None) -> int:
     """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+    from ffrtmp.worker.hardware import find_ffmpeg  # noqa: PLC0415  # its help needs none of it
+
     require_cluster()
     settings = settings or UpSettings()
     for name, path in settings.roots.items():
