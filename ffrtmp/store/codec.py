@@ -30,6 +30,13 @@ _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in JobState}
 _CAUSES = {cause.value: cause for cause in Cause}
 _PRIORITIES = {priority.value: priority for priority in Priority}
+# Made once: what is read and written at each move of a job.
+_encoder = msgspec.json.Encoder()
+_specs = msgspec.json.Decoder(JobSpec)
+_events = msgspec.json.Decoder(JobEvent)
+_manifests = msgspec.json.Decoder(Manifest)
+_failures = msgspec.json.Decoder(Failure)
+_acceptances = msgspec.json.Decoder(Accepted)
 
 JOB_COLUMNS = (
     "job_id",
@@ -83,12 +90,12 @@ def from_micros(micros: int) -> datetime:
 
 
 def encode(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return _encoder.encode(value).decode()
 
 
 def decode_spec(text: str) -> JobSpec:
     """With the key of a live push, for the next offer; of all tables only `specs` has it."""
-    return msgspec.json.decode(text, type=JobSpec)
+    return _specs.decode(text)
 
 
 def decode_requirements(text: str) -> Requirements:
@@ -96,7 +103,7 @@ def decode_requirements(text: str) -> Requirements:
 
 
 def decode_event(text: str) -> JobEvent:
-    return msgspec.json.decode(text, type=JobEvent)
+    return _events.decode(text)
 
 
 def decode_standing(text: str) -> Standing:
@@ -208,8 +215,8 @@ def job_from_row(row: Row) -> Job:
         avoid=avoid,
         start_at=_maybe_time(start_time),
         end_at=_maybe_time(end_time),
-        manifest=_maybe(manifest, Manifest),
-        failure=_maybe(failure, Failure),
+        manifest=_maybe(manifest, _manifests),
+        failure=_maybe(failure, _failures),
         detail=detail,
         exclusive=bool(exclusive),
         restarts=restarts,
@@ -220,7 +227,7 @@ def job_from_row(row: Row) -> Job:
         priority=_PRIORITIES[priority] if priority else None,
         cause_before=_CAUSES[cause_before] if cause_before else None,
         granted=granted,
-        accepted=_maybe(accepted, Accepted),
+        accepted=_maybe(accepted, _acceptances),
     )
 
 
@@ -256,5 +263,5 @@ def _maybe_time(micros: int | None) -> datetime | None:
     return from_micros(micros) if micros is not None else None
 
 
-def _maybe(text: str | None, kind: type[T]) -> T | None:
-    return msgspec.json.decode(text, type=kind) if text is not None else None
+def _maybe(text: str | None, decoder: msgspec.json.Decoder[T]) -> T | None:
+    return decoder.decode(text) if text is not None else None

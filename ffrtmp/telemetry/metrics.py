@@ -36,6 +36,7 @@ from ffrtmp.domain.job import TERMINAL_STATES, Cause, Job, JobState
 from ffrtmp.telemetry.traffic import Traffic
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
+_FAILING = frozenset({Cause.FAILED, Cause.LOST})
 LONG_SECONDS = (0.005, 0.02, 0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
 
 
@@ -206,7 +207,7 @@ class Metrics:
 
     def _count_move(self, before: Job | None, after: Job) -> None:
         self._move_of(after.cause, after.state).inc()
-        if after.cause in {Cause.FAILED, Cause.LOST} and after.failure is not None:
+        if after.cause in _FAILING and after.failure is not None:
             self._failures.labels(after.failure.reason.value).inc()
         if before is not None and after.cause is Cause.ACCEPTED:
             waited = (after.changed_at - before.eligible_at).total_seconds()
