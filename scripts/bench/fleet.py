@@ -2,8 +2,9 @@
 """A real master under simulated workers: `scripts/bench/fleet.py [MODE ...]`.
 
 throughput  no-op jobs submitted in batches: submit, grant, run, result, publish, everything durable
-quiet       jobs one after the other on an idle cluster: submit to the worker's first line about it,
-            beside what it is made of: one unary call, two commits, one message on a stream
+quiet       jobs one after the other on an idle cluster: submit to the offer that a worker reads,
+            beside what that is made of: one unary call, two commits, one message on a stream;
+            and to begun, another commit and two messages later
 streams     many idle workers at the default heartbeat: master's CPU and memory
 kill        master kill -9 under many running jobs: time until all workers are back, what was lost
 submit      without workers: jobs a second, one by one from 16 callers, and in batches
@@ -258,11 +259,11 @@ async def floor(made: Bench, client: Client) -> AsyncIterator[Callable[[], Await
 
 async def quiet(jobs: int, workers: int, arguments: list[str]) -> None:
     print(
-        f"method: {jobs} jobs one after the other, {workers} idle workers; submit called to begun"
+        f"method: {jobs} jobs one after the other, {workers} idle workers; from the call of submit"
     )
     with bench(arguments) as (made, stack):
         made.start_fleet(stack, workers, slots=1, pace=0)
-        began: dict[str, float] = {}
+        called: dict[str, float] = {}
         least: list[float] = []
         async with (
             Client(made.address, made.certs / "admin-a") as client,
@@ -274,17 +275,22 @@ async def quiet(jobs: int, workers: int, arguments: list[str]) -> None:
                 at = time.clock_gettime(time.CLOCK_BOOTTIME)
                 job = await client.submit(no_op(number))
                 if number >= WARM_UP:  # the first ones warm up
-                    began[job.job_id] = at
+                    called[job.job_id] = at
                 async for _ in client.watch(job.job_id):
                     pass
-        took = [
-            float(str(line["at"])) - began[str(line["job_id"])]
-            for line in read(made.ledger)
-            if line["did"] == "began" and line["job_id"] in began
-        ]
-    ratio = statistics.median(took) / statistics.median(least[WARM_UP:])
-    print(f"submit to begun: {percentiles(took)}")
+        lines = read(made.ledger)
+    offered, began = ([*after(lines, did, called)] for did in ("offered", "began"))
+    ratio = statistics.median(offered) / statistics.median(least[WARM_UP:])
+    print(f"submit to offer: {percentiles(offered)}")
+    print(f"submit to begun: {percentiles(began)}")
     print(f"call + 2 commits + message: {percentiles(least[WARM_UP:])}; ratio of p50: {ratio:.2f}")
+
+
+def after(lines: list[dict[str, object]], did: str, called: dict[str, float]) -> Iterator[float]:
+    """Seconds from the call that submitted a job to what a worker did with it."""
+    for line in lines:
+        if line["did"] == did and line["job_id"] in called:
+            yield float(str(line["at"])) - called[str(line["job_id"])]
 
 
 async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
