@@ -3,6 +3,8 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 def utc_now() -> datetime:
     """Wall clock, for showing and ordering only: no lease is decided by it."""
@@ -15,7 +17,7 @@ def boot_seconds() -> float:
     macOS has no CLOCK_BOOTTIME; its CLOCK_MONOTONIC_RAW serves masters and clients there
     (workers run on Linux only).
     """
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_BOOT)
 
 
 class SteadyClock:

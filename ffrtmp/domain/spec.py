@@ -304,6 +304,8 @@ class JobSpec:
     @property
     def shown(self) -> "JobSpec":
         """The same without its secrets: for answers, journals and logs."""
+        if not any(each.url for each in self.outputs):
+            return self
         outputs = (
             replace(each, url=shown(each.url)) if each.url else each for each in self.outputs
         )

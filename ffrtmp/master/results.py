@@ -1,7 +1,7 @@
 """What a worker says of its attempts: committed as one change a message, then acknowledged."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from ffrtmp.domain import job as rules
@@ -52,8 +52,10 @@ class Results:
         """Raises StaleEpoch once a newer stream of the worker took over."""
         events = [*self._owed, *events]
         self._owed = []
+        now = self._parts.now()
         try:
-            outcomes = await self._parts.jobs.change([self._change_of(event) for event in events])
+            changes = [self._change_of(event, now) for event in events]
+            outcomes = await self._parts.jobs.change(changes)
         except Unavailable:
             self._ask_again(events)
             return
@@ -76,8 +78,8 @@ class Results:
             else:
                 self._outbox.put(ResultAck(event.key, step_of(event), ResultOutcome.RETRY_LATER))
 
-    def _change_of(self, event: OfferReply | Result) -> Change:
-        now, holder, fence = self._parts.now(), self._presence.holder, event.key.fence
+    def _change_of(self, event: OfferReply | Result, now: datetime) -> Change:
+        holder, fence = self._presence.holder, event.key.fence
         rule: rules.Rule
         match event:
             case OfferReply(_, rejection) if rejection:

@@ -36,7 +36,7 @@ class Twins(Generic[T]):
     """`JOB_STATE_QUEUED` is the twin of `JobState.QUEUED`; 0 is never a member."""
 
     def __init__(self, wire: Any, members: type[T], prefix: str) -> None:
-        self._to_wire = {member: wire.Value(f"{prefix}_{member.name}") for member in members}
+        self._to_wire = {member: int(wire.Value(f"{prefix}_{member.name}")) for member in members}
         self._from_wire = {number: member for member, number in self._to_wire.items()}
         self._name = members.__name__
 
@@ -45,7 +45,7 @@ class Twins(Generic[T]):
         return self._to_wire
 
     def to_wire(self, member: T) -> int:
-        return int(self._to_wire[member])
+        return self._to_wire[member]
 
     def from_wire(self, number: int) -> T | None:
         """None for 0 and for a member that this build does not know."""

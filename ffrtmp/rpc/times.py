@@ -7,13 +7,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.domain.errors import InvalidArgument
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
 
 def to_timestamp(moment: datetime | None) -> Timestamp | None:
     if moment is None:
         return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
+    seconds, micros = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=1000 * micros)
 
 
 def from_timestamp(stamp: Timestamp, field: str) -> datetime:

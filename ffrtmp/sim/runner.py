@@ -50,6 +50,7 @@ class SimRunner:
 
     def admit(self, key: AttemptKey, spec: JobSpec) -> str:
         """Nothing is written: there is room."""
+        self._ledger.note(self._worker, "offered", key)
         return ""
 
     def forget(self, key: AttemptKey) -> None:

@@ -48,6 +48,7 @@ _ACCEPTED = msgspec.json.Decoder(Accepted)
 _PROGRESS = msgspec.json.Decoder(Progress)
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _EVIDENCE = msgspec.json.Decoder(Evidence)
+_ENCODER = msgspec.json.Encoder()
 
 JOB_COLUMNS = (
     "job_id",
@@ -107,7 +108,7 @@ def from_micros(micros: int) -> datetime:
 
 
 def encode(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return _ENCODER.encode(value).decode()
 
 
 def decode_spec(text: str) -> JobSpec:

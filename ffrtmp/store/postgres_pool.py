@@ -1,7 +1,6 @@
 """A bounded pool of connections to PostgreSQL, and its errors in our words."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import asyncpg
 
 from ffrtmp.domain.errors import OutcomeUnknown, StoreBusy, StoreFailing
 from ffrtmp.store.base import PoolUse
+from ffrtmp.store.codec import encode
 from ffrtmp.store.connection import Connection, on_conflict
 from ffrtmp.store.errors import Conflict
 from ffrtmp.store.stopwatch import COMMIT, Stopwatch
@@ -18,6 +18,8 @@ from ffrtmp.store.stopwatch import COMMIT, Stopwatch
 MOST_WAITING = 1024
 CONNECT_SECONDS = 2.0
 STATEMENT_SECONDS = 5.0
+NUL_IN_JSON = "\\u0000"
+"""Whoever finds it may have found a backslash before `u0000`."""
 CLOSE_SECONDS = 2.0
 WRITABLE = "read-write"
 ROLL_BACK_SECONDS = 1.0
@@ -270,9 +272,10 @@ def _rows_of(table: str) -> str:
 
 
 def _as_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    return json.dumps(
-        [dict(zip(columns, map(_bound, row), strict=True)) for row in rows], ensure_ascii=False
-    )
+    text = encode([dict(zip(columns, row, strict=True)) for row in rows])
+    if NUL_IN_JSON not in text:
+        return text
+    return encode([dict(zip(columns, map(_bound, row), strict=True)) for row in rows])
 
 
 def _bound(value: object) -> object:

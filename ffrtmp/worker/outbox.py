@@ -27,8 +27,13 @@ class Outbox:
         self._ready.set()
 
     async def take(self) -> list[Event]:
-        """Waits until there is something, and returns all of it. Raises MasterDoesNotRead."""
+        """Waits until there is something, and returns all of it. Raises MasterDoesNotRead.
+
+        What attempts say in the same turn of the event loop goes together: a message costs both
+        ends more than what is in it.
+        """
         await self._ready.wait()
+        await asyncio.sleep(0)
         self._ready.clear()
         if len(self._waiting) > LIMIT:
             raise MasterDoesNotRead

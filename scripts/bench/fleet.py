@@ -2,7 +2,9 @@
 """A real master under simulated workers: `scripts/bench/fleet.py [MODE ...]`.
 
 throughput  no-op jobs submitted in batches: submit, grant, run, result, publish, everything durable
-quiet       jobs one after the other on an idle cluster: submit to the worker's first line about it
+quiet       jobs one after the other on an idle cluster: submit to the offer that a worker reads,
+            beside what that is made of: one unary call, two commits, one message on a stream;
+            and to begun, another commit and two messages later
 streams     many idle workers at the default heartbeat: master's CPU and memory
 kill        master kill -9 under many running jobs: time until all workers are back, what was lost
 submit      without workers: jobs a second, one by one from 16 callers, and in batches
@@ -21,14 +23,15 @@ import os
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -36,10 +39,15 @@ from pathlib import Path
 
 import psutil
 from cluster import machine, percentiles
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from ffrtmp.client import Client
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.pki.identity import load_identity
+from ffrtmp.rpc.channel import open_channel
 from ffrtmp.rpc.convert_spec import spec_to_pb
 from ffrtmp.rpc.enums import JOB_STATES
 from ffrtmp.v1.admin_service_pb2 import WORKER_STATE_CONNECTED
@@ -227,28 +235,62 @@ def read(ledger: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in ledger.read_text().splitlines()]
 
 
+@asynccontextmanager
+async def floor(made: Bench, client: Client) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """What no dispatcher can do without: a unary call that does nothing, two commits (the master
+    says how long one takes), and a message on a stream: half of there and back."""
+    identity = load_identity(made.certs / "admin-a", now=utc_now())
+    async with open_channel(made.address, identity) as channel:
+        stream = ServerReflectionStub(channel).ServerReflectionInfo()
+
+        async def measure() -> float:
+            began = time.perf_counter()
+            await client.settings()
+            call = time.perf_counter() - began
+            commit = (await client.store()).commit_duration.ToTimedelta().total_seconds()
+            began = time.perf_counter()
+            await stream.write(ServerReflectionRequest(list_services=""))
+            await stream.read()
+            return call + 2 * commit + (time.perf_counter() - began) / 2
+
+        yield measure
+        await stream.done_writing()
+
+
 async def quiet(jobs: int, workers: int, arguments: list[str]) -> None:
     print(
-        f"method: {jobs} jobs one after the other, {workers} idle workers; submit called to begun"
+        f"method: {jobs} jobs one after the other, {workers} idle workers; from the call of submit"
     )
     with bench(arguments) as (made, stack):
         made.start_fleet(stack, workers, slots=1, pace=0)
-        began: dict[str, float] = {}
-        async with Client(made.address, made.certs / "admin-a") as client:
+        called: dict[str, float] = {}
+        least: list[float] = []
+        async with (
+            Client(made.address, made.certs / "admin-a") as client,
+            floor(made, client) as measure,
+        ):
             await connected(client, workers)
             for number in range(jobs + WARM_UP):
+                least.append(await measure())
                 at = time.clock_gettime(time.CLOCK_BOOTTIME)
                 job = await client.submit(no_op(number))
                 if number >= WARM_UP:  # the first ones warm up
-                    began[job.job_id] = at
+                    called[job.job_id] = at
                 async for _ in client.watch(job.job_id):
                     pass
-        took = [
-            float(str(line["at"])) - began[str(line["job_id"])]
-            for line in read(made.ledger)
-            if line["did"] == "began" and line["job_id"] in began
-        ]
-    print(f"submit to begun: {percentiles(took)}")
+        lines = read(made.ledger)
+    offered, began = ([*after(lines, did, called)] for did in ("offered", "began"))
+    ratio = statistics.median(offered) / statistics.median(least[WARM_UP:])
+    print(f"submit to offer: {percentiles(offered)}")
+    print(f"submit to begun: {percentiles(began)}")
+    print(f"call + 2 commits + message: {percentiles(least[WARM_UP:])}; ratio of p50: {ratio:.2f}")
+
+
+def after(lines: list[dict[str, object]], did: str, called: dict[str, float]) -> Iterator[float]:
+    """Seconds from the call that submitted a job to what a worker did with it."""
+    for line in lines:
+        if line["did"] == did and line["job_id"] in called:
+            yield float(str(line["at"])) - called[str(line["job_id"])]
 
 
 async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
