@@ -113,7 +113,7 @@ def test_the_first_obstacle_of_each_worker_is_named():
         for each in judge(queued(avoid="failed"), fleet, NOW)
     ]
     assert said == [
-        ("away", "away", ""),
+        ("away", "away", "it could run it"),
         ("drains", "draining", ""),
         ("leaves", "leaving", ""),
         ("sick", "quarantined", "until 12:01:00 UTC"),

@@ -12,14 +12,18 @@ from ffrtmp.domain.facts import (
     AttemptDisowned,
     CertificateRanOut,
     ClaimTook,
+    Dispatched,
     DrainChanged,
     EnvelopeUnknown,
     Fact,
+    GroupCommitted,
     JobMoved,
     JobsForgotten,
     MassLossBegan,
+    MessageStale,
     SessionClosed,
     SessionOpened,
+    StatementTook,
     StoreFailed,
     StreamRefused,
     WorkerQuarantined,
@@ -158,8 +162,25 @@ def test_the_other_facts_are_a_line_of_their_level(written, fact, level, named):
     assert named in line
 
 
+COUNTED_ONLY = [
+    ClaimTook(0.001, 1),
+    Dispatched(0.001, 1),
+    GroupCommitted(3),
+    MessageStale("w1", "progress"),
+    StatementTook("claim", 0.001),
+]
+
+
+@pytest.mark.parametrize("fact", COUNTED_ONLY, ids=lambda fact: type(fact).__name__)
+def test_what_happens_all_the_time_is_counted_and_no_line(written, fact):
+    lines = written("text")
+    logs.write(fact)
+    assert lines() == []
+
+
 def test_there_is_no_fact_that_nobody_looked_at():
-    assert {type(fact) for fact, _, _ in LINES} == {*get_args(Fact)} - {JobMoved, ClaimTook}
+    looked_at = [JobMoved, *(type(fact) for fact, _, _ in LINES), *map(type, COUNTED_ONLY)]
+    assert set(looked_at) == {*get_args(Fact)}
 
 
 def test_json_lines_stay_lines_and_carry_the_exception(written):
