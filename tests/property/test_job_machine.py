@@ -908,6 +908,13 @@ class JobMachine(RuleBasedStateMachine):
         self.pause()
         self.resume()
 
+    @precondition(lambda self: self.model.state == "queued")
+    @rule(longer=st.sampled_from([0, 1]))
+    def wait_in_vain(self, longer) -> None:
+        since = max(self.model.now, self.model.eligible)
+        self.model.now = since + LONGEST[self.model.queue] * SECOND + longer
+        self.cancel(False)
+
     @precondition(lambda self: self.model.blocked)
     @rule(who=whos)
     def hear_of_the_blocker(self, who) -> None:
