@@ -10,10 +10,11 @@ from ffrtmp.config.sections import SECTIONS, Settings
 from ffrtmp.config.units import show_duration
 
 
-def options_table() -> str:
-    """Every option as a Markdown table, for the README."""
+def options_table(*sections: str) -> str:
+    """The options of some sections, or of all, as a Markdown table."""
     lines = ["| section | flag | variable | default | |", "|---|---|---|---|---|"]
-    lines += [row for name, kind in SECTIONS.items() for row in _rows(name, kind)]
+    for name in sections or SECTIONS:
+        lines += _rows(name, SECTIONS[name])
     return "\n".join(lines) + "\n"
 
 
