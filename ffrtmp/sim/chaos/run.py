@@ -41,7 +41,8 @@ STUCK_SECONDS = 20.0
 """No job ends for so long, and none waits for its time: then the rest never will."""
 REJECTED = timedelta(seconds=1.5)
 """A job that every worker rejects waits a second, again and again: that is no progress."""
-DRAIN_SECONDS = 180.0
+DRAIN_SECONDS = 900.0
+"""For a machine that is busy with other things: while jobs end, there is hope for the rest."""
 GETS_AT_ONCE = 16
 ENDED = frozenset(
     {job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED}
