@@ -143,6 +143,10 @@ _NEXT = {
         "its certificates is refused when it dials"
     ),
 }
+_NO_OTHER = (
+    "there is no other CA in {directory}: if this step was run before, copy these folders as it "
+    "said; else nothing is to be done"
+)
 
 
 @certs.command
@@ -157,7 +161,8 @@ def roll(
 
     begin: a new CA next to the old one, and both are trusted. issue: the new one signs every
     certificate anew. finish: the old one is not trusted any more. After each step, copy the folders
-    that it names to where they are used, all of them, before the next.
+    that it names to where they are used, all of them, before the next. First bring every process to
+    this version: older ones read only the first CA of ca.pem.
 
     Parameters
     ----------
@@ -175,10 +180,12 @@ def roll(
         Step.FINISH: partial(rollover.finish, directory),
     }
     with _mistakes():
+        alone = len(authority.load_authority(directory).trusted) == 1
         folders = take[step]()
     for folder in folders:
         print(folder)
-    print(_NEXT[step].format(directory=directory))
+    advice = _NO_OTHER if alone and step is Step.FINISH else _NEXT[step]
+    print(advice.format(directory=directory))
 
 
 def _ends_within(listed: identity.Listed, span: timedelta, now: datetime) -> bool:

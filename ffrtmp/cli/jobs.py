@@ -85,8 +85,10 @@ def submit(
 
         async def work_all(client: Client) -> int:
             jobs = read_specs(spec)
-            for job in await client.submit_many(jobs, key=key or None, purpose=purpose):
+            submitted = await client.submit_many(jobs, key=key or None, purpose=purpose)
+            for job in submitted:
                 _say_submitted(job, settings)
+            _warn_of_purpose(submitted, purpose)
             return Exit.DONE
 
         return at(cluster, work_all)
@@ -95,6 +97,7 @@ def submit(
     async def work(client: Client) -> int:
         submitted = await client.submit(job, key=key or None, purpose=purpose)
         _say_submitted(submitted, settings)
+        _warn_of_purpose([submitted], purpose)
         if watch:
             return await follow(client, submitted.job_id, as_json=settings.json, detaches=True)
         return Exit.DONE
@@ -107,6 +110,13 @@ def _say_submitted(job: job_pb2.Job, settings: ClientSettings) -> None:
         print_json(job)
     else:
         print(job.job_id, flush=True)
+
+
+def _warn_of_purpose(submitted: Sequence[job_pb2.Job], purpose: Purpose) -> None:
+    """An older master passes over the field, and says nothing of it."""
+    if purpose is not Purpose.PRODUCTION and any(not job.purpose for job in submitted):
+        say = f"the master is an older one that knows no purpose: not {purpose}, but production"
+        print(f"ffrtmp: {say}", file=sys.stderr)
 
 
 @jobs.command

@@ -28,7 +28,8 @@ def sla(
     identity.
 
     Counted are long waits, slow starts and attempts that failed for no fault of the job's; a bad
-    input and a cancel are not. What is promised are settings of the master: --sla-wait and others.
+    input is not, nor a cancel by itself: a wait that was too long by then is. What is promised are
+    settings of the master: --sla-wait and others.
 
     Parameters
     ----------

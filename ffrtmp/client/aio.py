@@ -307,7 +307,8 @@ class Client:
     ) -> None:
         """Before a broken stream is opened again, to the next master. Raises what the error means
         where that is of no use."""
-        if not await self._masters.may_pass(way, error) or delay is None:
+        untried = delay is not None and not delay
+        if not await self._masters.may_pass(way, error, untried=untried) or delay is None:
             raise self._meaning(error) from None
         self._masters.move_on(way)
         await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311
@@ -401,7 +402,8 @@ class Client:
                 untried -= 1
                 delay = next(delays, BACKOFF_SECONDS[-1])
                 out_of_time = untried <= 0 and loop.time() + delay > give_up_at
-                if not await masters.may_pass(way, error) or out_of_time:
+                passes = await masters.may_pass(way, error, untried=untried > 0)
+                if not passes or out_of_time:
                     raise self._meaning(error) from None
             masters.move_on(way)
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311

@@ -97,12 +97,13 @@ class Masters:
         if way is self.now:
             self._turn = (self._turn + 1) % len(self._ways)
 
-    async def may_pass(self, way: Way, error: grpc.aio.AioRpcError) -> bool:
+    async def may_pass(self, way: Way, error: grpc.aio.AioRpcError, *, untried: bool) -> bool:
         """Whether the same call may go through later, at another master, or with a certificate or
-        CA that is newer than that way's."""
+        CA that is newer than that way's. `untried`: there is a master that was not tried yet; while
+        a CA is rolled, it may have the folder that this one waits for."""
         if is_distrust(error) or isinstance(error_from_rpc(error), CertificateEnded):
             await self.refresh()
-            return way not in self._ways
+            return untried or way not in self._ways
         code = error.code()
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return isinstance(error_from_rpc(error), Overloaded)

@@ -45,7 +45,8 @@ class Floors:
     def end(self, read: Sequence[Job], granted: Collection[str]) -> None:
         """The pass has read these, in their order, and granted some of them."""
         now = self._boot()
-        if now >= self._until and now - self._began_at >= SLOW_SECONDS and self._shared:
+        was_whole = self._began_at >= self._until
+        if was_whole and now - self._began_at >= SLOW_SECONDS and self._shared:
             self._until = now + HOLD_SECONDS
         if now < self._until:
             self._floors |= self._places(read, granted)

@@ -40,6 +40,11 @@ class Identity:
     key_pem: bytes = field(repr=False)
 
     @property
+    def authorities(self) -> int:
+        """How many CAs are trusted."""
+        return len(x509.load_pem_x509_certificates(self.ca_pem))
+
+    @property
     def role(self) -> Role:
         return self.peer.role
 

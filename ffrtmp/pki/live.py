@@ -62,8 +62,9 @@ class LiveIdentity:
         if renewed != self._current:
             self._current = renewed
             _log.info(
-                "new certificate of %s taken from %s, good until %s UTC",
+                "new files of %s taken from %s, good until %s UTC, CAs trusted: %d",
                 *(renewed.peer.actor, renewed.folder, f"{renewed.not_after:%Y-%m-%d %H:%M}"),
+                renewed.authorities,
             )
 
     async def follow(self, now: Callable[[], datetime]) -> None:

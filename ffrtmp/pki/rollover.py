@@ -5,9 +5,10 @@ the folders are copied to where they are used.
     issue   the new one signs, every certificate anew: everybody still trusts both
     finish  nobody trusts the old one any more
 
-Each step may be repeated: what a crash left undone is done then. Which step is next can be read
-from the folder: `ca.pem` has every CA that is trusted, `ca.key` is the key of the one that signs,
-and `ca-next.key` that of the one which will.
+Each step may be repeated: what a crash left undone is done then, and every folder is named again,
+lest somebody who lost the list copies a part of them. Which step is next can be read from the
+folder: `ca.pem` has every CA that is trusted, `ca.key` is the key of the one that signs, and
+`ca-next.key` that of the one which will.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from ffrtmp.domain.identity import Role
+from ffrtmp.domain.identity import Peer, Role
 from ffrtmp.pki.authority import (
     AUTHORITY_LIFETIME,
     DEFAULT_LIFETIME,
@@ -86,7 +87,8 @@ def issue_anew(
     directory: Path, *, now: datetime, lifetime: timedelta = DEFAULT_LIFETIME
 ) -> list[Path]:
     """Every certificate that the new CA did not sign yet, its key included; a master keeps its
-    hosts. Returns the folders that are to be copied. Raises PkiError."""
+    hosts. Returns the folders that are to be copied. Raises PkiError, before anything is issued
+    where a folder is of no member."""
     found = _found(directory)
     if found.successor is not None:
         try:
@@ -96,24 +98,18 @@ def issue_anew(
         found = _found(directory)
     elif not found.others:
         raise PkiError(_not_now(directory, Step.ISSUE, Step.BEGIN))
-    made = []
-    for folder, certificate in _older(found.authority):
-        peer = peer_in(certificate)
-        if peer is None:
-            raise PkiError(f"{folder} does not name a member of a cluster: remove that folder")
-        hosts = hosts_in(certificate) if peer.role is Role.MASTER else ()
-        made.append(
-            issue(
-                directory,
-                peer.role,
-                peer.name,
-                now=now,
-                hosts=hosts,
-                lifetime=lifetime,
-                renew=True,
-            )
+    older = [(_member(*each), each[1]) for each in _older(found.authority)]
+    for peer, certificate in older:
+        issue(
+            directory,
+            peer.role,
+            peer.name,
+            now=now,
+            hosts=hosts_in(certificate) if peer.role is Role.MASTER else (),
+            lifetime=lifetime,
+            renew=True,
         )
-    return made
+    return identities_in(directory)
 
 
 def finish(directory: Path) -> list[Path]:
@@ -147,6 +143,13 @@ def _older(authority: Authority) -> Iterator[tuple[Path, x509.Certificate]]:
         certificate = read_certificate(folder / TLS_PEM)
         if issuer_in([authority.certificate], certificate) is None:
             yield folder, certificate
+
+
+def _member(folder: Path, certificate: x509.Certificate) -> Peer:
+    peer = peer_in(certificate)
+    if peer is None:
+        raise PkiError(f"{folder} does not name a member of a cluster: remove that folder")
+    return peer
 
 
 def _trust(directory: Path, trusted: tuple[x509.Certificate, ...]) -> list[Path]:

@@ -93,7 +93,8 @@ _SIGNS: Final = (
         "CERTIFICATE_VERIFY_FAILED",
         (
             "the certificate of the master at {address} was made by another CA than yours: use one "
-            "from the folder that the master's own was made in"
+            "from the folder that the master's own was made in, or copy your folder anew: a CA was "
+            "rolled"
         ),
     ),
     (

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
-from ffrtmp.domain.spec import Purpose, Queue, queue_of
+from ffrtmp.domain.spec import Queue, queue_of
 from ffrtmp.store import queries
 from ffrtmp.store.base import Backlog, JudgedJobs, MasterRecord, MasterReport, QueueDepth
-from ffrtmp.store.codec import encode, from_micros, sla_from_text, to_micros
+from ffrtmp.store.codec import encode, from_micros, purpose_from_text, sla_from_text, to_micros
 from ffrtmp.store.lane import Lane
 from ffrtmp.store.transaction import Transaction
 
@@ -34,7 +34,7 @@ class Census:
         return [
             JudgedJobs(
                 queue=Queue(row["queue"]),
-                purpose=Purpose(row["purpose"]),
+                purpose=purpose_from_text(row["purpose"]),
                 state=JobState(row["state"]),
                 sla=sla_from_text(row["sla"]),
                 jobs=row["jobs"],

@@ -35,6 +35,7 @@ _STATES = {state.value: state for state in JobState}
 _CAUSES = {cause.value: cause for cause in Cause}
 _PRIORITIES = {priority.value: priority for priority in Priority}
 _QUEUES = {queue.value: queue for queue in Queue}
+_BREACHES = {breach.value: breach for breach in Breach}
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 _SPEC = msgspec.json.Decoder(JobSpec)
@@ -137,7 +138,12 @@ def sla_to_text(judgement: Judgement) -> str:
 def sla_from_text(text: str) -> Judgement:
     if text in _VERDICTS:
         return Judgement(_VERDICTS[text])
-    return Judgement(Verdict.MISSED, tuple(map(Breach, text.split(","))))
+    return Judgement(Verdict.MISSED, tuple(filter(None, map(_BREACHES.get, text.split(",")))))
+
+
+def purpose_from_text(text: str) -> Purpose:
+    """One that only newer masters know counts as production."""
+    return _PURPOSES.get(text, Purpose.PRODUCTION)
 
 
 def job_to_row(job: Job) -> tuple[object, ...]:
@@ -268,7 +274,7 @@ def job_from_row(row: Row) -> Job:
         accepted=_maybe(accepted, _ACCEPTED),
         # Without one: by a master that did not store it yet, or ended before it was.
         queue=queue_of(_QUEUES.get(queue), exclusive=bool(exclusive)),
-        purpose=_PURPOSES.get(purpose, Purpose.PRODUCTION),
+        purpose=purpose_from_text(purpose),
         evidence=_maybe(evidence, _EVIDENCE) or (NO_EVIDENCE if purpose else UNSEEN),
         sla=sla_from_text(sla) if sla else None,
     )

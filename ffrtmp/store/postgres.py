@@ -31,6 +31,8 @@ RENEWAL_SECONDS = 0.2
 CONNECTIONS = 5
 MIGRATION_SECONDS = 600.0
 """An index of millions of jobs takes longer to make than any other statement may."""
+MIGRATION_TRIES = 20
+LOCK_SECONDS = 1.0
 MIGRATION_LOCK = 0x66667274
 """Any number that no other program uses: held while the schema is made."""
 
@@ -159,17 +161,33 @@ async def _running(hints: Hints) -> AsyncIterator[None]:
 
 
 async def _prepare(server: Server) -> None:
-    """One master at a time makes the schema; the others find it made."""
-    connection = await server.connect()
-    try:
-        async with connection.transaction():
-            await connection.execute("SET LOCAL statement_timeout = 0")
-            await connection.execute("SET LOCAL lock_timeout = 0")
-            lock = f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
-            await connection.execute(lock, timeout=MIGRATION_SECONDS)
-            await _migrate(connection, shown(server.dsn))
-    finally:
-        await connection.close(timeout=1)
+    """One master at a time makes the schema; the others find it made. Raises StoreUnusable when
+    somebody's transaction keeps hold of a table that has to be altered."""
+    for tries_left in reversed(range(MIGRATION_TRIES)):
+        connection = await server.connect()
+        try:
+            async with connection.transaction():
+                await _migrate_alone(connection, shown(server.dsn))
+                return
+        except asyncpg.LockNotAvailableError as error:
+            if not tries_left:
+                raise StoreUnusable(
+                    f"{shown(server.dsn)}: its tables cannot be altered while another transaction "
+                    "has them: end it (pg_stat_activity shows it), or start again later"
+                ) from error
+            await asyncio.sleep(LOCK_SECONDS)  # whoever queued behind us goes on meanwhile
+        finally:
+            await connection.close(timeout=1)
+
+
+async def _migrate_alone(connection: "asyncpg.Connection[asyncpg.Record]", where: str) -> None:
+    await connection.execute("SET LOCAL statement_timeout = 0")
+    await connection.execute("SET LOCAL lock_timeout = 0")
+    lock = f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+    await connection.execute(lock, timeout=MIGRATION_SECONDS)
+    # Older masters run on, and all that they do with a table queues behind us while we wait for it.
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS:g}s'")
+    await _migrate(connection, where)
 
 
 async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]", where: str) -> None:

@@ -62,17 +62,15 @@ class Tools:
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """`certain`: every question came to its own end, so that the answer will be the same next
-    time."""
+    """What FFmpeg answered, as far as this build asks."""
 
     encoders: list[str]
     protocols: list[str]
     filters: list[str]
-    certain: bool
 
 
 class _Cache(msgspec.Struct):
-    """`hashes`: file identity to SHA-256 of the binary; `found`: that and the candidates to what
+    """`hashes`: file identity to SHA-256 of the binary; `found`: that and what was asked to what
     came out."""
 
     hashes: dict[str, str] = msgspec.field(default_factory=dict)
@@ -103,11 +101,12 @@ async def _looked_up(path: str, state_dir: Path) -> _Found:
     digest = cache.hashes.get(identity)
     if digest is None:
         digest = await asyncio.to_thread(_hash, path)
-    key = f"{digest} {','.join(all_candidates())}"
+    # With all that this build asks about: another one may ask for more.
+    key = " ".join([digest, *all_candidates(), *sorted(SCHEMES), *sorted(FILTERS.values())])
     found = cache.found.get(key)
     if found is None:
-        found = await _asked(path)
-        if found.certain:
+        found, certain = await _asked(path)
+        if certain:
             await asyncio.to_thread(
                 _save_cache, state_dir, _Cache({identity: digest}, {key: found})
             )
@@ -137,16 +136,18 @@ async def _version(path: str) -> str:
     return version
 
 
-async def _asked(path: str) -> _Found:
+async def _asked(path: str) -> tuple[_Found, bool]:
+    """And whether every question came to its own end, so that the answer will be the same next
+    time."""
     protocols = await _said(path, "-hide_banner", "-protocols")
     filters = await _said(path, "-hide_banner", "-filters")
     encoders, certain = await _prove(path)
-    return _Found(
+    found = _Found(
         encoders=encoders,
         protocols=sorted(parse_protocols(protocols) & frozenset(SCHEMES)),
         filters=sorted(parse_filters(filters) & frozenset(FILTERS.values())),
-        certain=certain and bool(protocols and filters),
     )
+    return found, certain and bool(protocols and filters)
 
 
 async def _said(path: str, *question: str) -> str:
@@ -161,8 +162,7 @@ async def _said(path: str, *question: str) -> str:
 
 
 async def _prove(path: str) -> tuple[list[str], bool]:
-    """The encoders that passed; and whether every try came to its own end, so that the answer
-    will be the same next time."""
+    """The encoders that passed; and whether every try came to its own end."""
     room = asyncio.Semaphore(PARALLEL_TESTS)
 
     async def tries(encoder: str) -> tuple[bool, bool]:

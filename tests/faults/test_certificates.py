@@ -101,7 +101,7 @@ async def test_a_new_ca_follows_the_old_one_under_a_running_job(cluster):
     job_id = await cluster.submit("out.mkv", seconds=25)
     await cluster.encodes(job_id)
     first = await w1.seen()
-    taken = "new certificate of"
+    taken = "new files of"
 
     async def all_took(times: int) -> None:
         logs = (cluster.master.log, w1.process.log)

@@ -91,7 +91,8 @@ def test_a_new_ca_follows_the_old_one_step_by_step(capsys):
     run(["certs", "issue", "ca", "master", "m1", "--host", "10.0.0.5"])
     run(["certs", "issue", "ca", "worker", "w1"])
     capsys.readouterr()
-    assert run(["certs", "roll", "ca", "finish"]) == 0  # there is no other one
+    assert run(["certs", "roll", "ca", "finish"]) == 0
+    assert "there is no other CA in ca: " in capsys.readouterr().out
     assert run(["certs", "roll", "ca", "issue"]) == 2
     assert "`ffrtmp certs roll ca begin`" in capsys.readouterr().err
     for step, following in (("begin", "issue"), ("issue", "finish"), ("finish", "")):
@@ -99,6 +100,7 @@ def test_a_new_ca_follows_the_old_one_step_by_step(capsys):
         *folders, advice = capsys.readouterr().out.splitlines()
         assert folders == ["ca/master-m1", "ca/worker-w1"]
         assert f"ffrtmp certs roll ca {following}".rstrip() in advice or not following
+        assert "there is no other CA" not in advice
         trusted = Path("ca/worker-w1/ca.pem").read_text().count("BEGIN CERTIFICATE")
         assert trusted == (1 if step == "finish" else 2)
     master = load_identity(Path("ca/master-m1"), now=utc_now())

@@ -256,11 +256,12 @@ async def test_plain_text_reaches_no_handler(ours):
     ("server", "host", "sentence"),
     [
         (lambda theirs, _: theirs.identity("master"), "127.0.0.1", "made by another CA"),
+        (lambda theirs, _: theirs.identity("master"), "127.0.0.1", "copy your folder anew"),
         (lambda _, ours: ours.identity("master", ended=True), "127.0.0.1", "has ended: renew it"),
         (lambda _, ours: ours.identity("worker"), "127.0.0.1", "no master's certificate"),
         (lambda _, ours: ours.identity("master"), "127.0.0.2", "does not name this host"),
     ],
-    ids=["stranger", "ended", "worker", "host"],
+    ids=["stranger", "rolled", "ended", "worker", "host"],
 )
 async def test_a_client_trusts_no_other_server_and_says_why(ours, theirs, server, host, sentence):
     service = Service()

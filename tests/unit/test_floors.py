@@ -60,6 +60,13 @@ def test_a_whole_pass_comes_every_second(floors, clock):
     assert floors.begin() == {}
 
 
+def test_slow_passes_do_not_put_the_whole_one_off(floors, clock):
+    one_pass(floors, clock, [1], {1}, slow=True)
+    clock.at += HOLD_SECONDS - SLOW_SECONDS
+    assert one_pass(floors, clock, [3], {3}, slow=True) == {"c": (1, "j1")}
+    assert floors.begin() == {}
+
+
 def test_what_is_queued_before_the_floor_is_seen_by_the_next_pass(floors, clock):
     one_pass(floors, clock, [5], {5}, slow=True)
     floors.note(None, job(7))

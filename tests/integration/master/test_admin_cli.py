@@ -7,11 +7,16 @@ from ffrtmp.cli.app import run as ffrtmp
 from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub
 
 
-async def printed(capsys, master, *arguments: str) -> str:
+async def said(capsys, master, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error."""
     target = ("--master", master.address, "--certs", str(master.certs / "admin-a"))
     capsys.readouterr()
     code = await asyncio.to_thread(ffrtmp, [*arguments, *target])
-    out, err = capsys.readouterr()
+    return code, *capsys.readouterr()
+
+
+async def printed(capsys, master, *arguments: str) -> str:
+    code, out, err = await said(capsys, master, *arguments)
     assert code == 0, err
     return out
 

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from cryptography import x509
 
-from ffrtmp.client import Client
+from ffrtmp.client import Client, Unreachable
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import CertificateEnded
 from ffrtmp.domain.messages import Heartbeat, HeartbeatAck
@@ -210,3 +210,29 @@ async def until_trusts(client: Client, certs: Path) -> None:
             if (current.certificate_pem, current.ca_pem) == wanted:
                 return
             await asyncio.sleep(0.1)
+
+
+async def test_a_master_that_is_not_trusted_yet_is_passed_over_once(
+    run, own_certs, request_for, tmp_path
+):
+    """While a CA is rolled one master has its new folder, the other and this client do not yet."""
+    authority.init(tmp_path / "rolled", now=utc_now())
+    ahead = authority.issue(tmp_path / "rolled", "master", "m2", now=utc_now())
+    async with (
+        run(certs=ahead, store=str(tmp_path / "ahead.db")) as rolled,
+        run(certs=own_certs / "master-m") as master,
+    ):
+        both, folder = f"{rolled.address},{master.address}", own_certs / "admin-a"
+        async with Client(both, folder) as client:
+            await client.overview()
+        async with Client(master.address, folder) as client:
+            job = await client.submit(request_for().spec)
+            await client.cancel(job.job_id)
+        async with Client(both, folder) as client:
+            numbers = [news.event.number async for news in client.watch(job.job_id)]
+            assert numbers[:2] == [1, 2]
+        async with Client(f"{rolled.address},{rolled.address}", folder, patience=60) as client:
+            with pytest.raises(Unreachable, match="copy your folder anew"):
+                await client.overview()
+            with pytest.raises(Unreachable, match="copy your folder anew"):
+                await anext(client.watch(job.job_id))

@@ -10,17 +10,21 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 
 from ffrtmp.client import Client
+from ffrtmp.clock import utc_now
 from ffrtmp.domain.errors import IdempotencyMismatch, NotAllowed
 from ffrtmp.domain.job import Failure
 from ffrtmp.domain.messages import Failed, Offer, OfferReply, ResultAck
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.spec import Purpose, Queue
+from ffrtmp.pki.identity import load_identity
+from ffrtmp.rpc.credentials import server_credentials
 from ffrtmp.rpc.times import to_duration
 from ffrtmp.v1 import admin_service_pb2 as pb
-from ffrtmp.v1 import job_pb2
+from ffrtmp.v1 import job_pb2, job_service_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
+from ffrtmp.v1.job_service_pb2_grpc import JobServiceServicer, add_JobServiceServicer_to_server
 from tests.integration.master.conftest import Running
-from tests.integration.master.test_admin_cli import printed
+from tests.integration.master.test_admin_cli import printed, said
 from tests.integration.master.test_http import value_of
 
 
@@ -115,6 +119,38 @@ async def test_what_a_job_is_for_is_said_when_it_is_submitted(run, request_for, 
         for job_id in ids:
             assert "for benchmark" in await printed(capsys, master, "jobs", "get", job_id)
         assert len(ids) == 2
+
+
+class OlderMaster(JobServiceServicer):
+    """Of before there were purposes: it knows no such field, and leaves it out of its answers."""
+
+    async def SubmitJob(self, request, context):  # noqa: N802  # named by the proto
+        return job_service_pb2.SubmitJobResponse(job=job_pb2.Job(job_id="J"))
+
+    async def SubmitJobs(self, request, context):  # noqa: N802
+        return job_service_pb2.SubmitJobsResponse(jobs=[job_pb2.Job(job_id="J")])
+
+
+@pytest.mark.parametrize("purpose", ["test", "production"])
+async def test_a_purpose_that_an_older_master_passed_over_is_warned_of(
+    certs, request_for, capsys, tmp_path, purpose
+):
+    specs = tmp_path / "specs.jsonl"
+    specs.write_text(MessageToJson(request_for("a.mp4").spec, indent=None))
+    server = grpc.aio.server()
+    add_JobServiceServicer_to_server(OlderMaster(), server)
+    identity = load_identity(certs / "master-m", now=utc_now())
+    port = server.add_secure_port("127.0.0.1:0", server_credentials(identity))
+    await server.start()
+    master = Running(f"127.0.0.1:{port}", "", certs, "")
+    try:
+        for what in (("test:64x48@25:1s", "m:a.mp4"), ("--spec", str(specs))):
+            submit = ("jobs", "submit", *what, "--purpose", purpose)
+            code, out, err = await said(capsys, master, *submit)
+            assert (code, out) == (0, "J\n")
+            assert ("knows no purpose: not test, but production" in err) is (purpose == "test")
+    finally:
+        await server.stop(0)
 
 
 async def test_no_job_is_nobodys_failure(run, capsys):

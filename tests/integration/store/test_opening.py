@@ -5,7 +5,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import asyncpg
@@ -106,6 +107,54 @@ async def test_masters_that_start_at_once_make_one_schema(postgres):
     versions = await connection.fetch("SELECT version FROM schema_version ORDER BY version")
     await connection.close()
     assert [row["version"] for row in versions] == [n for n, _ in migrations("postgres")]
+
+
+BLOCKED = (
+    "SELECT count(*) FROM pg_locks WHERE relation = 'schema_version'::regclass AND NOT granted"
+)
+
+
+@asynccontextmanager
+async def held_by_a_dump(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that has the schema's table for itself."""
+    async with PostgresStore.open(dsn):
+        pass
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE")
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def until_blocked(connection: asyncpg.Connection, *, blocked: bool) -> None:
+    async with asyncio.timeout(30):
+        while bool(await connection.fetchval(BLOCKED)) is not blocked:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.postgres
+async def test_a_master_that_may_not_alter_a_table_lets_others_by_and_tries_again(postgres):
+    async with asyncio.TaskGroup() as tasks, held_by_a_dump(postgres) as dump:
+
+        async def start() -> None:
+            async with PostgresStore.open(postgres) as store:
+                await store.check()
+
+        starting = tasks.create_task(start())
+        await until_blocked(dump, blocked=True)
+        await until_blocked(dump, blocked=False)
+        assert not starting.done()
+
+
+@pytest.mark.postgres
+async def test_a_table_that_is_never_free_is_said_in_one_sentence(postgres, monkeypatch):
+    monkeypatch.setattr("ffrtmp.store.postgres.MIGRATION_TRIES", 1)
+    async with held_by_a_dump(postgres):
+        with pytest.raises(StoreUnusable, match="while another transaction has them: end it"):
+            async with PostgresStore.open(postgres):
+                pass
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A new CA follows the old one, step by step; at each of them everybody trusts everybody."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def folders(ca: Path) -> list[Path]:
 
 def trusted(folder: Path) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates((folder / "ca.pem").read_bytes())
+
+
+def authority_of_another(folder: Path) -> bytes:
+    """A certificate of nobody: it is a CA's."""
+    authority.init(folder, now=NOW)
+    return (folder / "ca.pem").read_bytes()
 
 
 def signer(folder: Path) -> bytes:
@@ -71,7 +78,7 @@ def test_what_is_issued_between_two_steps_trusts_both_and_the_new_ca_outlives_th
     assert early in rollover.issue_anew(ca, now=LATER)
     late = authority.issue(ca, "client", "b", now=LATER, lifetime=far)
     assert len(trusted(late)) == 2
-    assert rollover.issue_anew(ca, now=LATER) == []
+    assert rollover.issue_anew(ca, now=LATER) == sorted([*folders(ca), early, late])
 
 
 def test_each_step_may_be_repeated(ca):
@@ -79,7 +86,7 @@ def test_each_step_may_be_repeated(ca):
         rollover.begin(ca, now=LATER)
         assert len(trusted(ca)) == 2
     shown = [rollover.issue_anew(ca, now=LATER) for _ in range(2)]
-    assert shown == [folders(ca), []]
+    assert shown == [folders(ca)] * 2
     for _ in range(2):
         assert rollover.finish(ca) == folders(ca)
 
@@ -103,8 +110,23 @@ def test_the_old_ca_stays_as_long_as_somebody_has_its_certificate(ca):
         (ca / "worker-w1" / name).write_bytes(content)  # as if the step had been cut short
     with pytest.raises(PkiError, match="worker-w1: still of the old CA"):
         rollover.finish(ca)
-    assert rollover.issue_anew(ca, now=LATER) == [ca / "worker-w1"]
+    kept = signer(ca / "master-m1")
+    assert rollover.issue_anew(ca, now=LATER) == folders(ca)
+    assert signer(ca / "master-m1") == kept
     rollover.finish(ca)
+
+
+def test_nothing_is_issued_while_a_folder_is_of_no_member(ca):
+    rollover.begin(ca, now=LATER)
+    before = [signer(folder) for folder in folders(ca)]
+    stray = ca / "of-nobody"
+    stray.mkdir()
+    (stray / "tls.pem").write_bytes(authority_of_another(ca.parent / "other"))
+    with pytest.raises(PkiError, match="of-nobody does not name a member"):
+        rollover.issue_anew(ca, now=LATER)
+    assert [signer(folder) for folder in folders(ca)] == before
+    (stray / "tls.pem").unlink()
+    assert rollover.issue_anew(ca, now=LATER) == folders(ca)
 
 
 @pytest.mark.parametrize("crash", ["key only", "key and bundle"])
@@ -121,10 +143,12 @@ def test_a_begin_that_was_cut_short_is_made_good_by_the_next(ca, crash):
     rollover.finish(ca)
 
 
-def test_a_running_process_takes_the_second_ca(ca):
+def test_a_running_process_takes_the_second_ca_and_says_how_many_it_trusts(ca, caplog):
+    caplog.set_level(logging.INFO)
     live = LiveIdentity.load(ca / "worker-w1", now=LATER, roles={Role.WORKER})
     assert live.current.ca_pem.count(b"BEGIN CERTIFICATE") == 1
     rollover.begin(ca, now=LATER)
     live.look(LATER)
     live.look(LATER)
     assert live.current.ca_pem.count(b"BEGIN CERTIFICATE") == 2
+    assert caplog.text.count("CAs trusted: 2") == 1
