@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ffrtmp.domain.figures import Figures
-from ffrtmp.domain.job import Cause, Job, JobState
+from ffrtmp.domain.job import ENDINGS, Cause, Job, JobState
 from ffrtmp.domain.retry import Reason
-
-_WITH_REASON = frozenset({Cause.FAILED, Cause.LOST, Cause.RETURNED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +30,7 @@ class JobEvent:
 
 def event_of(job: Job, figures: Figures | None = None) -> JobEvent:
     """The event of the move that made `job` what it is. `figures`: what the worker measured."""
-    failed = job.failure is not None and job.cause in _WITH_REASON
+    failed = job.failure is not None and job.cause in ENDINGS
     waits = job.state is JobState.QUEUED and job.eligible_at > job.changed_at
     return JobEvent(
         job_id=job.job_id,

@@ -62,11 +62,13 @@ def judge(job: Job, targets: Targets) -> Judgement:
 
 
 def judged(rule: Rule, targets: Targets) -> Rule:
-    """The rule, and the judgement when it ends the job."""
+    """The rule, and the judgement when it ends the job; none when the evidence is not whole."""
 
     def apply(job: Job) -> Job:
         after = rule(job)
         if job.state in TERMINAL_STATES or after.state not in TERMINAL_STATES:
+            return after
+        if after.evidence.moves != after.version:
             return after
         return replace(after, sla=judge(after, targets))
 

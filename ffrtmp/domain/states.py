@@ -88,6 +88,8 @@ RETRIABLE_STATES = TERMINAL_STATES - {JobState.SUCCEEDED}
 HELD_STATES = frozenset({JobState.LEASED, JobState.RUNNING, JobState.PUBLISHING})
 ATTEMPT_STATES = frozenset({JobState.RUNNING, JobState.PUBLISHING})
 WAITING_STATES = frozenset({JobState.QUEUED, JobState.PAUSED})
+ENDINGS = frozenset({Cause.FAILED, Cause.LOST, Cause.RETURNED})
+"""With what an attempt ends badly."""
 ORDERS = frozenset({Cause.PAUSED, Cause.RESUMED, Cause.REPRIORITISED})
 """What a person may do to a job that waits."""
 ASIDE = ORDERS | {Cause.UNBLOCKED, Cause.INHERITED}

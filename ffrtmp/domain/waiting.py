@@ -58,11 +58,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The first obstacle between a job and a worker, and a sentence about it."""
+    """The first obstacle between a job and a worker, and a sentence about it. `fits`: the worker
+    has what the job needs, whatever else is in the way."""
 
     worker: str
     obstacle: Obstacle
     detail: str = ""
+    fits: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,12 @@ def hindrance(*, connected: bool, slots: int, standing: Standing, now: datetime)
 def judge(job: Job, candidates: Sequence[Candidate], now: datetime) -> list[Verdict]:
     """One verdict a candidate, in their order."""
     able = [each.worker for each in candidates if _obstacle(job, each, (), now)[0] in _PASSING]
-    return [Verdict(each.worker, *_obstacle(job, each, able, now)) for each in candidates]
+    return [
+        Verdict(each.worker, *_obstacle(job, each, able, now), fits=not each.unfit)
+        for each in candidates
+    ]
 
 
-COULD = "it could run it"
 _PASSING = frozenset({Obstacle.BUSY, Obstacle.NONE})
 
 
@@ -112,7 +116,7 @@ def _obstacle(
     )
     if found is not None:
         if found is Obstacle.AWAY:
-            return found, candidate.unfit or COULD
+            return found, candidate.unfit or "it could run it"
         until = standing.quarantined_until if found is Obstacle.QUARANTINED else None
         return found, f"until {until:%H:%M:%S} UTC" if until else ""
     if candidate.unfit:
@@ -165,7 +169,7 @@ def _reason_of(verdicts: Sequence[Verdict]) -> tuple[WaitReason, str]:
         return WaitReason.NO_FREE_SLOT, f"{busy} workers could run it, and are busy"
     if met <= {Obstacle.AWAY}:
         return WaitReason.NO_WORKER, "no worker is connected"
-    away = [each.worker for each in verdicts if each.detail == COULD]
+    away = [each.worker for each in verdicts if each.obstacle is Obstacle.AWAY and each.fits]
     could = f"; {away[0]} could, and is away" if len(away) == 1 else ""
     could = f"; {len(away)} that are away could" if len(away) > 1 else could
     return WaitReason.NO_FIT_WORKER, f"no worker that is here may run it{could}"

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.evidence import NO_EVIDENCE, Evidence
+from ffrtmp.domain.evidence import NO_EVIDENCE, UNSEEN, Evidence
 from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
 from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.log import AttemptLog, Lines
@@ -275,7 +275,7 @@ def job_from_row(row: Row) -> Job:
         # Without one: by a master that did not store it yet, or ended before it was.
         queue=queue_of(_QUEUES.get(queue), exclusive=bool(exclusive)),
         purpose=purpose_from_text(purpose),
-        evidence=_maybe(evidence, _EVIDENCE) or NO_EVIDENCE,
+        evidence=_maybe(evidence, _EVIDENCE) or (NO_EVIDENCE if purpose else UNSEEN),
         sla=sla_from_text(sla) if sla else None,
     )
 

@@ -23,19 +23,21 @@ TAKEN_TARGETS = (
     "SELECT target, job_id, end_time IS NOT NULL AS ended FROM targets JOIN jobs USING (job_id)"
     " WHERE target = ANY($1)"
 )
-# The character behind / is 0: one indexed range a folder.
+# The first target in each folder: one is enough to refuse it, however many there are. The character
+# behind / is 0, so that a folder is one indexed range, of which one entry is read.
 TARGETS_BELOW = (
-    "SELECT target, job_id, end_time IS NOT NULL AS ended"
-    " FROM (SELECT unnest($1::text[]) AS folder) AS folders"
-    " JOIN targets ON target > folder || '/' AND target < folder || '0' JOIN jobs USING (job_id)"
+    "SELECT targets.target, job_id, end_time IS NOT NULL AS ended FROM (SELECT ("
+    "SELECT min(target) FROM targets WHERE target > folder || '/' AND target < folder || '0'"
+    ") AS target FROM (SELECT unnest($1::text[]) AS folder) AS folders) AS firsts"
+    " JOIN targets USING (target) JOIN jobs USING (job_id)"
 )
 INSERT_CLASS = (
     "INSERT INTO classes (job_class, requirements) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 )
-# As `domain.job.is_eligible`. It never waits: what another master is about to grant is passed
-# over. Materialised, so that no plan can run it twice and lock more than it returns.
 FIRST = (-(1 << 63), "")
 """Before every place in a queue."""
+# As `domain.job.is_eligible`. It never waits: what another master is about to grant is passed
+# over. Materialised, so that no plan can run it twice and lock more than it returns.
 CLAIMABLE = (
     f"WITH claimed AS MATERIALIZED (SELECT {_COLUMNS} FROM jobs WHERE state = 'queued'"
     " AND job_class = $1 AND blocked_by IS NULL AND (rank, job_id) >= ($4, $5)"

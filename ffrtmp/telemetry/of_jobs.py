@@ -4,13 +4,11 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, Cause, Job, JobState
+from ffrtmp.domain.job import ENDINGS, TERMINAL_STATES, WAITING_STATES, Cause, Job, JobState
 from ffrtmp.domain.judgement import Judgement
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30)
 LONG_SECONDS = (0.005, 0.02, 0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
-ENDINGS = frozenset({Cause.FAILED, Cause.LOST, Cause.RETURNED})
-"""Causes with which an attempt ends badly."""
 
 
 class JobMetrics:

@@ -141,7 +141,8 @@ class AdminServiceServicer:
         """Says what became of the platform's promises, by queue and purpose: of jobs that ended lately, to
         how many they were kept, and in what they were missed, apart from how the jobs ended. Waiting
         in the queue, a slow start and attempts that the platform failed count; a bad input and the
-        user's cancel do not. Every job was judged when it ended, by the targets of then.
+        user's cancel do not. Every job was judged when it ended, by the targets of then; not one that
+        a master of an older version submitted, moved or ended, which kept no account.
 
         Errors:
         * INVALID_ARGUMENT: window below 0 or above 366 days.

@@ -679,10 +679,14 @@ class Service(_message.Message):
     platform_failures: _builtins.int
     """Attempts that the platform failed: workers lost or stopped, disks, memory, storage, stalls."""
     verdict: Global___SlaVerdict.ValueType
-    """Set once the job has ended; not of one that ended under a master that kept no account."""
+    """Set once the job has ended; not of one that a master of an older version, which kept no account,
+    submitted, moved or ended.
+    """
     @_builtins.property
     def queue_wait_duration(self) -> _duration_pb2.Duration:
-        """How long it was in the queue and could have been granted: not paused, not in back-off."""
+        """How long it was in the queue: not paused, not in back-off; also while it could not be granted
+        because another attempt might still write its target.
+        """
 
     @_builtins.property
     def start_delay_duration(self) -> _duration_pb2.Duration:

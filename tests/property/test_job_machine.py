@@ -35,7 +35,7 @@ SECOND = 1_000_000
 
 Sender = tuple[bool, tuple[str, str], int | None]
 
-NEWS = ("stage", "publish", "fail", "adopt")
+NEWS = ("stage", "publish", "fail", "adopt", "inherit")
 MOVES, REPEATS, WAITS, REFUSED = "moves", "repeats", "waits", "refused"
 
 HELD = ("leased", "running", "publishing")
@@ -154,6 +154,7 @@ class Model:
             "waited": self.waited,
             "offered": self.offered,
             "blamed": len(self.blamed),
+            "known": self.version,
             "verdict": self.verdict,
         }
 
@@ -329,7 +330,8 @@ class Model:
     # -- what it says of the platform ---------------------------------------------------------
 
     def serve(self, before: "Model", *, late: bool) -> None:
-        """After a move. `late`: of an attempt that had never stopped, so that nothing waited."""
+        """After a move. `late`: of an attempt that had never stopped, or had its result, so that
+        nothing waited."""
         until = self.changed
         if before.state == "queued" and not late:
             self.waited += max(0, until - max(before.changed, before.eligible))
@@ -516,6 +518,7 @@ def row_of(job: Job) -> dict[str, object]:
         "waited": job.evidence.queue_wait // timedelta(microseconds=1),
         "offered": job.evidence.start_delay // timedelta(microseconds=1),
         "blamed": job.evidence.failures,
+        "known": job.evidence.moves,
         "verdict": job.sla and (",".join(job.sla.breaches) or str(job.sla.verdict)),
     }
 

@@ -127,6 +127,16 @@ def test_the_first_obstacle_of_each_worker_is_named():
     assert explained(queued(), fleet[:1]).reason is WaitReason.NO_WORKER
 
 
+def test_of_workers_that_are_away_those_that_fit_are_told():
+    """Not one that says so of itself in the same words."""
+    unfit = candidate("here", unfit="it could run it")
+    away = [candidate(name, connected=False) for name in ("a", "b")]
+    lame = candidate("lame", connected=False, unfit="has no root 'm'")
+    assert explained(queued(), [unfit, lame]).detail == "no worker that is here may run it"
+    assert explained(queued(), [unfit, lame, away[0]]).detail.endswith("; a could, and is away")
+    assert explained(queued(), [unfit, lame, *away]).detail.endswith("; 2 that are away could")
+
+
 def test_what_stands_in_the_jobs_own_way_comes_first():
     free = [candidate("w1")]
     later = queued(eligible_at=SOON, detail="worker w1 was lost")

@@ -35,6 +35,7 @@ from ffrtmp.domain.job.results import fail, publish, stage
 from ffrtmp.domain.job.row import REJECTS, Job, Rule, is_eligible, new_job
 from ffrtmp.domain.states import (
     ATTEMPT_STATES,
+    ENDINGS,
     HELD_STATES,
     RETRIABLE_STATES,
     TERMINAL_STATES,
@@ -46,6 +47,7 @@ from ffrtmp.domain.states import (
 
 __all__ = [
     "ATTEMPT_STATES",
+    "ENDINGS",
     "HELD_STATES",
     "REJECTS",
     "REJECTS_WITHIN",

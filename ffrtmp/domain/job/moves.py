@@ -8,7 +8,7 @@ from ffrtmp.domain.attempt import Failure, Holder
 from ffrtmp.domain.errors import IllegalTransition
 from ffrtmp.domain.evidence import Evidence
 from ffrtmp.domain.job.row import Job
-from ffrtmp.domain.retry import HEALTHY, RULES, decide
+from ffrtmp.domain.retry import HEALTHY, RULES, Decision, Reason, decide
 from ffrtmp.domain.states import ASIDE, TERMINAL_STATES, TRANSITIONS, Cause, JobState
 
 SKEW = timedelta(minutes=1)
@@ -82,13 +82,7 @@ def give_up(
     blocked_by: Holder | None = None,
 ) -> Job:
     job = _forgiven(job, now)
-    decision = decide(
-        failure.reason,
-        charged=job.charged,
-        resource_failures=job.resource_failures,
-        chance=chance,
-        restarts=job.restarts,
-    )
+    decision = _decision(job, failure.reason, chance)
     worker = job.last_holder.worker if job.last_holder else ""
     charged_now = decision.charged > job.charged
     charged_on = (*job.charged_on, worker) if charged_now else job.charged_on
@@ -111,6 +105,16 @@ def give_up(
         avoid=worker if decision.avoids_worker else "",
         eligible_at=now + decision.delay,
         detail=failure.message,
+    )
+
+
+def _decision(job: Job, reason: Reason, chance: float) -> Decision:
+    return decide(
+        reason,
+        charged=job.charged,
+        resource_failures=job.resource_failures,
+        chance=chance,
+        restarts=job.restarts,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from ffrtmp.store import queries
 from ffrtmp.store.base import JobFilter
 from ffrtmp.store.sql import _page
-from ffrtmp.store.sqlite import _in_sqlite
+from ffrtmp.store.sqlite import _all_bound, _in_sqlite
 from tests.integration.store.conftest import CLASS, job_id, new_job
 
 ROWS = 5000
@@ -37,9 +37,25 @@ CASES = [
     pytest.param(FIRST_PAGE, PAGE_VALUES, "jobs_newest", id="first page"),
     pytest.param(queries.HELD_BY, ["w1"], "jobs_held", id="held"),
     pytest.param(queries.ORPHANS, [500], "jobs_held", id="orphans"),
+    pytest.param(
+        queries.TARGETS_BELOW,
+        [["m:batch", *(f"m:folder{n}" for n in range(9))]],
+        # The first entry of each range, not all of them.
+        r"(SCALAR SUBQUERY \d\nSEARCH targets USING PRIMARY KEY \(target>"
+        r"|Limit .*\n +->  Index Only Scan using targets_pkey)",
+        id="targets below",
+    ),
+    pytest.param(
+        queries.TAKEN_TARGETS,
+        [[f"m:batch/{n}" for n in range(10)]],
+        "(SEARCH targets USING PRIMARY KEY|targets_pkey)",
+        id="taken targets",
+    ),
     pytest.param(queries.OFFERED_BEFORE, [10**18, 500], "(jobs_held|jobs_by_state)", id="offers"),
 ]
-# Copies of one job, each with an id of its own; the first thousand have ended.
+TABLES = ("jobs", "specs", "targets")
+# Copies of one job, each with an id of its own; the first thousand have ended. All write in one
+# folder.
 FILL = (
     "INSERT INTO {table} ({columns}) SELECT {chosen} FROM {table},"
     " (WITH RECURSIVE n(n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM n WHERE n < {rows})"
@@ -50,6 +66,7 @@ FILL = (
 def fill(table: str, columns: list[str]) -> str:
     copied = {
         "job_id": "'copy' || n",
+        "target": "'m:batch/' || n",
         "rank": "n",
         "submit_time": "n",
         "state": "CASE WHEN n < 1000 THEN 'succeeded' ELSE 'queued' END",
@@ -68,18 +85,20 @@ async def explain(open_store, store_address) -> Callable:
     if store_address.startswith("sqlite:"):
         path = store_address.removeprefix("sqlite:")
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            for table in ("jobs", "specs"):
+            for table in TABLES:
                 names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
                 connection.execute(fill(table, names))
 
             async def ask(query: str, values: list) -> str:
-                plan = connection.execute(f"EXPLAIN QUERY PLAN {_in_sqlite(query)}", values)
+                plan = connection.execute(
+                    f"EXPLAIN QUERY PLAN {_in_sqlite(query)}", _all_bound(values)
+                )
                 return "\n".join(row[3] for row in plan)
 
             yield ask
         return
     connection = await asyncpg.connect(store_address)
-    for table in ("jobs", "specs"):
+    for table in TABLES:
         names = await connection.fetch(
             "SELECT column_name FROM information_schema.columns WHERE table_name = $1", table
         )
@@ -98,5 +117,6 @@ async def explain(open_store, store_address) -> Callable:
 async def test_a_query_of_the_hot_path_goes_by_its_index(explain, query, values, index):
     plan = await explain(query, values)
     assert re.search(index, plan), plan
-    assert "Seq Scan on jobs" not in plan, plan
-    assert "SCAN jobs\n" not in f"{plan}\n", plan
+    for table in TABLES:
+        assert f"Seq Scan on {table}" not in plan, plan
+        assert f"SCAN {table}\n" not in f"{plan}\n", plan

@@ -1,5 +1,6 @@
 """What counts against the platform, and what does not; the accounts that come of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -7,6 +8,7 @@ import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import orders
+from ffrtmp.domain.evidence import UNSEEN
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, JobState, Manifest
 from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.retry import RULES, Reason
@@ -102,7 +104,6 @@ def test_offers_that_nobody_took_are_one_slow_start():
 )
 def test_a_bad_job_fails_and_the_promise_is_kept(reason):
     job = running(submitted())
-    assert rules.fail is not None
     assert failure(job, reason)(job).state is JobState.FAILED
     assert ended(job, failure(job, reason)) == MET
 
@@ -121,6 +122,27 @@ def test_a_worker_that_was_only_thought_lost_failed_nobody():
     adopted = rules.adopt(lost, holder=W1, fence=1, now=at(50))
     assert adopted.evidence.failures == 0
     assert succeeded(adopted) == MET
+
+
+def test_a_result_that_a_new_incarnation_brings_did_not_wait_in_the_queue():
+    """The job was done when the worker was thought lost."""
+    job = running(submitted())
+    lost = rules.lose(job, holder=W1, fence=1, why="gone", chance=0.0, now=at(5))
+    heir = Holder("w1", "j")
+    inherited = rules.inherit(lost, heir=heir, fence=1, now=at(400))
+    staged = rules.stage(inherited, holder=heir, fence=1, manifest=Manifest(FILES, 1), now=at(401))
+    assert ended(staged, partial(rules.publish, holder=heir, fence=1, now=at(402))) == MET
+
+
+def test_a_job_that_an_older_master_submitted_or_moved_is_not_judged():
+    """It may have waited or been lost there: nobody knows, and MET would be a guess."""
+    cancel = partial(rules.cancel, actor="client/c", now=at(300))
+    assert ended(replace(submitted(), evidence=UNSEEN), cancel) is None
+    job = running(submitted())
+    lost = rules.lose(job, holder=W1, fence=1, why="gone", chance=0.0, now=at(5))
+    unaware = replace(lost, evidence=job.evidence)
+    assert ended(unaware, cancel) is None
+    assert succeeded(running(unaware, 6, 7, W2)) is None
 
 
 def test_a_late_failure_takes_the_place_of_the_loss():
