@@ -21,9 +21,9 @@ from ffrtmp.config import UpSettings
 
 def up(settings: UpSettings | None = None) -> int:
     """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+    require_cluster()  # before imports that need Linux
     from ffrtmp.worker.hardware import find_ffmpeg  # noqa: PLC0415  # its help needs none of it
 
-    require_cluster()
     settings = settings or UpSettings()
     for name, path in settings.roots.items():
         if not path.is_dir():
