@@ -196,6 +196,16 @@ ROWS = {
     "log of no job": (["jobs", "logs"], 2, "JOB"),
     "log of an unknown job": (["jobs", "logs", "nope"], 2, "no job 'nope'"),
     "log of an unknown job followed": (["jobs", "logs", "nope", "--follow"], 2, "no job 'nope'"),
+    "log of an attempt at an unknown job": (
+        ["jobs", "logs", "nope", "--attempt", "1"],
+        2,
+        "no job 'nope'",
+    ),
+    "log from a place in that of an unknown job": (
+        ["jobs", "logs", "nope", "--after", "1/5"],
+        2,
+        "no job 'nope'",
+    ),
     "log from a place that is none": (["jobs", "logs", "x", "--after", "7"], 2, "ATTEMPT/LINE"),
     "log from beyond all": (
         ["jobs", "logs", "x", "--after", f"1/{'9' * 19}"],
@@ -304,7 +314,7 @@ ROWS = {
     "how to encode, beside a spec file": (
         ["jobs", "submit", "--spec", "no.json", "--preset", "480p-h264"],
         2,
-        "with --spec give --key only",
+        "with --spec give --key and --purpose only",
     ),
     "spec file is not there": (["jobs", "submit", "--spec", "no.json"], 2, "cannot read no.json"),
     "spec is no JSON": (["jobs", "submit", "--spec", "good.mp4"], 2, "good.mp4"),
