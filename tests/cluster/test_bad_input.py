@@ -219,6 +219,7 @@ ROWS = {
     ),
     "log of an attempt that is none": (["jobs", "logs", "x", "--attempt", "one"], 2, "one"),
     "unknown worker to remove": (["workers", "remove", "nope"], 2, "no worker 'nope'"),
+    "accounts of too long a time": (["sla", "--since", "400d"], 2, "since 400d: more than 0s"),
     "no worker to remove": (["workers", "remove"], 2, "WORKER"),
     "unknown worker to drain": (["workers", "drain", "nope"], 2, "no worker 'nope'"),
     "no worker to drain": (["workers", "drain"], 2, "WORKER"),
