@@ -47,7 +47,7 @@ def logs(
         Go on behind this line, ATTEMPT/LINE, as Ctrl-C said it.
     """
     settings = settings or ClientSettings()
-    number, line = parse_place(after)
+    read = parse_place(after)
     if not 0 <= attempt <= MOST:
         raise UserError(f"attempt {attempt}: the number of an attempt, 1 or more")
 
@@ -55,14 +55,20 @@ def logs(
         attempts = await _attempts(client, job)
         if attempt > len(attempts) and not follow:
             raise UserError(f"attempt {attempt}: {_had(job, attempts)}")
-        fence = attempts.fence(number) if number else 0
-        if fence is None:
-            raise UserError(f"after {after!r}: {_had(job, attempts)}")
-        printer = _Printer(LogPlace(fence, line), attempt, attempts, as_json=settings.json)
+        place = _place(*read, job, attempts)
+        printer = _Printer(place, attempt, attempts, as_json=settings.json)
         await _show(client, job, printer, follow=follow)
         return Exit.DONE
 
     return with_client(settings, work)
+
+
+def _place(number: int, line: int, job_id: str, attempts: Attempts) -> LogPlace:
+    """Raises UserError where there was no attempt of that number."""
+    fence = attempts.fence(number) if number else 0
+    if fence is None:
+        raise UserError(f"after '{number}/{line}': {_had(job_id, attempts)}")
+    return LogPlace(fence, line)
 
 
 async def _attempts(client: Client, job_id: str) -> Attempts:

@@ -232,6 +232,8 @@ ROWS = {
         2,
         "write a time, 30d",
     ),
+    "a new CA after none": (["certs", "roll", "nowhere", "begin"], 2, "nowhere"),
+    "a step that is none": (["certs", "roll", "{certs}", "start"], 2, "start"),
     "certificate of nowhere": (["certs", "inspect", "nowhere"], 2, "nowhere"),
     "recommendation with an argument": (["config", "recommend", "x"], 2, "x"),
     "alerts with an argument": (["config", "alerts", "x"], 2, "x"),
@@ -312,6 +314,12 @@ ROWS = {
     "unknown option": (["jobs", "list", "--workr", "x"], 2, "did you mean --worker"),
     "unknown command": (["job", "list"], 2, "job"),
     "no arguments for submit": (["jobs", "submit"], 2, "give INPUT and OUTPUT, or --spec"),
+    "an input beside a spec file": (
+        ["jobs", "submit", "good.mp4", "--spec", "no.json"],
+        2,
+        "give INPUT and OUTPUT, or --spec",
+    ),
+    "an input alone": (["jobs", "submit", "good.mp4"], 2, "give INPUT and OUTPUT, or --spec"),
     "how to encode, beside a spec file": (
         ["jobs", "submit", "--spec", "no.json", "--preset", "480p-h264"],
         2,
