@@ -190,8 +190,6 @@ def look_at_files(spec: JobSpec, roots: Mapping[str, Path]) -> None:
         _look_at_input(to_local(spec.input.path, roots), spec.input.path)
     for target in spec.paths:
         local = to_local(target, roots)
-        if local is not None and local.is_dir():
-            raise UserError(f"{local} is a folder: name the file to make")
         for above in local.parents if local is not None else ():
             if above.is_file():
                 raise UserError(f"{local} lies below {above}, which is a file: name another folder")
@@ -204,8 +202,6 @@ def _look_at_input(local: Path | None, media: MediaPath) -> None:
         return
     if not local.exists():
         raise UserError(f"{local} does not exist ({media}): check the path")
-    if local.is_dir():
-        raise UserError(f"{local} is a folder: name one file in it")
     if not local.is_file():
         raise UserError(f"{local} is not a file: name one")
     if local.stat().st_size == 0:

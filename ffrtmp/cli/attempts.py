@@ -21,16 +21,18 @@ TAKEN_UP = frozenset(
         Cause.STAGED,
         Cause.PUBLISHED,
         Cause.FAILED,
+        Cause.RETURNED,
     }
 )
 """What tells that a worker runs, or ran, an attempt; an acceptance may be lost on its way."""
 
 
 class Attempts:
-    """The numbers of one job's attempts, by fence and back."""
+    """The numbers of one job's attempts, by fence and back. `are_known`: the job's history is."""
 
-    def __init__(self, numbers: Mapping[int, int]) -> None:
+    def __init__(self, numbers: Mapping[int, int], *, are_known: bool = True) -> None:
         self._numbers = numbers
+        self._are_known = are_known
 
     @classmethod
     def of(cls, events: Iterable[job_pb2.JobEvent]) -> Self:
@@ -53,16 +55,18 @@ class Attempts:
 
     def name(self, fence: int) -> str:
         """`attempt 2`, for people."""
+        if not self._are_known:
+            return f"fence {fence}"
         number = self.number(fence)
         return "an offer" if number is None else f"attempt {number}"
 
 
 async def attempts_of(client: Client, job_ids: Collection[str]) -> dict[str, Attempts]:
-    """Of each of the jobs; of one that is forgotten, none."""
+    """Of each of the jobs; of one that is forgotten they are not known."""
     found = {}
     for job_id in dict.fromkeys(job_ids):
         try:
             found[job_id] = Attempts.of((await client.get(job_id)).events)
         except JobNotFound:
-            found[job_id] = Attempts({})
+            found[job_id] = Attempts({}, are_known=False)
     return found

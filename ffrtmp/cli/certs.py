@@ -112,21 +112,21 @@ def renew(
         found = {listed.folder.name: listed for listed in identity.inspect(directory, now=now)}
         due = [each for each in found.values() if _ends_within(each, span, now)]
         for listed in [_named(found, name, directory) for name in names] if names else due:
-            if listed.peer is None:
-                raise UserError(f"{listed.folder} cannot be renewed: {listed.problem}")
-            hosts = listed.hosts if listed.peer.role is Role.MASTER else ()
-            folder = authority.issue(
-                directory,
-                listed.peer.role,
-                listed.peer.name,
-                now=now,
-                hosts=hosts,
-                lifetime=lifetime,
-                renew=True,
-            )
+            folder = _renew(directory, listed, now, lifetime)
             print(f"{folder}  until {now + lifetime:%Y-%m-%d}")
     if not names and not due:
         print(f"nothing to do: no certificate in {directory} ends within {within} days")
+
+
+def _renew(directory: Path, listed: identity.Listed, now: datetime, lifetime: timedelta) -> Path:
+    """Raises UserError, PkiError."""
+    if listed.peer is None:
+        raise UserError(f"{listed.folder} cannot be renewed: {listed.problem}")
+    role, name = listed.peer.role, listed.peer.name
+    hosts = listed.hosts if role is Role.MASTER else ()
+    return authority.issue(
+        directory, role, name, now=now, hosts=hosts, lifetime=lifetime, renew=True
+    )
 
 
 _NEXT = {

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from ffrtmp.v1.admin_service_pb2 import Worker
 
 READY_SECONDS = 30.0
-AWAY = frozenset({None, WorkerState.SILENT, WorkerState.GONE})
+AWAY = frozenset({WorkerState.SILENT, WorkerState.GONE})
+IDLE = frozenset({WorkerState.DRAINING, WorkerState.QUARANTINED})
+"""There, but given no work: what somebody, or the master, decided outlives a run."""
 READY_SECONDS_EACH = 10.0
 """For each worker more: they try out encoders, all at once."""
 LOOK_SECONDS = 0.05
@@ -92,27 +94,32 @@ async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
                     keeper.cancel()
 
 
-async def await_workers(plan: Plan, cluster: Cluster) -> None:
-    """Until every worker can be given work. Raises UserError when a folder is of no use to one, or
-    it takes too long; one that ends by itself is told of by `running_cluster`."""
+async def await_workers(plan: Plan, cluster: Cluster) -> Mapping[str, WorkerState]:
+    """Until every worker is connected; returns those of them that are idle. Raises UserError when a
+    folder is of no use to one, or it takes too long; one that ends by itself is told of by
+    `running_cluster`."""
     from ffrtmp.client import Client  # noqa: PLC0415  # the help of `up` needs none of it
     from ffrtmp.rpc.enums import WORKER_STATES  # noqa: PLC0415
 
     waited_for = {f"w{number}" for number in range(1, plan.workers + 1)}
+    idle: dict[str, WorkerState] = {}
     seconds = READY_SECONDS + READY_SECONDS_EACH * plan.workers
     try:
         async with asyncio.timeout(seconds), Client(cluster.address, plan.client_certs) as client:
             while waited_for:
                 async for worker in client.workers():
-                    if WORKER_STATES.from_wire(worker.state) not in AWAY:
+                    state = WORKER_STATES.from_wire(worker.state)
+                    if worker.name in waited_for and state is not None and state not in AWAY:
                         _require_roots(worker)
                         waited_for.discard(worker.name)
+                        idle |= {worker.name: state} if state in IDLE else {}
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         names = ", ".join(sorted(waited_for))
         raise UserError(
             f"not connected after {seconds:.0f} s: {names}: is this machine overloaded?"
         ) from None
+    return idle
 
 
 def _require_roots(worker: "Worker") -> None:

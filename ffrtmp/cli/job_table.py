@@ -67,6 +67,8 @@ def place_of(job: job_pb2.Job) -> tuple[str, str]:
 
 def reason_of(job: job_pb2.Job, now: datetime) -> str:
     """In a few words: why it failed, or what it waits for where that is not its turn."""
+    if job.state == job_pb2.JOB_STATE_FAILED:
+        return REASONS.shown(job.failure.reason)
     if job.blocked_by:
         return f"{job.blocked_by} stops its last attempt"
     if job.unschedulable_reason:
@@ -77,8 +79,6 @@ def reason_of(job: job_pb2.Job, now: datetime) -> str:
         case "retrying":
             why = f"{REASONS.shown(job.failure.reason)}, " if job.HasField("failure") else ""
             return f"{why}again at {show_time(job.eligible_time.ToDatetime(tzinfo=UTC), now)}"
-        case JobState.FAILED:
-            return REASONS.shown(job.failure.reason)
         case _:
             return ""
 

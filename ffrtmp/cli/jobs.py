@@ -1,4 +1,4 @@
-"""`ffrtmp jobs`: submit, get, list, watch, cancel, retry; the rest in modules of its own."""
+"""`ffrtmp jobs`: get, explain, list, watch, cancel, retry; the rest in modules of its own."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -6,117 +6,27 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
-from ffrtmp.cli.connect import at, with_client
+from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.explain import show_explanation
-from ffrtmp.cli.follow import (
-    event_line,
-    follow,
-    percent_of,
-    print_json,
-    shown_state,
-    speed_of,
-    targets_of,
-)
-from ffrtmp.cli.job_table import place_of, show_jobs, source_of
+from ffrtmp.cli.follow import event_line, follow, percent_of, print_json, shown_state, speed_of
+from ffrtmp.cli.job_page import show_job
+from ffrtmp.cli.job_table import show_jobs
 from ffrtmp.cli.logs import logs
 from ffrtmp.cli.orders import pause, priority, resume
-from ffrtmp.cli.result import result_lines, served
-from ffrtmp.cli.shown import show_size
-from ffrtmp.cli.spec_file import read_specs
+from ffrtmp.cli.submit import say_submitted, submit
 from ffrtmp.cli.table import tell
-from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, state_of
 from ffrtmp.config import ClientSettings, Duration
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, TRANSITIONS, JobState
-from ffrtmp.domain.spec import Purpose
-from ffrtmp.rpc.enums import PURPOSES
 from ffrtmp.v1 import job_pb2
 
 jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
-for command in (pause, resume, priority, logs):
+for command in (submit, pause, resume, priority, logs):
     jobs.command(command)
 JobId = Annotated[str, Parameter(name="JOB")]
-
-
-@jobs.command
-def submit(
-    source: Annotated[str, Parameter(name="INPUT")] = "",
-    target: Annotated[str, Parameter(name="OUTPUT")] = "",
-    /,
-    *,
-    spec: Annotated[str, Parameter(name="--spec", allow_leading_hyphen=True)] = "",
-    key: str = "",
-    purpose: Purpose = Purpose.PRODUCTION,
-    watch: Annotated[bool, Parameter(negative=())] = False,
-    wish: Wish | None = None,
-    settings: ClientSettings | None = None,
-) -> int:
-    """Submit a job and print its id; or several, all or none, with --spec.
-
-    Parameters
-    ----------
-    source
-        A local file, ROOT:PATH, or a generated picture: test:WIDTHxHEIGHT@RATE:TIME.
-    target
-        A local file or ROOT:PATH, whose ending says the format; or a server to push to at the
-        input's own rate: rtmp://HOST/APP/KEY, rtmps://..., srt://HOST:PORT.
-    spec
-        A file (- for standard input) with one JobSpec a line as JSON, named as in the protos.
-    key
-        Idempotency key: the same key and job again is the same job.
-    purpose
-        production, test, benchmark or debug: accounts of service are kept apart by it.
-    watch
-        Follow the job to its end; only with INPUT and OUTPUT.
-    """
-    settings = settings or ClientSettings()
-    if bool(spec) == bool(source and target):
-        raise UserError("give INPUT and OUTPUT, or --spec FILE")
-    if spec and (watch or wish):
-        raise UserError(
-            "with --spec give --key and --purpose only: each line says how to encode its job"
-        )
-    cluster = require_target(settings)
-    if spec:
-
-        async def work_all(client: Client) -> int:
-            jobs = read_specs(spec)
-            submitted = await client.submit_many(jobs, key=key or None, purpose=purpose)
-            for job in submitted:
-                _say_submitted(job, settings)
-            _warn_of_purpose(submitted, purpose)
-            return Exit.DONE
-
-        return at(cluster, work_all)
-    job = (wish or Wish()).spec(source, target, cluster.roots)
-
-    async def work(client: Client) -> int:
-        submitted = await client.submit(job, key=key or None, purpose=purpose)
-        _say_submitted(submitted, settings)
-        _warn_of_purpose([submitted], purpose)
-        if watch:
-            return await follow(client, submitted.job_id, as_json=settings.json, detaches=True)
-        return Exit.DONE
-
-    return at(cluster, work)
-
-
-def _say_submitted(job: job_pb2.Job, settings: ClientSettings) -> None:
-    if settings.json:
-        print_json(job)
-    else:
-        print(job.job_id, flush=True)
-
-
-def _warn_of_purpose(submitted: Sequence[job_pb2.Job], purpose: Purpose) -> None:
-    """An older master passes over the field, and says nothing of it."""
-    if purpose is not Purpose.PRODUCTION and any(not job.purpose for job in submitted):
-        say = f"the master is an older one that knows no purpose: not {purpose}, but production"
-        print(f"ffrtmp: {say}", file=sys.stderr)
 
 
 @jobs.command
@@ -136,7 +46,7 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
             print_json(response)
             return Exit.DONE
         attempts = Attempts.of(response.events)
-        _show(response.job, attempts)
+        show_job(response.job, attempts)
         for event in response.events:
             tell(f"  {event_line(event, attempts)}")
         if response.HasField("progress") and (done := percent_of(response.progress)) is not None:
@@ -166,37 +76,6 @@ def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
         return Exit.DONE
 
     return with_client(settings, work)
-
-
-def _show(job: job_pb2.Job, attempts: Attempts) -> None:
-    targets = targets_of(job)
-    tell(f"job {job.job_id}: {shown_state(job)}, {source_of(job)} to {targets}")
-    many = "" if job.attempts == 1 else "s"
-    tell(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
-    if job.HasField("failure"):
-        tell(f"  {job.failure.message}")
-    if said := served(job):
-        tell(f"  {said}")
-    if job.state == job_pb2.JOB_STATE_PAUSED:
-        tell(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
-    if job.unschedulable_reason:
-        tell(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
-    if job.blocked_by:
-        tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
-    for file in job.files:
-        tell(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
-    for line in result_lines(job, attempts):
-        tell(f"  {line}")
-
-
-def _place(job: job_pb2.Job) -> str:
-    """Where it stands among those that wait, unless that is the usual."""
-    queue, priority = place_of(job)
-    facts = [f"queue {queue}"] if queue else []
-    facts += [f"priority {priority}"] if priority else []
-    purpose = PURPOSES.from_wire(job.purpose)
-    facts += [f"for {purpose}"] if purpose not in {None, Purpose.PRODUCTION} else []
-    return "".join(f", {fact}" for fact in facts)
 
 
 @jobs.command(name="list")
@@ -310,7 +189,7 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
 
     async def act(client: Client, job_id: str) -> None:
         job = await client.retry(job_id)
-        _say_submitted(job, settings)
+        say_submitted(job, as_json=settings.json)
         if state_of(job) in TERMINAL_STATES:
             verb = "was" if state_of(job) is JobState.CANCELLED else "has"
             say = f"it was retried before and {verb} {shown_state(job)}: see {job.job_id}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ffrtmp.cli.attempts import Attempts, attempts_of
+from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import as_object, print_object
@@ -47,32 +47,45 @@ def logs(
         Go on behind this line, ATTEMPT/LINE, as Ctrl-C said it.
     """
     settings = settings or ClientSettings()
-    number, line = parse_place(after)
+    read = parse_place(after)
     if not 0 <= attempt <= MOST:
         raise UserError(f"attempt {attempt}: the number of an attempt, 1 or more")
 
     async def work(client: Client) -> int:
-        attempts = (await attempts_of(client, [job]))[job]
+        attempts = await _attempts(client, job)
         if attempt > len(attempts) and not follow:
             raise UserError(f"attempt {attempt}: {_had(job, attempts)}")
-        fence = attempts.fence(number) if number else 0
-        if fence is None:
-            raise UserError(f"after {after!r}: {_had(job, attempts)}")
-        place = LogPlace(fence, line)
+        place = _place(*read, job, attempts)
         printer = _Printer(place, attempt, attempts, as_json=settings.json)
-        try:
-            async for part in client.log(job, follow=follow, after=place):
-                if printer.attempts.number(part.fence) is None:
-                    printer.attempts = (await attempts_of(client, [job]))[job]
-                printer.show(part)
-        except asyncio.CancelledError:
-            if follow:
-                printer.say_where(job)
-            raise
-        printer.say_if_empty(job)
+        await _show(client, job, printer, follow=follow)
         return Exit.DONE
 
     return with_client(settings, work)
+
+
+def _place(number: int, line: int, job_id: str, attempts: Attempts) -> LogPlace:
+    """Raises UserError where there was no attempt of that number."""
+    fence = attempts.fence(number) if number else 0
+    if fence is None:
+        raise UserError(f"after '{number}/{line}': {_had(job_id, attempts)}")
+    return LogPlace(fence, line)
+
+
+async def _attempts(client: Client, job_id: str) -> Attempts:
+    return Attempts.of((await client.get(job_id)).events)
+
+
+async def _show(client: Client, job_id: str, printer: "_Printer", *, follow: bool) -> None:
+    try:
+        async for part in client.log(job_id, follow=follow, after=printer.place):
+            if printer.attempts.number(part.fence) is None:
+                printer.attempts = await _attempts(client, job_id)
+            printer.show(part)
+    except asyncio.CancelledError:
+        if follow:
+            printer.say_where(job_id)
+        raise
+    printer.say_if_empty(job_id)
 
 
 def _had(job_id: str, attempts: Attempts) -> str:
@@ -94,7 +107,7 @@ class _Printer:
 
     def __init__(self, place: LogPlace, attempt: int, attempts: Attempts, *, as_json: bool) -> None:
         self.attempts = attempts
-        self._place = place
+        self.place = place
         self._attempt = attempt
         self._as_json = as_json
         self._is_empty = True
@@ -107,16 +120,16 @@ class _Printer:
                 print_object({"attempt": number} | as_object(part))
             else:
                 self._print(part)
-        self._place = LogPlace(part.fence, part.line_number + len(part.lines) - 1)
+        self.place = LogPlace(part.fence, part.line_number + len(part.lines) - 1)
 
     def _number(self, fence: int) -> int:
         """One that speaks before it is known to be accepted is the next."""
         return self.attempts.number(fence) or len(self.attempts) + 1
 
     def _print(self, part: pb.ReadJobLogResponse) -> None:
-        read = self._place.line if part.fence == self._place.fence else 0
+        read = self.place.line if part.fence == self.place.fence else 0
         sys.stdout.flush()
-        if part.fence != self._place.fence:
+        if part.fence != self.place.fence:
             number = self._number(part.fence)
             print(f"attempt {number}, worker {part.worker}:", file=sys.stderr, flush=True)
         if missing := part.line_number - read - 1:
@@ -126,11 +139,11 @@ class _Printer:
         sys.stdout.flush()
 
     def say_where(self, job_id: str) -> None:
-        number = self._number(self._place.fence) if self._place.fence else 0
-        place = f"{number}/{self._place.line}"
+        number = self._number(self.place.fence) if self.place.fence else 0
+        place = f"{number}/{self.place.line}"
         print(f"to go on: ffrtmp jobs logs {job_id} --follow --after {place}", file=sys.stderr)
 
     def say_if_empty(self, job_id: str) -> None:
         if self._is_empty:
-            behind = " there" if self._attempt or self._place != LogPlace() else ""
+            behind = " there" if self._attempt or self.place != LogPlace() else ""
             print(f"FFmpeg wrote nothing about job {job_id}{behind}", file=sys.stderr)

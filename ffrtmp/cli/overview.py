@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
-from ffrtmp.cli.follow import print_object
+from ffrtmp.cli.follow import as_object, print_object
 from ffrtmp.cli.shown import show_count, show_size, show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
@@ -41,13 +40,8 @@ def overview(*, settings: ClientSettings | None = None) -> int:
 def _as_object(
     seen: pb.GetOverviewResponse, queues: Sequence[pb.QueueBacklog], store: pb.GetStoreResponse
 ) -> dict[str, object]:
-    """Names as in the protos."""
-
-    def plain(message: object) -> dict[str, object]:
-        found: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)  # type: ignore[arg-type]
-        return found
-
-    return plain(seen) | {"backlogs": [plain(each) for each in queues], "store": plain(store)}
+    backlogs = [as_object(each) for each in queues]
+    return as_object(seen) | {"backlogs": backlogs, "store": as_object(store)}
 
 
 def _lines(seen: pb.GetOverviewResponse, store: pb.GetStoreResponse) -> Iterator[str]:

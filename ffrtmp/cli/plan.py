@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import print_object
+from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.shown import show_size
 from ffrtmp.cli.target import Target, announce, find_target
 from ffrtmp.cli.transcode import private_roots
@@ -58,6 +59,7 @@ def plan(
     worker
         Choose from the encoders that this worker of the cluster has; needs an admin's identity.
     """
+    require_cluster()  # it probes, and asks FFmpeg, as a worker does
     if ffmpeg and worker:
         raise UserError("give --ffmpeg or --worker, not both: a worker has its own FFmpeg")
     settings = settings or ClientSettings()

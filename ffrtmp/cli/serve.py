@@ -10,9 +10,9 @@ from ffrtmp.telemetry import logs
 
 def master(settings: MasterSettings) -> int:
     """Run a master: it owns the jobs, workers and clients dial it."""
+    require_cluster()  # before imports that need Linux
     from ffrtmp.master.server import run_master  # noqa: PLC0415  # a worker needs none of it
 
-    require_cluster()
     logs.set_up(settings.log_format)
     return asyncio.run(run_master(settings, ready=_say_ready, found=origins()))
 
@@ -27,8 +27,8 @@ def ready_line(grpc_address: str, http_address: str) -> str:
 
 def worker(settings: WorkerSettings) -> int:
     """Run a worker: it dials a master and runs FFmpeg."""
+    require_cluster()  # before imports that need Linux
     from ffrtmp.worker.worker import run_worker  # noqa: PLC0415  # a master needs none of it
 
-    require_cluster()
     logs.set_up(settings.log_format)
     return asyncio.run(run_worker(settings))

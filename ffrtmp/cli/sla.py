@@ -12,7 +12,7 @@ from ffrtmp.cli.follow import print_json
 from ffrtmp.cli.shown import show_count, show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
-from ffrtmp.config import ClientSettings, Duration
+from ffrtmp.config import ClientSettings, Duration, show_duration
 from ffrtmp.domain.sla import LATELY, LONGEST, compliance
 from ffrtmp.rpc.enums import PURPOSES, QUEUES
 from ffrtmp.rpc.times import from_duration
@@ -38,7 +38,7 @@ def sla(
     """
     settings = settings or ClientSettings()
     if not timedelta(0) < since <= LONGEST:
-        raise UserError(f"since {since}: more than 0s, at most {LONGEST.days}d")
+        raise UserError(f"since {show_duration(since)}: more than 0s, at most {LONGEST.days}d")
 
     async def work(client: Client) -> int:
         found = await client.sla(since)
@@ -59,9 +59,9 @@ def sla(
 
 def _promises(found: pb.GetSlaResponse) -> Iterator[str]:
     waits = [
-        f"{show_span(from_duration(each.wait_duration, 'wait_duration'))} in {queue}"
+        f"{show_span(from_duration(each.wait_duration, 'wait_duration'))} in "
+        f"{QUEUES.shown(each.queue)}"
         for each in found.targets
-        if (queue := QUEUES.from_wire(each.queue))
     ]
     yield f"waits    at most {', '.join(waits)}"
     delay = from_duration(found.start_delay_duration, "start_delay_duration")
@@ -73,11 +73,10 @@ def _print_accounts(found: pb.GetSlaResponse) -> None:
     columns = ("queue", "purpose", "kept", "missed", "wait", "start", "platform", "jobs", "ended")
     table = Table(*columns, flexible={"ended"}, spare=("start", "wait"))
     for each in found.accounts:
-        queue, purpose = QUEUES.from_wire(each.queue), PURPOSES.from_wire(each.purpose)
         part = compliance(each.met, each.missed)
         table.add(
-            queue.value if queue else "unknown",
-            purpose.value if purpose else "unknown",
+            QUEUES.shown(each.queue),
+            PURPOSES.shown(each.purpose),
             "-" if part is None else f"{100 * part:.2f} %",
             str(each.missed),
             str(each.missed_queue_wait),

@@ -38,7 +38,7 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
     return (
         _Variables(ENV_PREFIX, command=False, show=False),
         _refuse_misspelt_variables,
-        _from_file(config_file(), _section(command)),
+        _from_file(config_file(), _section(command), named=bool(named_config_file())),
         _refuse_half_numbers,
         _refuse_nothing,
         _note_origins,
@@ -136,11 +136,11 @@ def _variable(option: str) -> str:
     return ENV_PREFIX + option.upper().replace("-", "_")
 
 
-def _from_file(path: Path, section: str) -> Source:
+def _from_file(path: Path, section: str, *, named: bool) -> Source:
     """Not cyclopts' own: that one drops keys called as a command is, such as `master`."""
 
     def apply(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        for key, value in read_file(path).get(section, {}).items():
+        for key, value in read_file(path, named=named).get(section, {}).items():
             argument = arguments.get(_flag(key), None)
             if argument is None or argument.tokens:
                 continue  # not an option of this command, or somebody has said it already
@@ -155,9 +155,10 @@ def _from_file(path: Path, section: str) -> Source:
     return apply
 
 
-def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Raises UserError, naming the first wrong section or key and the nearest right one."""
-    found = _toml(path)
+def read_file(path: Path, *, named: bool = False) -> Mapping[str, Mapping[str, Any]]:
+    """`named`: by somebody, so that it must be there. Raises UserError, naming the first wrong
+    section or key and the nearest right one."""
+    found = _toml(path, named=named)
     for section, values in found.items():
         if not isinstance(values, dict):
             raise UserError(f"{path}: {section} stands in no section: write it below [client]")
@@ -170,9 +171,8 @@ def read_file(path: Path) -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _toml(path: Path, *, named: bool) -> dict[str, Any]:
     """Empty where there is no file and nobody has named one. Raises UserError."""
-    named = str(path) == str(Path(named_config_file() or "."))
     who = f"{CONFIG_VARIABLE}={path}" if named else str(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -226,7 +226,7 @@ def offered(section: str) -> list[Option]:
 
 
 def _in_file(section: str) -> Mapping[str, Any]:
-    return read_file(config_file()).get(section, {})
+    return read_file(config_file(), named=bool(named_config_file())).get(section, {})
 
 
 def _texts(value: Any) -> list[str]:

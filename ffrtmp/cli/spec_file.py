@@ -17,6 +17,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.json_format import ParseDict, ParseError
 
 from ffrtmp.cli.errors import UserError
+from ffrtmp.domain import live
 from ffrtmp.v1 import job_pb2
 
 STDIN = "-"
@@ -37,7 +38,7 @@ class Wrong(Exception):
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         super().__init__(
-            f"{field}: {_shown(value)} is not valid: {expected}" if field else expected
+            f"{field}: {_shown(value, field)} is not valid: {expected}" if field else expected
         )
 
 
@@ -73,7 +74,7 @@ def _is_spread(text: str) -> bool:
     """One JSON value, but not on one line."""
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return "\n" in text.strip()
 
@@ -85,6 +86,8 @@ def parse_spec(line: str) -> job_pb2.JobSpec:
     except json.JSONDecodeError as error:
         why = f"no JSON at column {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}"
         raise Wrong("", line, why) from None
+    except ValueError:  # Python's limit
+        raise Wrong("", line, "no JSON: a number in it has too many digits") from None
     except RecursionError:
         raise Wrong("", line, "no JobSpec: it is nested too deep") from None
     if not isinstance(written, dict):
@@ -136,7 +139,8 @@ def _field(name: str, kind: Descriptor, path: str) -> FieldDescriptor:
             return field
     known = [field.name for field in kind.fields]
     snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
-    raise Wrong("", name, f"there is no field {path}{name}: {_hint(snake, known)}")
+    called = live.shown(name) if "://" in name else name
+    raise Wrong("", name, f"there is no field {path}{called}: {_hint(snake, known)}")
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
@@ -184,7 +188,7 @@ def _check_part(value: object, kind: Descriptor, where: str) -> None:
 
 def _check_enum(value: object, kind: EnumDescriptor, where: str) -> None:
     members = [each.name for each in kind.values if each.number != 0]
-    if value in kind.values_by_name or _is_number_of(value, kind):
+    if (isinstance(value, str) and value in kind.values_by_name) or _is_number_of(value, kind):
         return
     prefix = kind.values[0].name.removesuffix("UNSPECIFIED")
     text = value.upper().replace("-", "_").removeprefix(prefix) if isinstance(value, str) else ""
@@ -216,6 +220,14 @@ def _number(value: object, where: str, right: str) -> float:
     return found
 
 
-def _shown(value: object) -> str:
-    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _shown(value: object, field: str = "") -> str:
+    """No stream key: not that of a URL, wherever it stands, and nothing of what is in a list or an
+    object."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    if isinstance(value, str):
+        is_secret = "://" in value or field.rpartition(".")[2] == "url"
+        text = repr(live.shown(value) if is_secret else value)
+    else:
+        text = json.dumps(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

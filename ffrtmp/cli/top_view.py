@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from ffrtmp.cli.follow import percent_of, targets_of
+from ffrtmp.cli.follow import as_object, percent_of, targets_of
 from ffrtmp.cli.shown import show_span, show_time
 from ffrtmp.client import Client, state_of
 from ffrtmp.domain.errors import JobNotFound, NotAllowed
@@ -93,18 +91,13 @@ async def _progress(
 
 
 def as_json(view: View) -> dict[str, object]:
-    """Names as in the protos."""
-
-    def plain(messages: Sequence[Message]) -> list[dict[str, object]]:
-        return [MessageToDict(each, preserving_proto_field_name=True) for each in messages]
-
     return {
-        "workers": plain(view.workers or ()),
-        "held": plain(view.held),
-        "progress": plain(list(view.progress.values())),
+        "workers": list(map(as_object, view.workers or ())),
+        "held": list(map(as_object, view.held)),
+        "progress": list(map(as_object, view.progress.values())),
         "waiting": len(view.waiting),
         "paused": len(view.paused),
-        "ended": plain(view.ended),
+        "ended": list(map(as_object, view.ended)),
     }
 
 

@@ -6,10 +6,10 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ffrtmp.cli.cluster import Cluster, Plan, await_workers, running_cluster
 from ffrtmp.cli.errors import UserError
@@ -17,13 +17,16 @@ from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.shown import show_count
 from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
 from ffrtmp.config import UpSettings
+from ffrtmp.domain.worker import WorkerState
+
+T = TypeVar("T")
 
 
 def up(settings: UpSettings | None = None) -> int:
     """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+    require_cluster()  # before imports that need Linux
     from ffrtmp.worker.hardware import find_ffmpeg  # noqa: PLC0415  # its help needs none of it
 
-    require_cluster()
     settings = settings or UpSettings()
     for name, path in settings.roots.items():
         if not path.is_dir():
@@ -50,27 +53,30 @@ async def _run(settings: UpSettings, folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     async with running_cluster(plan) as cluster:
-        if await _is_done_before(told, await_workers(plan, cluster)):
+        idle = await _done_before(told, await_workers(plan, cluster))
+        if idle is not None:
             with _recorded(plan, cluster):
-                _say_ready(plan, cluster)
+                _say_ready(plan, cluster, idle)
                 await told.wait()
         print("stopping", flush=True)
 
 
-async def _is_done_before(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """What is not done when it is time to stop is given up."""
+async def _done_before(told: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What is not done when it is time to stop is given up: None."""
     async with asyncio.TaskGroup() as tasks:
         watching, working = tasks.create_task(told.wait()), tasks.create_task(work)
         await asyncio.wait((watching, working), return_when=asyncio.FIRST_COMPLETED)
         watching.cancel()
         working.cancel()
-    return not working.cancelled()
+    return None if working.cancelled() else working.result()
 
 
-def _say_ready(plan: Plan, cluster: Cluster) -> None:
+def _say_ready(plan: Plan, cluster: Cluster, idle: Mapping[str, WorkerState]) -> None:
     roots = ", ".join(f"{name}={path}" for name, path in plan.roots.items())
     workers = show_count(plan.workers, "worker")
     print(f"ready: master on {cluster.address}, {workers}, roots {roots}")
+    for name, state in sorted(idle.items()):
+        print(f"{name} is {state} and gets no work: ffrtmp workers resume {name}")
     print(f"metrics and health: http://{cluster.http}/metrics  /readyz")
     print("next, in another shell:")
     print("  ffrtmp transcode INPUT OUTPUT")

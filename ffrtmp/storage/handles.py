@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH = getattr(os, "O_PATH", 0)  # Linux has it; elsewhere `doctor` and `plan` run, no worker
+FOLDER = _PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+LOOK = _PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 HELD = Path("/proc/self/fd")
 
 

@@ -44,6 +44,16 @@ def test_when_it_says_ready_every_worker_takes_work(folders):
         ]
 
 
+def test_a_worker_that_was_drained_before_is_told_of_with_how_to_resume_it(folders):
+    with up(*folders, "--workers", "2") as cluster:
+        assert cluster.run("workers", "drain", "w1").code == 0
+        assert cluster.stop() == 0
+    with up(*folders, "--workers", "2"):
+        said = (folders[0].parent / "up.log").read_text()
+    sentence = "w1 is draining and gets no work: ffrtmp workers resume w1"
+    assert (sentence in said, "w2 is" in said) == (True, False)
+
+
 def test_ctrl_c_before_it_is_ready_ends_it_too(folders, tmp_path: Path):
     asleep = tmp_path / "asleep"
     asleep.write_text("#!/bin/sh\nexec sleep 600\n")

@@ -38,6 +38,24 @@ def test_an_attempt_whose_acceptance_was_lost_on_its_way_is_one():
     assert attempts.number(1) == 1
 
 
+def test_an_attempt_that_was_handed_back_is_one_though_its_acceptance_was_lost():
+    attempts = Attempts.of(
+        history(
+            (Cause.GRANTED, 1),
+            (Cause.UNANSWERED, 1),
+            (Cause.RETURNED, 1),
+            (Cause.GRANTED, 2),
+            (Cause.ACCEPTED, 2),
+        )
+    )
+    assert [attempts.number(fence) for fence in (1, 2)] == [1, 2]
+
+
+def test_where_the_history_is_gone_a_grant_is_called_by_its_fence():
+    assert Attempts({}, are_known=False).name(7) == "fence 7"
+    assert Attempts({}).name(7) == "an offer"
+
+
 def test_the_history_of_a_job_says_which_attempt_begins():
     events = history((Cause.GRANTED, 2), (Cause.ACCEPTED, 2), (Cause.STAGED, 2))
     lines = [event_line(each, Attempts.of(events)) for each in events]

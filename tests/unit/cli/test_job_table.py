@@ -54,6 +54,7 @@ def test_the_usual_place_is_named_for_programs_only():
 INPUT_BAD = job_pb2.Failure(reason=REASONS.to_wire(Reason.INPUT_BAD), message="a long sentence")
 WAITS = {
     "failed": (job(JobState.FAILED, failure=INPUT_BAD), "input_bad"),
+    "failed, blocked": (job(JobState.FAILED, failure=INPUT_BAD, blocked_by="w1"), "input_bad"),
     "paused": (job(JobState.PAUSED), "until it is resumed"),
     "blocked": (job(JobState.QUEUED, blocked_by="w1"), "w1 stops its last attempt"),
     "no worker": (job(JobState.QUEUED, unschedulable_reason="no av1"), "no av1"),

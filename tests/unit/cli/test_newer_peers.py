@@ -2,7 +2,7 @@
 
 import pytest
 
-from ffrtmp.cli import overview, settings, workers
+from ffrtmp.cli import overview, settings, sla, workers
 from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.explain import show_explanation
 from ffrtmp.cli.follow import event_line
@@ -49,6 +49,16 @@ def test_a_job_its_history_and_why_it_waits_are_shown(capsys):
     show_explanation("J", pb.ExplainJobResponse(reason=NEWER, detail="d"))
     assert "job J: unknown: d" in capsys.readouterr().out
     assert str(JobFailed(job_pb2.Job(job_id="J", state=NEWER))) == "job J unknown"
+
+
+def test_the_promises_and_the_accounts_of_service_are_shown(capsys):
+    found = admin_pb.GetSlaResponse(
+        targets=[admin_pb.SlaTarget(queue=NEWER)],
+        accounts=[admin_pb.SlaAccount(queue=NEWER, purpose=NEWER)],
+    )
+    assert "waits    at most 0 s in unknown" in list(sla._promises(found))
+    sla._print_accounts(found)
+    assert "unknown\tunknown\t-" in capsys.readouterr().out
 
 
 def test_the_settings_of_a_running_master_are_shown(monkeypatch, capsys):

@@ -40,24 +40,25 @@ def video(**fields: object) -> str:
 
 MISTAKES = {
     "no JSON": ("{input: 1}", "no JSON at column 2: expecting property name"),
-    "no object": ("[1]", "[1] is no JobSpec: write an object, {...}"),
+    "no object": ("[1]", "a list is no JobSpec: write an object, {...}"),
     "too deep": ("[" * 100_000, "no JobSpec: it is nested too deep"),
+    "too many digits": ("[" + "1" * 5000 + "]", "no JSON: a number in it has too many digits"),
     "unknown field": ('{"inptu": {}}', "there is no field inptu: did you mean input?"),
     "unknown field in camel case": (
         video(frameRat=1),
         "there is no field outputs[1].video.frameRat: did you mean frame_rate?",
     ),
     "nothing like it": ('{"input": {"zzz": 1}}', "no field input.zzz: there are path, test_source"),
-    "twice": ('{"input": {}, "input": {}}', "input: {} is not valid: it is given twice"),
+    "twice": ('{"input": {}, "input": {}}', "input: an object is not valid: it is given twice"),
     "twice in two spellings": (
         '{"input": {"testSource": {}, "test_source": {}}}',
-        "input.test_source: {} is not valid: it is given twice, as testSource too",
+        "input.test_source: an object is not valid: it is given twice, as testSource too",
     ),
     "both of one": (
         '{"input": {"path": "m:a", "test_source": {}}}',
-        "input.test_source: {} is not valid: give it or path, not both",
+        "input.test_source: an object is not valid: give it or path, not both",
     ),
-    "no list": ('{"outputs": {}}', "outputs: {} is not valid: write a list, [...]"),
+    "no list": ('{"outputs": {}}', "outputs: an object is not valid: write a list, [...]"),
     "no part": (
         '{"input": "m:a.mov"}',
         "input: 'm:a.mov' is not valid: write an object, {...}, of path, test_source",
@@ -72,6 +73,8 @@ MISTAKES = {
         '{"queue": "fast"}',
         "queue: 'fast' is not valid: there are QUEUE_LIVE, QUEUE_D",
     ),
+    "list for an enum": ('{"queue": ["x"]}', "queue: a list is not valid: there are QUEUE_LIVE"),
+    "object for an enum": ('{"queue": {"a": 1}}', "queue: an object is not valid: there are QU"),
     "number of no member": ('{"queue": 77}', "queue: 77 is not valid: there are QUEUE_LIVE"),
     "no number": (video(width="wide"), "width: 'wide' is not valid: write a whole number, 0 to"),
     "half a pixel": (video(width=1.5), "outputs[1].video.width: 1.5 is not valid: write a whole"),
@@ -91,8 +94,9 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_a_sentence_of_ours(name, tmp_path: Path):
+def test_a_mistake_is_a_sentence_of_ours(name, number, tmp_path: Path):
     line, sentence = MISTAKES[name]
     with pytest.raises(Wrong) as wrong:
         parse_spec(line)
@@ -100,10 +104,34 @@ def test_a_mistake_is_a_sentence_of_ours(name, tmp_path: Path):
     assert "google" not in str(wrong.value)
     assert "Message type" not in str(wrong.value)
     file = tmp_path / "jobs.jsonl"
-    file.write_text(f"{json.dumps(GOOD)}\n\n{line}\n")
+    before, after = (f"{json.dumps(GOOD)}\n\n", "") if number > 1 else ("", json.dumps(GOOD))
+    file.write_text(f"{before}{line}\n{after}\n")
     with pytest.raises(UserError) as refused:
         read_specs(str(file))
-    assert str(refused.value) == f"{file}, line 3: {wrong.value}"
+    assert str(refused.value) == f"{file}, line {number}: {wrong.value}"
+
+
+PUSH = "rtmp://h/live/SECRET"
+WITH_A_KEY = {
+    "the URL twice": f'{{"outputs": [{{"url": "{PUSH}", "url": "{PUSH}"}}]}}',
+    "no URL, twice": '{"outputs": [{"url": "h/live/SECRET", "url": "h/live/SECRET"}]}',
+    "a URL for an output": json.dumps({"outputs": [PUSH]}),
+    "a URL for the outputs": json.dumps({"outputs": PUSH}),
+    "an output for the outputs": json.dumps({"outputs": {"url": PUSH}}),
+    "a list of URLs": json.dumps({"outputs": [{"url": [PUSH]}]}),
+    "behind a blank": json.dumps({"outputs": [f" {PUSH}"]}),
+    "a field that is a URL": json.dumps({"outputs": [{PUSH: 1}]}),
+    "no job": json.dumps([PUSH]),
+    "a text for a job": json.dumps(PUSH),
+    "no JSON": f"{{outputs: {PUSH}}}",
+}
+
+
+@pytest.mark.parametrize("name", WITH_A_KEY)
+def test_a_mistake_shows_no_stream_key(name):
+    with pytest.raises(Wrong) as wrong:
+        parse_spec(WITH_A_KEY[name])
+    assert "SECRET" not in str(wrong.value)
 
 
 def test_one_job_over_many_lines_is_told_so(tmp_path: Path):

@@ -1,0 +1,42 @@
+"""One job in full, for people: what `ffrtmp jobs get` shows before its history."""
+
+from ffrtmp.cli.attempts import Attempts
+from ffrtmp.cli.follow import shown_state, targets_of
+from ffrtmp.cli.job_table import place_of, source_of
+from ffrtmp.cli.result import result_lines, served
+from ffrtmp.cli.shown import show_size
+from ffrtmp.cli.table import tell
+from ffrtmp.domain.spec import Purpose
+from ffrtmp.rpc.enums import PURPOSES
+from ffrtmp.v1 import job_pb2
+
+
+def show_job(job: job_pb2.Job, attempts: Attempts) -> None:
+    targets = targets_of(job)
+    tell(f"job {job.job_id}: {shown_state(job)}, {source_of(job)} to {targets}")
+    many = "" if job.attempts == 1 else "s"
+    tell(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
+    if job.HasField("failure"):
+        tell(f"  {job.failure.message}")
+    if said := served(job):
+        tell(f"  {said}")
+    if job.state == job_pb2.JOB_STATE_PAUSED:
+        tell(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
+    if job.unschedulable_reason:
+        tell(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
+    if job.blocked_by:
+        tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
+    for file in job.files:
+        tell(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
+    for line in result_lines(job, attempts):
+        tell(f"  {line}")
+
+
+def _place(job: job_pb2.Job) -> str:
+    """Where it stands among those that wait, unless that is the usual."""
+    queue, priority = place_of(job)
+    facts = [f"queue {queue}"] if queue else []
+    facts += [f"priority {priority}"] if priority else []
+    purpose = PURPOSES.from_wire(job.purpose)
+    facts += [f"for {purpose}"] if purpose not in {None, Purpose.PRODUCTION} else []
+    return "".join(f", {fact}" for fact in facts)
