@@ -12,7 +12,7 @@ from ffrtmp.domain.messages import Offer
 from ffrtmp.v1 import job_pb2
 from tests.faults.kit.cluster import Cluster, Fleet, Master, spec_for
 from tests.faults.kit.figures import at_most, scrape
-from tests.faults.kit.peer import floor_at, running
+from tests.faults.kit.peer import floor_at, prove, running
 from tests.faults.kit.replay import Replay, recording
 from tests.faults.kit.waiting import until
 
@@ -134,6 +134,7 @@ async def test_d3_a_database_that_is_older_than_the_workers_know(cluster_of, dat
     async with cluster_of() as cluster:
         async with floor_at(cluster.address, cluster.certs) as floor:
             w1 = floor.peer("w1")
+            prove(w1, cluster.media)
             await w1.hello()
             job_id = await cluster.submit("a.mkv", seconds=4)
             first = await w1.accept()

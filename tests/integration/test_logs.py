@@ -20,10 +20,11 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey
+from ffrtmp.domain.timers import Timers
 from ffrtmp.master.logs import ATTEMPTS, LogKeeper, Logs
 from ffrtmp.master.master import Master
 from ffrtmp.store.postgres import PostgresStore
-from tests.integration.test_master_core import cluster, manifest, running, submitted, until
+from tests.integration.test_master_core import FAST, cluster, manifest, running, submitted, until
 from tests.integration.test_standing import Quick, real_worker
 
 BROKE = Failure(reason=Reason.FFMPEG_FAILED, message="no")
@@ -43,8 +44,8 @@ async def texts(master: Master, job_id: str) -> list[str]:
 
 
 @asynccontextmanager
-async def one_running(open_store) -> AsyncIterator[tuple]:
-    async with cluster(open_store) as (master, worker):
+async def one_running(open_store, timers: Timers = FAST) -> AsyncIterator[tuple]:
+    async with cluster(open_store, timers=timers) as (master, worker):
         job_id = await submitted(master)
         w1 = worker()
         w1.hello()

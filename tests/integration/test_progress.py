@@ -9,6 +9,7 @@ from ffrtmp.domain.job import Failure
 from ffrtmp.domain.messages import Failed, HeartbeatAck, Progress, ProgressReport, ResultAck
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
+from ffrtmp.domain.timers import Timers
 from ffrtmp.master.master import Master
 from ffrtmp.master.progress import ProgressKeeper
 from ffrtmp.store.postgres import PostgresStore
@@ -16,6 +17,8 @@ from tests.integration.test_logs import one_running
 from tests.integration.test_master_core import cluster, running
 
 STOPPED = Failure(reason=Reason.STOPPED, message="drained")
+UNHURRIED = Timers()
+"""The worker speaks only when the test does."""
 pytestmark = pytest.mark.postgres
 
 
@@ -35,7 +38,10 @@ async def test_progress_is_seen_through_another_master(postgres):
     def open_it(**options):
         return PostgresStore.open(postgres, **options)
 
-    async with one_running(open_it) as (here, _, w1, key), cluster(open_it) as (there, _):
+    async with (
+        one_running(open_it, UNHURRIED) as (here, _, w1, key),
+        cluster(open_it, timers=UNHURRIED) as (there, _),
+    ):
         assert (await there.get(key.job_id)).progress is None
         await tell(here, w1, far(key, 1))
         assert (await there.get(key.job_id)).progress == far(key, 1)
@@ -50,7 +56,10 @@ async def test_progress_of_an_attempt_that_is_over_is_nobodys(postgres):
     def open_it(**options):
         return PostgresStore.open(postgres, **options)
 
-    async with one_running(open_it) as (here, _, w1, key), cluster(open_it) as (there, _):
+    async with (
+        one_running(open_it, UNHURRIED) as (here, _, w1, key),
+        cluster(open_it, timers=UNHURRIED) as (there, _),
+    ):
         await tell(here, w1, far(key, 1))
         w1.say(Failed(key, STOPPED))
         await w1.hear(ResultAck)

@@ -309,14 +309,20 @@ async def test_an_output_that_is_the_input_by_another_name_is_refused(site: Site
     assert clip.read_bytes() == before
 
 
-@pytest.mark.parametrize("target", ["file/a.mp4", "folder.mp4", "out/a.mp4"])
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("file/a.mp4", "lies below media:file, which is a file; choose another folder"),
+        ("folder.mp4", "media:folder.mp4 is a folder; name the file to make"),
+        ("out/a.mp4", r"media:\S+ leads out"),
+    ],
+)
 async def test_a_target_that_cannot_be_written_is_told_before_any_encoding(
-    site: Site, target: str
+    site: Site, target: str, says: str
 ) -> None:
     (site.root / "file").write_text("")
     (site.root / "folder.mp4").mkdir()
     (site.root / "out").symlink_to("/proc")
-    says = r"media:\S+ (cannot be written|leads out)"
     await site.fails(job(SMALL, "new/b.mp4", target), Reason.INVALID_SPEC, says)
     assert not site.encoding.is_set()
 

@@ -36,6 +36,7 @@ from ffrtmp.pki.identity import load_identity
 from ffrtmp.rpc.channel import open_channel
 from ffrtmp.rpc.convert_stream import command_from_pb, event_to_pb
 from ffrtmp.rpc.credentials import channel_credentials
+from ffrtmp.storage.roots import PREFIX
 from ffrtmp.v1 import worker_service_pb2 as pb
 from ffrtmp.v1.worker_service_pb2_grpc import WorkerServiceStub
 from tests.faults.kit.history import History
@@ -44,11 +45,12 @@ from tests.faults.kit.waiting import until
 
 C = TypeVar("C", bound=Command)
 PATIENCE = 8.0
+NONCE = "n"
 CAPABLE = Capabilities(
     spec_version=1,
     ffmpeg_version="9",
     codecs=frozenset({"h264", "aac"}),
-    roots=(RootReport(name="media", nonce="n", sees=frozenset({"n"})),),
+    roots=(RootReport(name="media", nonce=NONCE, sees=frozenset({NONCE})),),
 )
 
 
@@ -59,6 +61,11 @@ def running(key: AttemptKey, *, journalled: bool = False) -> AttemptReport:
 
 def manifest(key: AttemptKey) -> Manifest:
     return Manifest((FileRecord("media:out.mkv", 3, "ab" * 32),), key.fence)
+
+
+def prove(peer: "Peer", media: Path) -> None:
+    """Leaves the proof of a root that is the worker's alone: a newcomer has to see it."""
+    media.joinpath(f"{PREFIX}{peer.name}.{NONCE}").write_text(NONCE)
 
 
 class Peer:
