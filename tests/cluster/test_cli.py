@@ -284,7 +284,7 @@ def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell, tmp_path):
         shell(cluster, "jobs", "logs", ended, "--json", "--after", f"{attempt[1]}/3").out
     )
     assert (part["line_number"], part["lines"]) == ("4", ran.out.splitlines()[3:])
-    assert (part["attempt"], part["fence"]) == (int(attempt[1]), "1")
+    assert part["attempt"] == int(attempt[1]) <= int(part["fence"])
     ran = shell(cluster, "jobs", "logs", ended, "--attempt", "99")
     assert (ran.code, f"attempt 99: job {ended} had 1 attempt" in ran.err) == (2, True)
     ran = shell(cluster, "jobs", "logs", ended, "--after", "2/1")
