@@ -48,7 +48,7 @@ async def test_the_queue_of_a_job_that_was_there_before_is_that_of_its_spec(
         await store.submit([new_job(1), new_job(2, queue=Queue.BATCH), live])
         await store.submit([new_job(4, queue=Queue.BATCH)])
         await cancel(store, 4)
-    await back_to_six(store_address)
+    await back_to_seven(store_address)
     async with open_store() as store:
         depths = {each.queue: each.jobs for each in await store.depths()}
         assert depths == {Queue.DEFAULT: 1, Queue.BATCH: 1, Queue.LIVE: 1}
@@ -94,8 +94,8 @@ async def queue_in(store, number: int) -> str:
     return job.queue.value
 
 
-async def back_to_six(address: str) -> None:
-    """As the sixth migration left it."""
+async def back_to_seven(address: str) -> None:
+    """As the seventh migration left it."""
     statements = [
         "DROP INDEX jobs_queued",
         "DROP INDEX jobs_ended",
@@ -104,6 +104,6 @@ async def back_to_six(address: str) -> None:
         "CREATE INDEX jobs_queued ON jobs (job_class, rank, job_id) WHERE state = 'queued'",
     ]
     if address.startswith("sqlite:"):
-        await execute(address, *statements, "PRAGMA user_version = 6")
+        await execute(address, *statements, "PRAGMA user_version = 7")
     else:
-        await execute(address, *statements, "DELETE FROM schema_version WHERE version > 6")
+        await execute(address, *statements, "DELETE FROM schema_version WHERE version > 7")
