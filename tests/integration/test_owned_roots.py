@@ -257,6 +257,7 @@ async def test_who_was_lost_at_one_master_is_waited_for_at_every_other(postgres)
         job_id, key = await lost_before_it_published(here, worker, w2)
         assert "'w1' maps to it, which is away" in await refused(there, job_id, "w2")
         await idle(w2)
+        assert not any(isinstance(each, Offer) for each in w2.heard)
         await comes_back_and_publishes(here, worker, key)
 
 
