@@ -151,10 +151,12 @@ def waits_for(spec: JobSpec, useless: Mapping[str, str]) -> str:
 class Claim:
     """A root of a worker that left. `rivals`: nonces of those that were here with it and mapped the
     name to another folder, and so got no work on it. None: whoever does not see its nonce, which
-    still lies there: the worker was lost, and took nothing along."""
+    still lies there: the worker was lost, and took nothing along. `alive`: its session runs, with
+    another master or until it is back here."""
 
     report: RootReport
     rivals: frozenset[str] | None
+    alive: bool = False
 
 
 Claims = Mapping[str, Iterable[Claim]]
@@ -175,7 +177,7 @@ def refused_roots(
     """
     refused: dict[str, dict[str, str]] = {worker: {} for worker in reports}
     members: dict[str, dict[str, RootReport]] = {}
-    rivals: dict[tuple[str, str], frozenset[str] | None] = {}
+    claimed: dict[tuple[str, str], Claim] = {}
     for worker, roots in reports.items():
         for root in roots:
             if root.problem:
@@ -185,18 +187,16 @@ def refused_roots(
     for worker, claims in away.items():
         for claim in claims:
             members.setdefault(claim.report.name, {})[worker] = claim.report
-            rivals[claim.report.name, worker] = claim.rivals
+            claimed[claim.report.name, worker] = claim
     for name, found in members.items():
-        apart = {worker: rivals[name, worker] for worker in found if (name, worker) in rivals}
+        apart = {worker: claimed[name, worker] for worker in found if (name, worker) in claimed}
         for worker, why in _refused(found, apart).items():
             refused[worker][name] = why
     return refused
 
 
-def _refused(
-    members: Mapping[str, RootReport], apart: Mapping[str, frozenset[str] | None]
-) -> dict[str, str]:
-    """Of one root: who is refused, and why. `apart`: the rivals of those who are away."""
+def _refused(members: Mapping[str, RootReport], apart: Mapping[str, Claim]) -> dict[str, str]:
+    """Of one root: who is refused, and why. `apart`: the claims of those who are away."""
     reasons: dict[str, str] = {}
     keep: list[frozenset[str]] = []
     for group in sorted(_groups(members), key=lambda group: _standing(group, members)):
@@ -210,23 +210,22 @@ def _refused(
     return reasons
 
 
-def _beats(
-    group: frozenset[str], seen: frozenset[str], apart: Mapping[str, frozenset[str] | None]
-) -> bool:
+def _beats(group: frozenset[str], seen: frozenset[str], apart: Mapping[str, Claim]) -> bool:
     """Somebody of the group is here, or is known to have another folder than those who saw
     `seen`."""
     return any(
-        worker not in apart or (rivals := apart[worker]) is None or rivals & seen
+        worker not in apart or (rivals := apart[worker].rivals) is None or rivals & seen
         for worker in group
     )
 
 
-def _is_another(winner: frozenset[str], report: RootReport, apart: Collection[str]) -> str:
+def _is_another(winner: frozenset[str], report: RootReport, apart: Mapping[str, Claim]) -> str:
     owner = min(winner)
+    is_gone = all(worker in apart and not apart[worker].alive for worker in winner)
     gone = f", which is away: start it, or `ffrtmp workers remove {owner}`"
     return (
         f"is not the folder that worker {owner!r} maps to it"
-        + (gone if winner <= set(apart) else "")
+        + (gone if is_gone else "")
         + ("; it is empty: is it mounted?" if report.empty else "")
     )
 

@@ -20,6 +20,7 @@ from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.floors import Floors
 from ffrtmp.master.parts import Parts
+from ffrtmp.master.recall import recall_roots
 from ffrtmp.master.roster import SentOffer
 from ffrtmp.master.wake import Wake
 from ffrtmp.store.base import Change
@@ -88,8 +89,13 @@ class Dispatcher:
             floors=self._floors.begin(),
         )
         self._floors.end(self._read, {job.job_id for job, _ in granted})
+        unsure = []
         for job, spec in granted:
-            self._offer(job, spec)
+            if job.manifest is not None and self._parts.store.shared:
+                unsure.append((job, spec))
+            else:
+                self._offer(job, spec)
+        await self._offer_or_take_back(unsure)
         ended = self._parts.boot()
         self._parts.observe(ClaimTook(ended - began, len(granted)))
         if granted:
@@ -121,6 +127,21 @@ class Dispatcher:
         key = AttemptKey(job.job_id, job.fence)
         number = presence.outbox.put(Offer(key=key, spec=spec, publish_only=job.manifest))
         presence.offers[key] = SentOffer(number, self._parts.boot())
+
+    async def _offer_or_take_back(self, granted: Sequence[tuple[Job, JobSpec]]) -> None:
+        """What is to be published only lies in its last holder's folder, and that one may have been
+        lost at another master a moment ago. The store knew it before the job was queued again."""
+        if not granted:
+            return
+        await recall_roots(self._parts)
+        back = []
+        for job, spec in granted:
+            if job.holder and self._parts.roster.may_run(job.holder.worker, job.job_class):
+                self._offer(job, spec)
+            else:
+                rule = partial(rules.leave_unanswered, fence=job.fence, now=self._parts.now())
+                back.append(Change(job.job_id, rule))
+        await self._parts.jobs.change(back)
 
     def note(self, before: Job | None, after: Job) -> None:
         """A job moved: look again now, or when it may be offered."""

@@ -13,11 +13,11 @@ from ffrtmp.domain.job import Job
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.standing import Standing
 from ffrtmp.master.parts import Parts
+from ffrtmp.master.recall import recall_roots
 
 POLL_SECONDS = 1.0
 PACE_SECONDS = 0.01
-COUNT_SECONDS = 3.0
-PAGE = 1000
+RECALL_SECONDS = 3.0
 
 
 class Follower:
@@ -25,7 +25,7 @@ class Follower:
         self._parts = parts
         self._versions: dict[str, int] = {}
         self._progress: dict[str, Progress] = {}
-        self._learnt_at = self._counted_at = parts.boot()
+        self._learnt_at = self._recalled_at = parts.boot()
 
     async def run(self) -> None:
         """Runs until cancelled; at once, when nobody else can use the store."""
@@ -46,16 +46,11 @@ class Follower:
         for presence in self._parts.roster:
             presence.standing = standings.get(presence.session.worker, Standing())
 
-    async def _forget_removed(self) -> None:
-        """An operator may tell any master that a worker is gone for good."""
-        roster, now = self._parts.roster, self._parts.boot()
-        if not roster.waits_for_somebody or now - self._counted_at < COUNT_SECONDS:
-            return
-        self._counted_at = now
-        names: list[str] = []
-        while page := await self._parts.store.workers(size=PAGE, after=names[-1] if names else ""):
-            names += [each.name for each in page]
-        roster.wait_only_for(names)
+    async def _recall_roots(self) -> None:
+        """A worker may be lost, come back or be removed at any master."""
+        if (now := self._parts.boot()) - self._recalled_at >= RECALL_SECONDS:
+            self._recalled_at = now
+            await recall_roots(self._parts)
 
     async def _learn_progress(self, jobs: Collection[Job]) -> None:
         """Of the followed jobs that workers of other masters have."""
@@ -77,7 +72,7 @@ class Follower:
             self._learnt_at = self._parts.boot()
             self._parts.roster.learn(await self._parts.store.classes())
             await self._learn_standings()
-            await self._forget_removed()
+            await self._recall_roots()
         jobs = await self._parts.store.get_many(self._parts.watchers.followed())
         for job in jobs.values():
             if self._versions.get(job.job_id) != job.version:

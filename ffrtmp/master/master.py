@@ -35,6 +35,7 @@ from ffrtmp.master.outbox import Send
 from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
 from ffrtmp.master.parts import Hellos, Parts
 from ffrtmp.master.progress import ProgressKeeper
+from ffrtmp.master.recall import recall_roots
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sla import Sla
@@ -157,17 +158,13 @@ class Master:
     async def _learn_roots(self) -> None:
         """Of every worker that ever connected: a job may wait for one that is away."""
         self._parts.roster.forget_roots()
-        names = []
         async for record in self._all_workers():
-            names.append(record.name)
             self._parts.roster.know_roots(root.name for root in record.capabilities.roots)
-        self._parts.roster.wait_only_for(names)
 
     async def _recall_roots(self) -> None:
-        alive = {
-            each.name: each.capabilities.roots async for each in self._all_workers() if each.alive
-        }
-        self._parts.roster.recall(alive)
+        """At the start, also of the workers whose sessions are alive: they are about to return."""
+        away = [each async for each in self._all_workers() if each.alive or each.lost]
+        self._parts.roster.recall({}, away)
 
     # -- jobs -------------------------------------------------------------------------------
 
@@ -385,6 +382,7 @@ class Master:
         if not await self._parts.store.remove_worker(name):
             raise WorkerInUse(name, "a job is still bound to it, for a moment; try again")
         await self._learn_roots()
+        await recall_roots(self._parts)
         self._parts.wake()
         self._parts.observe(WorkerRemoved(worker=name, actor=actor))
 

@@ -4,7 +4,7 @@ A mirror for speed, never the truth: the store decides, and every heartbeat is h
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ffrtmp.domain.errors import DomainError, SessionExpired, StaleEpoch
@@ -19,7 +19,6 @@ from ffrtmp.domain.worker import (
     Claim,
     Load,
     Requirements,
-    RootReport,
     claims_of,
     contested_roots,
     misfit,
@@ -27,7 +26,7 @@ from ffrtmp.domain.worker import (
     useless_roots,
 )
 from ffrtmp.master.outbox import Outbox
-from ffrtmp.store.base import SessionKey
+from ffrtmp.store.base import SessionKey, WorkerRecord
 
 RETURNS_A_SECOND = 200
 NEVER_SENT = 1 << 64
@@ -167,35 +166,64 @@ class Roster:
         if claims := claims_of(roots, refused, self._contested, lost=lost):
             self._away[worker] = claims
 
-    def recall(self, reports: Mapping[str, Iterable[RootReport]]) -> None:
-        """At the start, of the workers whose sessions are alive: which comes back first is chance,
-        and it gets no work on a root that is another's. Who stopped meanwhile was not lost."""
+    @property
+    def waited_for(self) -> Mapping[str, tuple[Claim, ...]]:
+        """Workers that are away whose folders are not another's all the same, as of now."""
+        return dict(self._away)
+
+    def recall(
+        self, asked: Mapping[str, tuple[Claim, ...]], records: Iterable[WorkerRecord]
+    ) -> bool:
+        """What the store knew of workers that are away, when `asked` were those waited for: which
+        comes back first is chance, and it gets no work on a root that is another's. Who is not
+        there was removed: its names may mean other folders now. Says whether anything changed."""
+        absent = {each.name: each for each in records if each.name not in self._present}
+        found, away = self._claims_of(absent), dict(self._away)
+        for name in asked.keys() | absent.keys():
+            if self._away.get(name) is not asked.get(name):
+                continue  # it came or went meanwhile: what was read is older
+            away.pop(name, None)
+            if claims := found.get(name):
+                away[name] = claims
+        if away == self._away:
+            return False
+        self._away = away
+        self.recheck()
+        return True
+
+    def _claims_of(self, absent: Mapping[str, WorkerRecord]) -> dict[str, tuple[Claim, ...]]:
+        """As if all were here with what they reported last, wherever that was."""
+        if not absent:
+            return {}
+        reports = {name: each.capabilities.roots for name, each in self._present.items()}
+        reports |= {name: each.capabilities.roots for name, each in absent.items()}
         refused = refused_roots(reports)
         contested = contested_roots(reports, refused)
-        for worker, roots in reports.items():
-            claims = claims_of(roots, refused[worker], contested)
-            if claims and worker not in self._present:
-                self._away[worker] = claims
-        self.recheck()
+        found = {}
+        for name, each in absent.items():
+            rivals = contested if each.alive else contested | self._rivals_of(name)
+            claims = claims_of(reports[name], refused[name], rivals, lost=each.lost)
+            found[name] = tuple(replace(claim, alive=each.alive) for claim in claims)
+        return found
 
-    @property
-    def waits_for_somebody(self) -> bool:
-        """Whether a worker is away whose folders are not another's all the same."""
-        return bool(self._away)
+    def _rivals_of(self, worker: str) -> dict[str, frozenset[str]]:
+        """Of one that said goodbye: those it had then. Whoever came since may have its folder."""
+        claims = self._away.get(worker, ())
+        return {each.report.name: each.rivals for each in claims if each.rivals is not None}
 
-    def wait_only_for(self, workers: Collection[str]) -> None:
-        """The others were removed: their names may mean other folders now."""
-        if gone := self._away.keys() - set(workers):
-            self._away = {name: kept for name, kept in self._away.items() if name not in gone}
-            self.recheck()
-
-    def drop_superseded(self, sessions: Iterable[SessionKey]) -> None:
-        """Of all live sessions: a worker whose newer stream is with another master has left."""
+    def drop_ended(self, sessions: Collection[SessionKey], read_at: float) -> None:
+        """Of all live sessions, of which the reading began then: a worker whose newer stream is
+        with another master has left, and so has one whose session another master closed. One that
+        said hello since is not among them."""
         for key in sessions:
             presence = self._present.get(key.worker)
             if presence is not None and presence.session.epoch < key.epoch:
                 why = StaleEpoch(key.worker, presence.session.epoch, key.epoch)
                 self.remove(presence.session, why)
+        for presence in self:
+            is_over = presence.outbox is None and presence.session not in sessions
+            if is_over and presence.beat < read_at:
+                self.remove(presence.session, SessionExpired(presence.session.worker))
 
     def _current(self, session: SessionKey) -> Presence | None:
         presence = self._present.get(session.worker)
@@ -286,6 +314,11 @@ class Roster:
             return Candidate(worker=worker, connected=False, unfit=misfit(needs, last, bad))
         unfit = misfit(needs, presence.capabilities, self.refused_roots(worker))
         return presence.as_candidate(job_id, unfit)
+
+    def may_run(self, worker: str, job_class: str) -> bool:
+        self._refresh()
+        presence = self._present.get(worker)
+        return presence is not None and job_class in self._classes_of(presence)
 
     def _classes_of(self, presence: Presence) -> frozenset[str]:
         """The known classes that it may run: found out once for all workers that can the same."""

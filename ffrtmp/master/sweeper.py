@@ -18,6 +18,7 @@ from ffrtmp.domain.job import Holder, Job
 from ffrtmp.domain.massloss import MassLoss
 from ffrtmp.domain.session import AttemptKey, Observer
 from ffrtmp.master.parts import Parts
+from ffrtmp.master.recall import recall_roots
 from ffrtmp.store.base import Change, SessionKey
 
 BATCH = 500
@@ -82,9 +83,10 @@ class Sweeper:
                 self._parts.observe(CertificateRanOut(worker, end))
 
     async def _expire_sessions(self) -> None:
+        read_at = self._parts.boot()
         renewals = await self._parts.store.renewals()
         if self._parts.store.shared:
-            self._parts.roster.drop_superseded(renewals)
+            self._parts.roster.drop_ended(renewals, read_at)
         by_name = {f"{key.worker}/{key.epoch}": key for key in renewals}
         readings = {name: renewals[key] for name, key in by_name.items()}
         beats = {
@@ -94,6 +96,8 @@ class Sweeper:
         in_a_mass = bool(silent) and self._is_mass_loss(len(silent))
         for name in silent:
             await self._expire(by_name[name], readings[name], in_a_mass=in_a_mass)
+        if silent:  # who was not here when it was lost has claims too, before its jobs return
+            await recall_roots(self._parts)
 
     def _is_mass_loss(self, lost: int) -> bool:
         at, mass = self._parts.boot(), self._mass_loss

@@ -99,7 +99,7 @@ class PageKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
-    """A worker as stored. `alive`: its session was neither closed nor expired."""
+    """A worker as stored. `alive`: its session was neither closed nor expired; `lost`: expired."""
 
     name: str
     incarnation: str
@@ -108,6 +108,7 @@ class WorkerRecord:
     alive: bool
     capabilities: Capabilities
     standing: Standing = field(default_factory=Standing)
+    lost: bool = False
 
 
 QueueKey = tuple[int, str]
@@ -232,12 +233,14 @@ class LeaseStore(Protocol):
 class SessionStore(Protocol):
     async def open_session(self, record: WorkerRecord) -> int:
         """Stores the worker as alive with the next epoch, and returns it. `record.epoch` and
-        `record.standing` are ignored: a worker's standing outlives its sessions."""
+        `record.standing` are ignored, for a worker's standing outlives its sessions; so is
+        `record.lost`."""
         ...
 
     async def close_session(self, session: SessionKey, *, renewal: int | None = None) -> bool:
         """Ends it, unless a newer stream took over, or its renewal number is not `renewal` any
-        more (None: whatever it is). Says whether it did."""
+        more: then it ran out, and the worker is lost until its next session. None: the worker said
+        goodbye. Says whether it did."""
         ...
 
     async def renew(self, sessions: Collection[SessionKey]) -> None:
@@ -260,6 +263,10 @@ class SessionStore(Protocol):
 class WorkerStore(Protocol):
     async def workers(self, *, size: int, after: str = "") -> list[WorkerRecord]:
         """By name, from behind `after`."""
+        ...
+
+    async def lost_workers(self, also: Collection[str]) -> list[WorkerRecord]:
+        """Those that are lost, and those of these names, in no order."""
         ...
 
     async def worker(self, name: str) -> WorkerRecord:

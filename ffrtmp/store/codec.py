@@ -308,6 +308,7 @@ def worker_from_row(row: Row) -> WorkerRecord:
         epoch=row["epoch"],
         address=row["address"],
         alive=bool(row["alive"]),
+        lost=not row["alive"] and row["lost_epoch"] == row["epoch"],
         capabilities=_CAPABILITIES.decode(row["capabilities"]),
         standing=decode_standing(row["standing"]),
     )

@@ -113,16 +113,18 @@ OPEN_SESSION = (
     " RETURNING epoch"
 )
 CLOSE_SESSION = (
-    "UPDATE sessions SET alive = 0 WHERE worker = $1 AND epoch = $2 AND alive = 1 RETURNING worker"
+    "UPDATE sessions SET alive = 0, lost_epoch = epoch * $3"
+    " WHERE worker = $1 AND epoch = $2 AND alive = 1 RETURNING worker"
 )
 REPORT = "UPDATE sessions SET capabilities = $1 WHERE worker = $2 AND epoch = $3"
 LIVE_SESSIONS = "SELECT worker, epoch FROM sessions WHERE alive = 1"
 _WORKER = (
-    "SELECT worker, incarnation, epoch, address, alive, capabilities, standing FROM sessions"
-    " WHERE removed = 0"
+    "SELECT worker, incarnation, epoch, address, alive, lost_epoch, capabilities, standing"
+    " FROM sessions WHERE removed = 0"
 )
 WORKERS = f"{_WORKER} AND worker > $1 ORDER BY worker LIMIT $2"
 WORKER = f"{_WORKER} AND worker = $1"
+LOST_WORKERS = f"{_WORKER} AND (alive = 0 AND lost_epoch = epoch OR worker = ANY($1))"
 # The row stays: streams of a worker are numbered for as long as the store lives.
 REMOVE_WORKER = (
     "UPDATE sessions SET removed = 1, standing = '{}' WHERE worker = $1 AND alive = 0"

@@ -235,7 +235,8 @@ class SqlStore(Census):
                 found = await self._renewals.number(tx.connection, session)
                 if found != renewal:
                     return False
-            return bool(await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch))
+            lost = int(renewal is not None)
+            return bool(await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch, lost))
 
         return await self._hot.writer.do(apply, Ahead(workers=frozenset({session.worker})))
 
@@ -255,6 +256,10 @@ class SqlStore(Census):
 
     async def workers(self, *, size: int, after: str = "") -> list[WorkerRecord]:
         rows = await self._api.fetch(queries.WORKERS, after, size)
+        return [worker_from_row(row) for row in rows]
+
+    async def lost_workers(self, also: Collection[str]) -> list[WorkerRecord]:
+        rows = await self._hot.fetch(queries.LOST_WORKERS, sorted(also))
         return [worker_from_row(row) for row in rows]
 
     async def worker(self, name: str) -> WorkerRecord:

@@ -82,6 +82,7 @@ class Worker:
     capabilities: Capabilities = CAPABLE
     up: asyncio.Queue = field(default_factory=asyncio.Queue)
     down: asyncio.Queue = field(default_factory=asyncio.Queue)
+    heard: list[Command] = field(default_factory=list)
     seen: int = 0
     beats: int = 0
 
@@ -123,6 +124,7 @@ class Worker:
             while True:
                 numbered = await self.down.get()
                 self.seen = numbered.number
+                self.heard.append(numbered.command)
                 if isinstance(numbered.command, kind):
                     return numbered.command
 

@@ -1,6 +1,8 @@
 """A root that belongs to one worker: its jobs go there, and wait for it when it is away."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -171,6 +173,132 @@ async def test_who_comes_when_the_owner_was_lost_must_see_what_that_one_left(ope
         await idle(w3)
         w4, _ = await arrives(worker, "w4", with_root("m", "d", "a"))
         assert (await w4.hear(Offer)).publish_only == manifest(1)
+
+
+async def refused(master: Master, job_id: str, worker: str) -> str:
+    """Waits until it is, and says why."""
+    async with asyncio.timeout(8):
+        while True:
+            obstacle, why = (await verdicts(master, job_id))[worker]
+            if obstacle is Obstacle.UNFIT:
+                return why
+            await asyncio.sleep(0.05)
+
+
+async def comes_back_and_publishes(master, worker, key: AttemptKey) -> None:
+    back = {"incarnation": "i2", "previous": "i1", **with_root("m", "a2", "a")}
+    w1, welcome = await arrives(worker, "w1", {}, running(key, journalled=True), **back)
+    assert [each.kind for each in welcome.verdicts] == [VerdictKind.KEEP]
+    w1.say(Staged(key, manifest(1)), Published(key))
+    await until(master, key.job_id, JobState.SUCCEEDED)
+    job = (await master.get(key.job_id)).record.job
+    assert (job.attempts, job.charged) == (1, 0)
+
+
+async def test_who_was_lost_before_the_master_restarted_is_still_waited_for(open_store):
+    async with cluster(open_store) as (master, worker):
+        w2, _ = await arrives(worker, "w2", with_root("other", "b"))
+        job_id, key = await lost_before_it_published(master, worker, w2)
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        w3, _ = await arrives(worker, "w3", with_root("m", "c"))
+        assert "which is away: start it" in await refused(master, job_id, "w3")
+        await idle(w3)
+        await comes_back_and_publishes(master, worker, key)
+
+
+async def test_who_is_lost_while_the_master_restarts_is_waited_for(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        w1, _ = await arrives(worker, "w1", with_root("m", "a"))
+        job_id = await submitted(master)
+        key = await w1.accept()
+        w1.say(Staged(key, manifest(1)))
+        await w1.hear(ResultAck)
+    async with cluster(open_store) as (master, worker):
+        job = await until(master, job_id, JobState.QUEUED)
+        assert job.manifest == manifest(1)
+        w3, _ = await arrives(worker, "w3", with_root("m", "c"))
+        assert "which is away: start it" in await refused(master, job_id, "w3")
+        await idle(w3)
+        await comes_back_and_publishes(master, worker, key)
+
+
+@asynccontextmanager
+async def two_masters(postgres: str, **there) -> AsyncIterator[tuple[Master, Callable, ...]]:
+    def open_it(**options):
+        return PostgresStore.open(postgres, **options)
+
+    async with cluster(open_it) as here, cluster(open_it, **there) as other:
+        yield *here, *other
+
+
+async def kept_alive(done: Callable, *workers, full=()) -> None:
+    """Until it is done."""
+    async with asyncio.timeout(10):
+        while not await done():
+            for far in (*workers, *full):
+                far.beat(slots=0 if far in full else 1)
+                await far.hear(HeartbeatAck)
+            await asyncio.sleep(0.1)
+
+
+async def is_gone(master: Master, worker: str) -> bool:
+    return (await master.worker(worker)).state is WorkerState.GONE
+
+
+async def has_it(master: Master, job_id: str, worker: str) -> bool:
+    holder = (await master.get(job_id)).record.job.holder
+    return holder is not None and holder.worker == worker
+
+
+@pytest.mark.postgres
+async def test_who_was_lost_at_one_master_is_waited_for_at_every_other(postgres):
+    async with two_masters(postgres, timers=SLOW) as (here, worker, there, far_worker):
+        w2, _ = await arrives(far_worker, "w2", with_root("m", "b"))
+        job_id, key = await lost_before_it_published(here, worker, w2)
+        assert "'w1' maps to it, which is away" in await refused(there, job_id, "w2")
+        await idle(w2)
+        assert not any(isinstance(each, Offer) for each in w2.heard)
+        await comes_back_and_publishes(here, worker, key)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("back", ["with a newer proof", "with its mapping repaired"])
+async def test_who_was_lost_here_and_lives_with_another_master_is_known_as_it_is_now(
+    postgres, back
+):
+    """It took its older proof along, and what it sees now is what tells."""
+    async with two_masters(postgres, timers=SLOW) as (here, worker, _, far_worker):
+        sees = ("a",) if back == "with a newer proof" else ()
+        w1, _ = await arrives(worker, "w1", with_root("m", "a"))
+        w2, _ = await arrives(worker, "w2", with_root("m", "b", *sees))
+        w1.hang_up()
+        await kept_alive(lambda: is_gone(here, "w1"), w2)
+        again = {"incarnation": "i2", "previous": "i1", **with_root("m", "a2", "b")}
+        w1, _ = await arrives(far_worker, "w1", {}, slots=0, **again)
+        if back == "with a newer proof":
+            w2.say(Goodbye())
+            await in_state(here, "w2", WorkerState.GONE)
+            w2, _ = await arrives(worker, "w2", with_root("m", "b2", "a2"))
+        job_id = await submitted(here)
+        await kept_alive(lambda: has_it(here, job_id, "w2"), w2, full=[w1])
+
+
+@pytest.mark.postgres
+async def test_whom_another_master_expired_is_gone_here_too_and_can_be_removed(postgres):
+    async with two_masters(postgres, timers=SLOW) as (there, _, here, worker):
+        w1, _ = await arrives(worker, "w1", with_root("m", "a"))
+        w2, _ = await arrives(worker, "w2", with_root("m", "b"))
+        w1.hang_up()
+        await kept_alive(lambda: is_gone(there, "w1"), w2)
+        await kept_alive(lambda: left(here, "w1"), w2)
+        job_id = await submitted(here)
+        assert "which is away" in await refused(here, job_id, "w2")
+        await there.remove_worker("w1", actor="admin/a")
+        await kept_alive(lambda: has_it(here, job_id, "w2"), w2)
+
+
+async def left(master: Master, worker: str) -> bool:
+    return master.roster.get(worker) is None
 
 
 @pytest.mark.postgres

@@ -157,3 +157,13 @@ def test_each_root_is_judged_by_itself():
     refused = refused_roots({"w1": both, "w2": [other]})
     assert refused["w1"] == {}
     assert refused["w2"].keys() == {"b"}
+
+
+def test_nobody_is_told_to_start_an_owner_whose_session_runs():
+    report = RootReport(name="m", nonce="a", sees=frozenset({"a"}))
+    other = RootReport(name="m", nonce="b", sees=frozenset({"b"}))
+    for alive in (False, True):
+        away = {"w1": [Claim(report, frozenset({"b"}), alive=alive)]}
+        why = refused_roots({"w2": [other]}, away)["w2"]["m"]
+        assert "worker 'w1'" in why
+        assert ("which is away: start it" in why) != alive

@@ -1,14 +1,16 @@
 """Rooms are kept between two passes of the dispatcher for as long as they are right."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ffrtmp.domain.errors import SessionExpired
 from ffrtmp.domain.job import Holder
-from ffrtmp.domain.worker import Capabilities
+from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.master.outbox import Outbox
 from ffrtmp.master.roster import Presence, Roster
-from ffrtmp.store.base import SessionKey
+from ffrtmp.store.base import SessionKey, WorkerRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -46,3 +48,46 @@ def test_a_worker_is_asked_again_when_it_was_crowded_for_long_enough(presence: P
     presence.crowded["a"] = NOW + timedelta(seconds=30)
     assert roster.rooms(NOW)[0].excluded == {"a"}
     assert roster.rooms(NOW + timedelta(seconds=31))[0].excluded == frozenset()
+
+
+def test_who_says_hello_while_sessions_are_read_stays_and_whose_session_is_over_goes(
+    presence: Presence,
+):
+    roster = Roster()
+    roster.attach(presence)
+    roster.detach(presence.session)
+    presence.beat = 7.0
+    roster.drop_ended({presence.session}, 9.0)
+    roster.drop_ended((), 7.0)
+    assert roster.get("w1") is presence
+    roster.drop_ended((), 9.0)
+    assert roster.get("w1") is None
+
+
+def test_who_came_or_went_while_the_store_was_asked_is_not_taken_for_what_it_was(
+    presence: Presence,
+):
+    root = RootReport(name="m", nonce="a", sees=frozenset("a"))
+    presence.capabilities = replace(presence.capabilities, roots=(root,))
+    record = WorkerRecord(
+        name="w1",
+        incarnation="i1",
+        epoch=1,
+        address="",
+        alive=False,
+        lost=True,
+        capabilities=presence.capabilities,
+    )
+    roster = Roster()
+    asked = roster.waited_for
+    assert roster.recall(asked, [record])
+    assert not roster.recall(roster.waited_for, [record])
+    asked = roster.waited_for
+    roster.attach(presence)
+    assert not roster.recall(asked, [record])
+    asked = roster.waited_for
+    roster.remove(presence.session, SessionExpired("w1"))
+    assert not roster.recall(asked, [])
+    assert roster.waited_for.keys() == {"w1"}
+    assert roster.recall(roster.waited_for, [])
+    assert not roster.waited_for

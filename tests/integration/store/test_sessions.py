@@ -76,6 +76,30 @@ async def test_an_older_stream_cannot_close_the_newer(store):
     assert (await store.worker("w1")).alive
 
 
+async def lost(store, *also: str) -> set[str]:
+    return {each.name for each in await store.lost_workers(also) if each.lost}
+
+
+async def test_a_worker_is_lost_from_when_its_session_ran_out_until_its_next_or_its_removal(store):
+    w1, w2 = await open_worker(store), await open_worker(store, "w2")
+    numbers = await store.renewals()
+    assert await store.close_session(w1.session, renewal=numbers[w1.session])
+    assert await store.close_session(w2.session)
+    assert await lost(store) == {"w1"} == {each.name for each in await store.lost_workers(())}
+    named = {each.name: each.lost for each in await store.lost_workers(["w2", "w9"])}
+    assert named == {"w1": True, "w2": False}
+    assert (await store.worker("w1")).lost
+    back = await open_worker(store)
+    assert await lost(store, "w1") == set()
+    await store.close_session(back.session)
+    assert await lost(store, "w1") == set()
+    again = await open_worker(store)
+    await store.close_session(again.session, renewal=(await store.renewals())[again.session])
+    assert await lost(store) == {"w1"}
+    await store.remove_worker("w1")
+    assert await store.lost_workers(["w1"]) == []
+
+
 async def test_orphans_are_held_jobs_without_a_live_session_of_their_incarnation(store):
     await store.submit([new_job(1), new_job(2), new_job(3)])
     w1, w2 = await open_worker(store), await open_worker(store, "w2")
