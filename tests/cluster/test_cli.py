@@ -254,8 +254,8 @@ def test_a_job_that_has_not_ended_is_not_retried(cluster, shell):
 
 def test_a_job_that_waits_is_paused_resumed_and_moved_in_the_queue(cluster, shell):
     busy = [submit(shell, cluster, f"busy{number}.mp4") for number in range(os.cpu_count())]
+    wait_for(lambda: all(state(shell, cluster, each) == "running" for each in busy))
     waits = submit(shell, cluster, "waits.mp4")
-    wait_for(lambda: state(shell, cluster, busy[-1]) == "running")
     ran = shell(cluster, "jobs", "pause", waits, busy[0])
     assert (ran.code, ran.out) == (2, f"job {waits} is paused\n")
     assert f"job {busy[0]} is running: cannot pause it" in ran.err
