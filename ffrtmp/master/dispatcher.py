@@ -21,7 +21,7 @@ from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.floors import Floors
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.recall import recall_roots
-from ffrtmp.master.roster import SentOffer
+from ffrtmp.master.roster import NOT_SENT, SentOffer
 from ffrtmp.master.wake import Wake
 from ffrtmp.store.base import Change
 
@@ -121,11 +121,18 @@ class Dispatcher:
         return changes
 
     def _offer(self, job: Job, spec: JobSpec) -> None:
+        """What cannot be said now is never said: the worker's next list shows that it does not have
+        it, and it need not say hello for that."""
         presence = self._parts.roster.get(job.holder.worker) if job.holder else None
-        if presence is None or presence.outbox is None or presence.holder != job.holder:
+        if presence is None or presence.holder != job.holder:
             return
-        key = AttemptKey(job.job_id, job.fence)
-        number = presence.outbox.put(Offer(key=key, spec=spec, publish_only=job.manifest))
+        key, number = AttemptKey(job.job_id, job.fence), NOT_SENT
+        presence.granted.discard(key)
+        if key in presence.blocks:  # taken back since the grant
+            presence.blocks[key] = NOT_SENT
+            return
+        if presence.outbox is not None:
+            number = presence.outbox.put(Offer(key=key, spec=spec, publish_only=job.manifest))
         presence.offers[key] = SentOffer(number, self._parts.boot())
 
     async def _offer_or_take_back(self, granted: Sequence[tuple[Job, JobSpec]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ffrtmp.domain.errors import DomainError, SessionExpired, StaleEpoch
-from ffrtmp.domain.job import HELD_STATES, Holder, Job, JobState
+from ffrtmp.domain.job import HELD_STATES, Cause, Holder, Job, JobState
 from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
@@ -29,8 +29,10 @@ from ffrtmp.master.outbox import Outbox
 from ffrtmp.store.base import SessionKey, WorkerRecord
 
 RETURNS_A_SECOND = 200
-NEVER_SENT = 1 << 64
-"""Above every command's number: only the next hello can say that the worker does not have it."""
+NOT_SENT = 0
+"""Below every command's number: any list of the worker shows that it does not have it."""
+NOT_SENT_YET = 1 << 64
+"""Above every command's number: no list shows it, for the offer may be about to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class Presence:
 
     `excluded`: jobs that it rejected, and why. `crowded`: jobs it has no room for, and until when
     it is not asked. `blocks`: attempts that were taken away and that it has not said to be over,
-    each with the number of its offer (0: offered on an earlier stream, or accepted). `moves` counts
-    what was noted of jobs.
+    each with the number of its offer (0: offered on an earlier stream, or accepted). `granted`:
+    what was granted to it and is about to be offered. `moves` counts what was noted of jobs.
     """
 
     session: SessionKey
@@ -65,6 +67,7 @@ class Presence:
     listed: dict[AttemptKey, AttemptReport] = field(default_factory=dict)
     held: dict[str, Job] = field(default_factory=dict)
     offers: dict[AttemptKey, SentOffer] = field(default_factory=dict)
+    granted: set[AttemptKey] = field(default_factory=set)
     blocks: dict[AttemptKey, int] = field(default_factory=dict)
     moves: int = 0
     excluded: dict[str, str] = field(default_factory=dict)
@@ -345,6 +348,8 @@ class Roster:
             if presence is not None and presence.holder == after.holder:
                 presence.moves += 1
                 presence.held[after.job_id] = after
+                if after.cause is Cause.GRANTED:
+                    presence.granted.add(AttemptKey(after.job_id, after.fence))
 
     def _note_block(self, before: Job, after: Job) -> None:
         blocker = after.blocked_by or before.blocked_by
@@ -355,11 +360,11 @@ class Roster:
         key = AttemptKey(after.job_id, after.fence)
         if after.blocked_by is None:
             presence.blocks.pop(key, None)
-        elif before.state is JobState.LEASED:
-            offer = presence.offers.get(key)
-            presence.blocks[key] = offer.number if offer else NEVER_SENT
+        elif key in presence.granted:
+            presence.blocks[key] = NOT_SENT_YET
         else:
-            presence.blocks[key] = 0
+            offer = presence.offers.get(key)
+            presence.blocks[key] = offer.number if offer else NOT_SENT
 
     def _let_go(self, former: Holder, job: Job) -> None:
         presence = self._present.get(former.worker)
@@ -368,6 +373,7 @@ class Roster:
         presence.moves += 1
         key = AttemptKey(job.job_id, job.fence)
         presence.held.pop(job.job_id, None)
+        presence.granted.discard(key)
         presence.offers.pop(key, None)
         presence.progress.pop(key, None)
         if job.state is JobState.CANCELLED and presence.outbox is not None:

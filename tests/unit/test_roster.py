@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import SessionExpired
 from ffrtmp.domain.job import Holder
+from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.master.outbox import Outbox
-from ffrtmp.master.roster import Presence, Roster
+from ffrtmp.master.roster import NOT_SENT, NOT_SENT_YET, Presence, Roster
 from ffrtmp.store.base import SessionKey, WorkerRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,3 +93,30 @@ def test_who_came_or_went_while_the_store_was_asked_is_not_taken_for_what_it_was
     assert roster.waited_for.keys() == {"w1"}
     assert roster.recall(roster.waited_for, [])
     assert not roster.waited_for
+
+
+def taken_back(roster: Roster, holder: Holder, *, noted: bool) -> AttemptKey:
+    """A live push is granted, as far as this roster hears of it, and taken back unanswered."""
+    queued = rules.new_job(
+        job_id="j", job_class="c", rank=0, now=NOW, actor="client/a", exclusive=True
+    )
+    leased = rules.grant(queued, holder=holder, now=NOW)
+    if noted:
+        roster.note(queued, leased)
+    roster.note(leased, rules.leave_unanswered(leased, fence=1, now=NOW))
+    return AttemptKey("j", 1)
+
+
+def test_what_an_earlier_stream_was_offered_is_shown_to_be_gone_by_any_list(presence: Presence):
+    roster = Roster()
+    roster.attach(presence)
+    key = taken_back(roster, presence.holder, noted=False)
+    assert presence.blocks == {key: NOT_SENT}
+
+
+def test_what_is_about_to_be_offered_is_shown_to_be_gone_by_no_list(presence: Presence):
+    roster = Roster()
+    roster.attach(presence)
+    key = taken_back(roster, presence.holder, noted=True)
+    assert presence.blocks == {key: NOT_SENT_YET}
+    assert presence.granted == set()
