@@ -67,6 +67,8 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
     match fact:
         case JobMoved(before, after):
             _write_move(before, after)
+        case StatementTook() | GroupCommitted() | ClaimTook() | Dispatched() | MessageStale():
+            pass  # counted only, and early: some of them come with every transaction
         case SessionOpened(worker, epoch, address):
             _log.info("worker %s connected from %s, stream %d", worker, address, epoch)
         case SessionClosed(worker, _, why):
@@ -94,8 +96,6 @@ def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact
             _log.warning("%s said %d things that this build does not know", peer, count)
         case StoreFailed(where, why):
             _log.error("%s: %s", where, why)
-        case ClaimTook() | Dispatched() | StatementTook() | GroupCommitted() | MessageStale():
-            pass
 
 
 def _write_certificate(fact: CertificateRanOut) -> None:
