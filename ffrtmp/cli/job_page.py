@@ -4,7 +4,7 @@ from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.follow import shown_state, targets_of
 from ffrtmp.cli.job_table import place_of, source_of
 from ffrtmp.cli.result import result_lines, served
-from ffrtmp.cli.shown import show_size
+from ffrtmp.cli.shown import show_count, show_size
 from ffrtmp.cli.table import tell
 from ffrtmp.domain.spec import Purpose
 from ffrtmp.rpc.enums import PURPOSES
@@ -14,8 +14,7 @@ from ffrtmp.v1 import job_pb2
 def show_job(job: job_pb2.Job, attempts: Attempts) -> None:
     targets = targets_of(job)
     tell(f"job {job.job_id}: {shown_state(job)}, {source_of(job)} to {targets}")
-    many = "" if job.attempts == 1 else "s"
-    tell(f"  {job.attempts} attempt{many}, {job.charged} charged{_place(job)}")
+    tell(f"  {show_count(job.attempts, 'attempt')}, {job.charged} charged{_place(job)}")
     if job.HasField("failure"):
         tell(f"  {job.failure.message}")
     if said := served(job):
