@@ -122,7 +122,7 @@ class Trial:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             pass
-        words = self._master.last_line() or "no word"
+        words = self._master.last_line().removeprefix("ffrtmp: ") or "no word"
         raise TrialFailed(f"the master does not start: {words}")
 
     async def _hold(self, client: Client) -> None:
