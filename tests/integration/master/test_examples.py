@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ CHECKS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "ListSettings": lambda got: got[0]["settings"][0]["name"] == "certs",
 }
 """What the answers, one for a call and more for a stream, are to say. Others: that they came."""
+ORDERS = {"DrainWorker", "ResumeWorker", "ReleaseWorker"}
+"""To one worker: each answer shows what the last of them left."""
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -134,6 +137,7 @@ async def come_and_go(master, stream) -> None:
 async def test_buf_curl_gets_an_answer_to_every_example(run, stream, request_for):
     async with run() as master, master.dial("client-c") as client, master.dial("worker-w1") as wire:
         jobs, worker, room = JobServiceStub(client), stream(wire), asyncio.Semaphore(AT_ONCE)
+        orders = asyncio.Lock()
         await worker.say(Hello(incarnation="i1", capabilities=CAPABLE))  # no slots: jobs wait
         await worker.hear(Welcome)
         await come_and_go(master, stream)
@@ -146,7 +150,8 @@ async def test_buf_curl_gets_an_answer_to_every_example(run, stream, request_for
             method = next(each for each in METHODS if each.full_name == name)
             if method.server_streaming:
                 await jobs.CancelJob(job_service_pb2.CancelJobRequest(job_id=job_id))
-            async with room:
+            alone = orders if method.name in ORDERS else nullcontext()
+            async with room, alone:
                 got = await buf_curl(master, name, A_JOB.sub(job_id, example))
             check = CHECKS.get(method.name, bool)
             assert check(got), (name, got)
