@@ -83,15 +83,23 @@ def stored_jobs(draw, job_id: str) -> Job:
 
 
 @st.composite
-def lists(draw) -> list[AttemptReport]:
-    return [
-        AttemptReport(
-            key=AttemptKey(job_id, draw(st.integers(0, 3))),
-            phase=draw(st.sampled_from(Phase)),
-            journalled=draw(st.booleans()),
-        )
-        for job_id in draw(st.lists(st.sampled_from("pqrst"), unique=True))
-    ]
+def worlds(draw) -> tuple[dict[str, Job], list[AttemptReport]]:
+    """What is stored, and what a worker lists: mostly attempts that the store has heard of."""
+    jobs = draw(stores())
+    listed = draw(st.lists(st.sampled_from("pqrst"), unique=True))
+    return jobs, [draw(reports(job_id, jobs.get(job_id))) for job_id in listed]
+
+
+@st.composite
+def reports(draw, job_id: str, stored: Job | None) -> AttemptReport:
+    fences = [draw(st.integers(0, 3))]
+    if stored is not None:
+        fences += [stored.fence, stored.accepted.fence if stored.accepted else stored.fence]
+    return AttemptReport(
+        key=AttemptKey(job_id, draw(st.sampled_from(fences))),
+        phase=draw(st.sampled_from(Phase)),
+        journalled=draw(st.booleans()),
+    )
 
 
 def verdict(report: AttemptReport, stored: Job | None) -> str:
@@ -113,9 +121,10 @@ def verdict(report: AttemptReport, stored: Job | None) -> str:
     return "stop"
 
 
-@given(jobs=stores(), listed=lists(), unseen=st.sets(st.sampled_from("pqrs")))
+@given(world=worlds(), unseen=st.sets(st.sampled_from("pqrs")))
 @settings(max_examples=500)
-def test_verdicts_and_what_follows_for_the_store_are_those_of_the_table(jobs, listed, unseen):
+def test_verdicts_and_what_follows_for_the_store_are_those_of_the_table(world, unseen):
+    jobs, listed = world
     unseen_keys = {AttemptKey(job_id, jobs[job_id].fence) for job_id in unseen if job_id in jobs}
     found = reconcile(holder=ME, listed=listed, jobs=jobs, unseen=unseen_keys)
     expected = {report.key: verdict(report, jobs.get(report.key.job_id)) for report in listed}
@@ -140,8 +149,9 @@ def test_verdicts_and_what_follows_for_the_store_are_those_of_the_table(jobs, li
     assert list(found.gone) == sorted(blocked - listed_keys - unseen_keys)
 
 
-@given(jobs=stores(), listed=lists())
-def test_what_is_kept_or_stopped_is_never_lost(jobs, listed):
+@given(world=worlds())
+def test_what_is_kept_or_stopped_is_never_lost(world):
+    jobs, listed = world
     found = reconcile(holder=ME, listed=listed, jobs=jobs)
     assert not {each.key for each in found.verdicts} & set(found.lost)
 
@@ -169,3 +179,11 @@ def test_what_was_accepted_goes_on_when_a_newer_grant_came_back():
         report = AttemptReport(key=AttemptKey("p", 1), phase=Phase.ENCODE)
         found = reconcile(holder=ME, listed=[report], jobs={"p": came_back})
         assert [str(each.kind) for each in found.verdicts] == [still_runs]
+
+
+def test_a_journalled_result_waits_while_a_newer_grant_is_out():
+    for journalled, kind in ((True, "keep"), (False, "stop")):
+        offered = job("p", "leased", 3, OTHERS[1], accepted=Accepted(ME, 1))
+        report = AttemptReport(key=AttemptKey("p", 1), phase=Phase.VERIFY, journalled=journalled)
+        found = reconcile(holder=ME, listed=[report], jobs={"p": offered})
+        assert [str(each.kind) for each in found.verdicts] == [kind]
