@@ -135,6 +135,16 @@ def test_a_late_reading_begins_anew_and_does_not_shorten_the_grace_after_a_start
     assert observer.observe({"w": 6}, 12.0) == ["w"]
 
 
+def test_a_late_reading_begins_anew_after_the_grace_too():
+    observer = fresh()
+    for at in range(0, 16, 2):
+        observer.observe({}, float(at))
+    in_time, late, begun_anew = (16.0, 18.0), 20.5, (22.5, 24.5)
+    for at in (*in_time, late, *begun_anew):
+        assert observer.observe({"w": 5}, at) == []
+    assert observer.observe({"w": 5}, late + LEASE_TTL) == ["w"]
+
+
 @pytest.mark.requirement("G3")
 def test_a_session_of_this_master_is_expired_a_lease_after_its_last_heartbeat():
     observer = fresh()
