@@ -2,9 +2,9 @@
 """No-op jobs through what a Python user would pick instead, and through ours, in one run:
 `scripts/bench/peers.py [NAME ...] [--jobs N]`.
 
-Each peer is installed into an environment of its own (PyPI), and runs at its documented setting for
-durable results and remote workers: two worker processes, one that submits and waits for the end of
-all. Its tasks stand in `peers/NAME_peer.py`. Redis is `redis-server`, or the program that
+Each peer is installed into an environment of its own (PyPI or npm), and runs at its documented
+setting for durable results and remote workers: two worker processes, one that submits and waits for
+the end of all. Its tasks stand in `peers/`. Redis is `redis-server`, or the program that
 REDIS_SERVER names, with every write appended and synced (`--appendfsync always`); PostgreSQL comes
 with the development environment, at its defaults. A peer that cannot be had, or whose server is
 missing, is printed as not run, with the reason.
@@ -46,7 +46,8 @@ class NotRun(Exception):
 @dataclass(frozen=True)
 class Peer:
     """`workers`: commands of its environment that are started, the last one twice when
-    `doubled`. `durable`: what, and where."""
+    `doubled`. `submit`: its program, if it is not `NAME_peer.py`, of an environment of Node's.
+    `durable`: what, and where."""
 
     name: str
     packages: tuple[str, ...]
@@ -55,6 +56,7 @@ class Peer:
     workers: tuple[tuple[str, ...], ...]
     prepare: tuple[str, ...] = ()
     doubled: bool = True
+    submit: str = ""
 
 
 PEERS = (
@@ -118,6 +120,15 @@ PEERS = (
         (("python", "pgqueuer_peer.py", "work"),),
         ("pgq", "install"),
     ),
+    Peer(
+        "graphile-worker",
+        ("graphile-worker",),
+        "postgres",
+        "jobs, PostgreSQL; no results",
+        (("graphile-worker", "--config", "graphile/graphile.config.js"),),
+        ("graphile-worker", "--config", "graphile/graphile.config.js", "--schema-only"),
+        submit="graphile/submit.js",
+    ),
 )
 
 
@@ -126,12 +137,27 @@ def environment_of(peer: Peer) -> Path:
     ready = folder / "ready"
     if ready.exists() and ready.read_text() == " ".join(peer.packages):
         return folder
-    venv.create(folder, with_pip=True, clear=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *peer.packages]
-    if subprocess.run(pip, check=False).returncode:
+    install = node_install if peer.submit else python_install
+    if subprocess.run([*install(folder), *peer.packages], check=False).returncode:
         raise NotRun("it cannot be installed here")
     ready.write_text(" ".join(peer.packages))
     return folder
+
+
+def python_install(folder: Path) -> list[str]:
+    venv.create(folder, with_pip=True, clear=True)
+    return [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+
+
+def node_install(folder: Path) -> list[str]:
+    """Its programs lie where those of an environment of Python's do."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise NotRun("there is no npm; install Node")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bin").unlink(missing_ok=True)
+    (folder / "bin").symlink_to("node_modules/.bin")
+    return [npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder)]
 
 
 @contextmanager
@@ -189,12 +215,14 @@ SERVERS = {"redis": redis, "postgres": postgres, "": nothing}
 
 def measure(peer: Peer, jobs: int) -> float:
     """Seconds from the first submit to the end of the last job. Raises NotRun."""
-    binaries = environment_of(peer) / "bin"
+    environment = environment_of(peer)
+    binaries = environment / "bin"
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peer-")))
         given = stack.enter_context(SERVERS[peer.server](folder))
         path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
         variables = {**os.environ, **given, "PYTHONPATH": str(HERE), "PATH": path}
+        variables["NODE_PATH"] = str(environment / "node_modules")
         log = stack.enter_context((folder / "log").open("wb"))
         options = {"env": variables, "cwd": HERE, "stdout": log, "stderr": log}
         if peer.prepare:
@@ -205,10 +233,10 @@ def measure(peer: Peer, jobs: int) -> float:
         for name, *arguments in commands:
             stack.enter_context(process([str(binaries / name), *arguments], **options))
         time.sleep(WARM_UP_SECONDS)
-        submit = [str(binaries / "python"), str(HERE / f"{peer.name}_peer.py"), str(jobs)]
+        submit = ["node", peer.submit] if peer.submit else ["python", f"{peer.name}_peer.py"]
         try:
             ran = subprocess.run(
-                submit,
+                [shutil.which(submit[0], path=path) or submit[0], str(HERE / submit[1]), str(jobs)],
                 env=variables,
                 cwd=HERE,
                 capture_output=True,
