@@ -28,6 +28,7 @@ DomainError
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
     Overtaken                   a later hello of the same run of the worker; it may dial again
+    HelloOvertaken              of a stream that the worker has left; it may dial again
     CertificateEnded            it may dial again, with a newer one
     Overloaded                  too many jobs submitted at once; nothing stored; try again later
     Unavailable                 cannot be done now; to try again is safe
@@ -304,6 +305,19 @@ class Overtaken(DomainError):
         super().__init__(
             f"a hello of worker {worker!r} from a stream it had left arrived late and overtook "
             "this stream; dial again"
+        )
+
+
+class HelloOvertaken(DomainError):
+    """This hello of the worker was read after a later one, of the same run or of the next: its
+    stream was left.
+
+    Do: nothing; the worker dials again by itself, if it waits for an answer at all.
+    """
+
+    def __init__(self, worker: str, dial: int) -> None:
+        super().__init__(
+            f"hello {dial} of worker {worker!r} was read after a later one; dial again"
         )
 
 

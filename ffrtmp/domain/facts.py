@@ -122,7 +122,8 @@ class Dispatched:
 @dataclass(frozen=True, slots=True)
 class MessageStale:
     """A worker speaks of an attempt that is not its any more. `what`: accept, reject, staged,
-    published, failed, progress or stream (all that an older stream of it still says)."""
+    published, failed, progress, stream (all that an older stream of it still says) or hello (that
+    of a stream which it has left)."""
 
     worker: str
     what: str

@@ -30,6 +30,8 @@ class Hello:
 
     `previous` is the incarnation before, where this run holds the lock of that one's state folder:
     that one has ended. Empty: nothing is known of it.
+
+    `dial`: which stream of this incarnation it opens, from 1; 0: not known.
     """
 
     incarnation: str
@@ -38,6 +40,7 @@ class Hello:
     attempts: tuple[AttemptReport, ...] = ()
     slots: int = 0
     load: Load = field(default_factory=Load)
+    dial: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from ffrtmp.domain.errors import (
     HelloLate,
+    HelloOvertaken,
     NameTaken,
     NameUnsettled,
     Overtaken,
@@ -143,9 +144,11 @@ class Session:
             address=self._address,
             alive=True,
             capabilities=hello.capabilities,
+            dial=hello.dial,
+            previous=hello.previous,
         )
         opened_at = self._parts.boot()
-        epoch = await self._parts.store.open_session(record)
+        epoch = await self._open_session(record)
         presence = self._attach(hello, epoch, opened_at)
         verdicts = await self._reconciler.resume(hello.attempts)
         await self._parts.warden.judge(self._worker)
@@ -161,6 +164,13 @@ class Session:
         presence.outbox = self._outbox
         self._parts.observe(SessionOpened(self._worker, epoch, self._address))
         self._parts.wake()
+
+    async def _open_session(self, record: WorkerRecord) -> int:
+        try:
+            return await self._parts.store.open_session(record)
+        except HelloOvertaken:
+            self._parts.observe(MessageStale(self._worker, "hello"))
+            raise
 
     async def _refuse_a_twin(self, hello: Hello) -> None:
         """The same incarnation always wins, and the one after it; another one only when the

@@ -42,6 +42,9 @@ from ffrtmp.rpc.convert_worker import (
 )
 from ffrtmp.v1 import worker_service_pb2 as pb
 
+LONGEST_INCARNATION = 64
+MOST_DIALS = (1 << 63) - 1
+
 
 def at_most(limit: int, found: int, what: str) -> None:
     if found > limit:
@@ -56,12 +59,17 @@ def hello_to_pb(hello: Hello) -> pb.Hello:
         attempts=[report_to_pb(report) for report in hello.attempts],
         slots=hello.slots,
         load=load_to_pb(hello.load),
+        dial=hello.dial,
     )
 
 
 def hello_from_pb(hello: pb.Hello) -> Hello:
     if not hello.incarnation:
         raise ProtocolViolation("hello names no incarnation")
+    for name in (hello.incarnation, hello.previous_incarnation):
+        if len(name) > LONGEST_INCARNATION or not (name.isascii() and name.isprintable()):
+            raise ProtocolViolation(f"an incarnation is 32 hexadecimal digits, not {name[:80]!r}")
+    at_most(MOST_DIALS, hello.dial, "for the number of a dial")
     _check_presence(hello)
     return Hello(
         incarnation=hello.incarnation,
@@ -70,6 +78,7 @@ def hello_from_pb(hello: pb.Hello) -> Hello:
         attempts=tuple(report_from_pb(report) for report in hello.attempts),
         slots=hello.slots,
         load=load_from_pb(hello.load),
+        dial=hello.dial,
     )
 
 

@@ -44,6 +44,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
         errors.SessionExpired: StatusCode.UNAVAILABLE,
         errors.Overtaken: StatusCode.UNAVAILABLE,
+        errors.HelloOvertaken: StatusCode.UNAVAILABLE,
         # Not UNAUTHENTICATED, which would end a worker that may have a newer one.
         errors.CertificateEnded: StatusCode.UNAVAILABLE,
         errors.StoreBusy: StatusCode.UNAVAILABLE,

@@ -99,7 +99,9 @@ class PageKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
-    """A worker as stored. `alive`: its session was neither closed nor expired; `lost`: expired."""
+    """A worker as stored. `alive`: its session was neither closed nor expired; `lost`: expired.
+    `dial`: which stream of its incarnation said hello last, 0 if it does not count them;
+    `previous`: the incarnation that ended before this one, as far as it knows."""
 
     name: str
     incarnation: str
@@ -109,6 +111,8 @@ class WorkerRecord:
     capabilities: Capabilities
     standing: Standing = field(default_factory=Standing)
     lost: bool = False
+    dial: int = 0
+    previous: str = ""
 
 
 QueueKey = tuple[int, str]
@@ -234,7 +238,8 @@ class SessionStore(Protocol):
     async def open_session(self, record: WorkerRecord) -> int:
         """Stores the worker as alive with the next epoch, and returns it. `record.epoch` and
         `record.standing` are ignored, for a worker's standing outlives its sessions; so is
-        `record.lost`."""
+        `record.lost`. Raises HelloOvertaken when a later dial of the same incarnation is
+        stored, or an incarnation that knows this one to have ended."""
         ...
 
     async def close_session(self, session: SessionKey, *, renewal: int | None = None) -> bool:

@@ -311,6 +311,8 @@ def worker_from_row(row: Row) -> WorkerRecord:
         lost=not row["alive"] and row["lost_epoch"] == row["epoch"],
         capabilities=_CAPABILITIES.decode(row["capabilities"]),
         standing=decode_standing(row["standing"]),
+        dial=row["dial"],
+        previous=row["previous"],
     )
 
 

@@ -105,11 +105,13 @@ OFFERED_BEFORE = (
 )
 
 OPEN_SESSION = (
-    "INSERT INTO sessions (worker, incarnation, epoch, address, alive, capabilities)"
-    " VALUES ($1, $2, 1, $3, 1, $4) ON CONFLICT (worker) DO UPDATE SET"
+    "INSERT INTO sessions (worker, incarnation, epoch, address, alive, capabilities, dial,"
+    " previous) VALUES ($1, $2, 1, $3, 1, $4, $5, $6) ON CONFLICT (worker) DO UPDATE SET"
     " incarnation = excluded.incarnation, epoch = sessions.epoch + 1,"
     " address = excluded.address, alive = 1, removed = 0,"
-    " capabilities = excluded.capabilities"
+    " capabilities = excluded.capabilities, dial = excluded.dial, previous = excluded.previous"
+    " WHERE sessions.previous <> excluded.incarnation AND (excluded.dial = 0"
+    " OR sessions.incarnation <> excluded.incarnation OR sessions.dial <= excluded.dial)"
     " RETURNING epoch"
 )
 CLOSE_SESSION = (
@@ -119,7 +121,8 @@ CLOSE_SESSION = (
 REPORT = "UPDATE sessions SET capabilities = $1 WHERE worker = $2 AND epoch = $3"
 LIVE_SESSIONS = "SELECT worker, epoch FROM sessions WHERE alive = 1"
 _WORKER = (
-    "SELECT worker, incarnation, epoch, address, alive, lost_epoch, capabilities, standing"
+    "SELECT worker, incarnation, epoch, address, alive, lost_epoch, capabilities, standing, dial,"
+    " previous"
     " FROM sessions WHERE removed = 0"
 )
 WORKERS = f"{_WORKER} AND worker > $1 ORDER BY worker LIMIT $2"

@@ -7,7 +7,7 @@ clients ask for. An adapter with one writer gives the same lane twice.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from ffrtmp.domain.errors import JobNotFound, WorkerNotFound
+from ffrtmp.domain.errors import HelloOvertaken, JobNotFound, WorkerNotFound
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import HELD_STATES, Job
 from ffrtmp.domain.log import AttemptLog
@@ -219,11 +219,14 @@ class SqlStore(Census):
     # -- sessions ---------------------------------------------------------------------------
 
     async def open_session(self, record: WorkerRecord) -> int:
-        values = [record.name, record.incarnation, record.address, encode(record.capabilities)]
+        can, count = encode(record.capabilities), (record.dial, record.previous)
+        values = [record.name, record.incarnation, record.address, can, *count]
 
         async def apply(tx: Transaction) -> int:
-            [row] = await tx.fetch(queries.OPEN_SESSION, *values)
-            epoch: int = row["epoch"]
+            rows = await tx.fetch(queries.OPEN_SESSION, *values)
+            if not rows:
+                raise HelloOvertaken(record.name, record.dial)
+            epoch: int = rows[0]["epoch"]
             tx.opened(record.name, epoch)
             return epoch
 

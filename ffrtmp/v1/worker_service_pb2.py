@@ -27,19 +27,19 @@ from ffrtmp.v1 import job_pb2 as ffrtmp_dot_v1_dot_job__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x66rtmp/v1/worker_service.proto\x12\tffrtmp.v1\x1a\x1d\x66\x66rtmp/v1/admin_service.proto\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\"8\n\x0e\x43onnectRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.ffrtmp.v1.WorkerEvent\"=\n\x0f\x43onnectResponse\x12*\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x18.ffrtmp.v1.MasterCommand\"\xdc\x02\n\x0bWorkerEvent\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.ffrtmp.v1.HelloH\x00\x12)\n\theartbeat\x18\x02 \x01(\x0b\x32\x14.ffrtmp.v1.HeartbeatH\x00\x12\x35\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0b\x32\x1d.ffrtmp.v1.WorkerCapabilitiesH\x00\x12,\n\x0boffer_reply\x18\x04 \x01(\x0b\x32\x15.ffrtmp.v1.OfferReplyH\x00\x12\'\n\x08progress\x18\x05 \x01(\x0b\x32\x13.ffrtmp.v1.ProgressH\x00\x12#\n\x06result\x18\x06 \x01(\x0b\x32\x11.ffrtmp.v1.ResultH\x00\x12%\n\x07goodbye\x18\x07 \x01(\x0b\x32\x12.ffrtmp.v1.GoodbyeH\x00\x12\x1d\n\x03log\x18\x08 \x01(\x0b\x32\x0e.ffrtmp.v1.LogH\x00\x42\x06\n\x04kind\"\xee\x02\n\rMasterCommand\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12%\n\x07welcome\x18\x02 \x01(\x0b\x32\x12.ffrtmp.v1.WelcomeH\x00\x12\x30\n\rheartbeat_ack\x18\x03 \x01(\x0b\x32\x17.ffrtmp.v1.HeartbeatAckH\x00\x12!\n\x05offer\x18\x04 \x01(\x0b\x32\x10.ffrtmp.v1.OfferH\x00\x12#\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x11.ffrtmp.v1.CancelH\x00\x12*\n\nresult_ack\x18\x06 \x01(\x0b\x32\x14.ffrtmp.v1.ResultAckH\x00\x12)\n\treconnect\x18\x07 \x01(\x0b\x32\x14.ffrtmp.v1.ReconnectH\x00\x12#\n\x06reject\x18\x08 \x01(\x0b\x32\x11.ffrtmp.v1.RejectH\x00\x12(\n\toffer_ack\x18\t \x01(\x0b\x32\x13.ffrtmp.v1.OfferAckH\x00\x42\x06\n\x04kind\"+\n\nAttemptKey\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\xcf\x01\n\x05Hello\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x33\n\x0c\x63\x61pabilities\x18\x02 \x01(\x0b\x32\x1d.ffrtmp.v1.WorkerCapabilities\x12*\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\x18.ffrtmp.v1.AttemptReport\x12\r\n\x05slots\x18\x04 \x01(\r\x12#\n\x04load\x18\x05 \x01(\x0b\x32\x15.ffrtmp.v1.WorkerLoad\x12\x1c\n\x14previous_incarnation\x18\x06 \x01(\t\"\x89\x01\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04seen\x18\x02 \x01(\x04\x12\r\n\x05slots\x18\x03 \x01(\r\x12*\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32\x18.ffrtmp.v1.AttemptReport\x12#\n\x04load\x18\x05 \x01(\x0b\x32\x15.ffrtmp.v1.WorkerLoad\"o\n\rAttemptReport\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12&\n\x05phase\x18\x02 \x01(\x0e\x32\x17.ffrtmp.v1.AttemptPhase\x12\x12\n\njournalled\x18\x03 \x01(\x08\"e\n\nOfferReply\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12\x11\n\trejection\x18\x02 \x01(\t\x12\x0f\n\x07passing\x18\x03 \x01(\x08\x12\x0f\n\x07\x63rowded\x18\x06 \x01(\x08\"8\n\x08Progress\x12,\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1a.ffrtmp.v1.AttemptProgress\".\n\x03Log\x12\'\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x15.ffrtmp.v1.AttemptLog\"T\n\nAttemptLog\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12\x13\n\x0bline_number\x18\x02 \x01(\x04\x12\r\n\x05lines\x18\x03 \x03(\t\"\xdb\x01\n\x06Result\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12%\n\x06staged\x18\x02 \x01(\x0b\x32\x13.ffrtmp.v1.ManifestH\x00\x12)\n\tpublished\x18\x03 \x01(\x0b\x32\x14.ffrtmp.v1.PublishedH\x00\x12%\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x12.ffrtmp.v1.FailureH\x00\x12)\n\x07\x66igures\x18\x08 \x01(\x0b\x32\x18.ffrtmp.v1.AttemptResultB\t\n\x07outcome\"B\n\x08Manifest\x12\'\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x18.ffrtmp.v1.PublishedFile\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\x0b\n\tPublished\"\t\n\x07Goodbye\"\xce\x01\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12!\n\x06timers\x18\x02 \x01(\x0b\x32\x11.ffrtmp.v1.Timers\x12<\n\x19reconnect_spread_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x08verdicts\x18\x04 \x03(\x0b\x32\x12.ffrtmp.v1.Verdict\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12\x1b\n\x13\x61\x63knowledges_offers\x18\x06 \x01(\x08\"\x86\x02\n\x06Timers\x12>\n\x1bheartbeat_interval_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11missed_heartbeats\x18\x02 \x01(\r\x12\x30\n\roffer_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12=\n\x1aprogress_interval_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rdrain_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8d\x01\n\x0cHeartbeatAck\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x35\n\x12remaining_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x08verdicts\x18\x03 \x03(\x0b\x32\x12.ffrtmp.v1.Verdict\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\"S\n\x07Verdict\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.ffrtmp.v1.VerdictKind\"x\n\x05Offer\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12 \n\x04spec\x18\x02 \x01(\x0b\x32\x12.ffrtmp.v1.JobSpec\x12)\n\x0cpublish_only\x18\x03 \x01(\x0b\x32\x13.ffrtmp.v1.Manifest\".\n\x08OfferAck\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\",\n\x06\x43\x61ncel\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\"\x7f\n\tResultAck\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12#\n\x04step\x18\x02 \x01(\x0e\x32\x15.ffrtmp.v1.ResultStep\x12)\n\x07outcome\x18\x03 \x01(\x0e\x32\x18.ffrtmp.v1.ResultOutcome\">\n\tReconnect\x12\x31\n\x0e\x61\x66ter_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x18\n\x06Reject\x12\x0e\n\x06reason\x18\x01 \x01(\t*\x90\x01\n\x0bVerdictKind\x12\x1c\n\x18VERDICT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_KIND_KEEP\x10\x01\x12\x16\n\x12VERDICT_KIND_ADOPT\x10\x02\x12\x15\n\x11VERDICT_KIND_STOP\x10\x03\x12\x1d\n\x19VERDICT_KIND_RESULT_KNOWN\x10\x04*t\n\nResultStep\x12\x1b\n\x17RESULT_STEP_UNSPECIFIED\x10\x00\x12\x16\n\x12RESULT_STEP_STAGED\x10\x01\x12\x19\n\x15RESULT_STEP_PUBLISHED\x10\x02\x12\x16\n\x12RESULT_STEP_FAILED\x10\x03*\xa3\x01\n\rResultOutcome\x12\x1e\n\x1aRESULT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18RESULT_OUTCOME_COMMITTED\x10\x01\x12\x1a\n\x16RESULT_OUTCOME_ALREADY\x10\x02\x12\x18\n\x14RESULT_OUTCOME_STALE\x10\x03\x12\x1e\n\x1aRESULT_OUTCOME_RETRY_LATER\x10\x04\x32U\n\rWorkerService\x12\x44\n\x07\x43onnect\x12\x19.ffrtmp.v1.ConnectRequest\x1a\x1a.ffrtmp.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x66rtmp/v1/worker_service.proto\x12\tffrtmp.v1\x1a\x1d\x66\x66rtmp/v1/admin_service.proto\x1a\x13\x66\x66rtmp/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\"8\n\x0e\x43onnectRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.ffrtmp.v1.WorkerEvent\"=\n\x0f\x43onnectResponse\x12*\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x18.ffrtmp.v1.MasterCommand\"\xdc\x02\n\x0bWorkerEvent\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.ffrtmp.v1.HelloH\x00\x12)\n\theartbeat\x18\x02 \x01(\x0b\x32\x14.ffrtmp.v1.HeartbeatH\x00\x12\x35\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0b\x32\x1d.ffrtmp.v1.WorkerCapabilitiesH\x00\x12,\n\x0boffer_reply\x18\x04 \x01(\x0b\x32\x15.ffrtmp.v1.OfferReplyH\x00\x12\'\n\x08progress\x18\x05 \x01(\x0b\x32\x13.ffrtmp.v1.ProgressH\x00\x12#\n\x06result\x18\x06 \x01(\x0b\x32\x11.ffrtmp.v1.ResultH\x00\x12%\n\x07goodbye\x18\x07 \x01(\x0b\x32\x12.ffrtmp.v1.GoodbyeH\x00\x12\x1d\n\x03log\x18\x08 \x01(\x0b\x32\x0e.ffrtmp.v1.LogH\x00\x42\x06\n\x04kind\"\xee\x02\n\rMasterCommand\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12%\n\x07welcome\x18\x02 \x01(\x0b\x32\x12.ffrtmp.v1.WelcomeH\x00\x12\x30\n\rheartbeat_ack\x18\x03 \x01(\x0b\x32\x17.ffrtmp.v1.HeartbeatAckH\x00\x12!\n\x05offer\x18\x04 \x01(\x0b\x32\x10.ffrtmp.v1.OfferH\x00\x12#\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x11.ffrtmp.v1.CancelH\x00\x12*\n\nresult_ack\x18\x06 \x01(\x0b\x32\x14.ffrtmp.v1.ResultAckH\x00\x12)\n\treconnect\x18\x07 \x01(\x0b\x32\x14.ffrtmp.v1.ReconnectH\x00\x12#\n\x06reject\x18\x08 \x01(\x0b\x32\x11.ffrtmp.v1.RejectH\x00\x12(\n\toffer_ack\x18\t \x01(\x0b\x32\x13.ffrtmp.v1.OfferAckH\x00\x42\x06\n\x04kind\"+\n\nAttemptKey\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\xdd\x01\n\x05Hello\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x33\n\x0c\x63\x61pabilities\x18\x02 \x01(\x0b\x32\x1d.ffrtmp.v1.WorkerCapabilities\x12*\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\x18.ffrtmp.v1.AttemptReport\x12\r\n\x05slots\x18\x04 \x01(\r\x12#\n\x04load\x18\x05 \x01(\x0b\x32\x15.ffrtmp.v1.WorkerLoad\x12\x1c\n\x14previous_incarnation\x18\x06 \x01(\t\x12\x0c\n\x04\x64ial\x18\x07 \x01(\x04\"\x89\x01\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04seen\x18\x02 \x01(\x04\x12\r\n\x05slots\x18\x03 \x01(\r\x12*\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32\x18.ffrtmp.v1.AttemptReport\x12#\n\x04load\x18\x05 \x01(\x0b\x32\x15.ffrtmp.v1.WorkerLoad\"o\n\rAttemptReport\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12&\n\x05phase\x18\x02 \x01(\x0e\x32\x17.ffrtmp.v1.AttemptPhase\x12\x12\n\njournalled\x18\x03 \x01(\x08\"e\n\nOfferReply\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12\x11\n\trejection\x18\x02 \x01(\t\x12\x0f\n\x07passing\x18\x03 \x01(\x08\x12\x0f\n\x07\x63rowded\x18\x06 \x01(\x08\"8\n\x08Progress\x12,\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1a.ffrtmp.v1.AttemptProgress\".\n\x03Log\x12\'\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x15.ffrtmp.v1.AttemptLog\"T\n\nAttemptLog\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12\x13\n\x0bline_number\x18\x02 \x01(\x04\x12\r\n\x05lines\x18\x03 \x03(\t\"\xdb\x01\n\x06Result\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12%\n\x06staged\x18\x02 \x01(\x0b\x32\x13.ffrtmp.v1.ManifestH\x00\x12)\n\tpublished\x18\x03 \x01(\x0b\x32\x14.ffrtmp.v1.PublishedH\x00\x12%\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x12.ffrtmp.v1.FailureH\x00\x12)\n\x07\x66igures\x18\x08 \x01(\x0b\x32\x18.ffrtmp.v1.AttemptResultB\t\n\x07outcome\"B\n\x08Manifest\x12\'\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x18.ffrtmp.v1.PublishedFile\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\x0b\n\tPublished\"\t\n\x07Goodbye\"\xce\x01\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12!\n\x06timers\x18\x02 \x01(\x0b\x32\x11.ffrtmp.v1.Timers\x12<\n\x19reconnect_spread_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x08verdicts\x18\x04 \x03(\x0b\x32\x12.ffrtmp.v1.Verdict\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12\x1b\n\x13\x61\x63knowledges_offers\x18\x06 \x01(\x08\"\x86\x02\n\x06Timers\x12>\n\x1bheartbeat_interval_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11missed_heartbeats\x18\x02 \x01(\r\x12\x30\n\roffer_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12=\n\x1aprogress_interval_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rdrain_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8d\x01\n\x0cHeartbeatAck\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x35\n\x12remaining_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x08verdicts\x18\x03 \x03(\x0b\x32\x12.ffrtmp.v1.Verdict\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\"S\n\x07Verdict\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.ffrtmp.v1.VerdictKind\"x\n\x05Offer\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12 \n\x04spec\x18\x02 \x01(\x0b\x32\x12.ffrtmp.v1.JobSpec\x12)\n\x0cpublish_only\x18\x03 \x01(\x0b\x32\x13.ffrtmp.v1.Manifest\".\n\x08OfferAck\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\",\n\x06\x43\x61ncel\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\"\x7f\n\tResultAck\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.ffrtmp.v1.AttemptKey\x12#\n\x04step\x18\x02 \x01(\x0e\x32\x15.ffrtmp.v1.ResultStep\x12)\n\x07outcome\x18\x03 \x01(\x0e\x32\x18.ffrtmp.v1.ResultOutcome\">\n\tReconnect\x12\x31\n\x0e\x61\x66ter_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x18\n\x06Reject\x12\x0e\n\x06reason\x18\x01 \x01(\t*\x90\x01\n\x0bVerdictKind\x12\x1c\n\x18VERDICT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11VERDICT_KIND_KEEP\x10\x01\x12\x16\n\x12VERDICT_KIND_ADOPT\x10\x02\x12\x15\n\x11VERDICT_KIND_STOP\x10\x03\x12\x1d\n\x19VERDICT_KIND_RESULT_KNOWN\x10\x04*t\n\nResultStep\x12\x1b\n\x17RESULT_STEP_UNSPECIFIED\x10\x00\x12\x16\n\x12RESULT_STEP_STAGED\x10\x01\x12\x19\n\x15RESULT_STEP_PUBLISHED\x10\x02\x12\x16\n\x12RESULT_STEP_FAILED\x10\x03*\xa3\x01\n\rResultOutcome\x12\x1e\n\x1aRESULT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18RESULT_OUTCOME_COMMITTED\x10\x01\x12\x1a\n\x16RESULT_OUTCOME_ALREADY\x10\x02\x12\x18\n\x14RESULT_OUTCOME_STALE\x10\x03\x12\x1e\n\x1aRESULT_OUTCOME_RETRY_LATER\x10\x04\x32U\n\rWorkerService\x12\x44\n\x07\x43onnect\x12\x19.ffrtmp.v1.ConnectRequest\x1a\x1a.ffrtmp.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ffrtmp.v1.worker_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICTKIND']._serialized_start=3226
-  _globals['_VERDICTKIND']._serialized_end=3370
-  _globals['_RESULTSTEP']._serialized_start=3372
-  _globals['_RESULTSTEP']._serialized_end=3488
-  _globals['_RESULTOUTCOME']._serialized_start=3491
-  _globals['_RESULTOUTCOME']._serialized_end=3654
+  _globals['_VERDICTKIND']._serialized_start=3240
+  _globals['_VERDICTKIND']._serialized_end=3384
+  _globals['_RESULTSTEP']._serialized_start=3386
+  _globals['_RESULTSTEP']._serialized_end=3502
+  _globals['_RESULTOUTCOME']._serialized_start=3505
+  _globals['_RESULTOUTCOME']._serialized_end=3668
   _globals['_CONNECTREQUEST']._serialized_start=129
   _globals['_CONNECTREQUEST']._serialized_end=185
   _globals['_CONNECTRESPONSE']._serialized_start=187
@@ -51,47 +51,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTEMPTKEY']._serialized_start=970
   _globals['_ATTEMPTKEY']._serialized_end=1013
   _globals['_HELLO']._serialized_start=1016
-  _globals['_HELLO']._serialized_end=1223
-  _globals['_HEARTBEAT']._serialized_start=1226
-  _globals['_HEARTBEAT']._serialized_end=1363
-  _globals['_ATTEMPTREPORT']._serialized_start=1365
-  _globals['_ATTEMPTREPORT']._serialized_end=1476
-  _globals['_OFFERREPLY']._serialized_start=1478
-  _globals['_OFFERREPLY']._serialized_end=1579
-  _globals['_PROGRESS']._serialized_start=1581
-  _globals['_PROGRESS']._serialized_end=1637
-  _globals['_LOG']._serialized_start=1639
-  _globals['_LOG']._serialized_end=1685
-  _globals['_ATTEMPTLOG']._serialized_start=1687
-  _globals['_ATTEMPTLOG']._serialized_end=1771
-  _globals['_RESULT']._serialized_start=1774
-  _globals['_RESULT']._serialized_end=1993
-  _globals['_MANIFEST']._serialized_start=1995
-  _globals['_MANIFEST']._serialized_end=2061
-  _globals['_PUBLISHED']._serialized_start=2063
-  _globals['_PUBLISHED']._serialized_end=2074
-  _globals['_GOODBYE']._serialized_start=2076
-  _globals['_GOODBYE']._serialized_end=2085
-  _globals['_WELCOME']._serialized_start=2088
-  _globals['_WELCOME']._serialized_end=2294
-  _globals['_TIMERS']._serialized_start=2297
-  _globals['_TIMERS']._serialized_end=2559
-  _globals['_HEARTBEATACK']._serialized_start=2562
-  _globals['_HEARTBEATACK']._serialized_end=2703
-  _globals['_VERDICT']._serialized_start=2705
-  _globals['_VERDICT']._serialized_end=2788
-  _globals['_OFFER']._serialized_start=2790
-  _globals['_OFFER']._serialized_end=2910
-  _globals['_OFFERACK']._serialized_start=2912
-  _globals['_OFFERACK']._serialized_end=2958
-  _globals['_CANCEL']._serialized_start=2960
-  _globals['_CANCEL']._serialized_end=3004
-  _globals['_RESULTACK']._serialized_start=3006
-  _globals['_RESULTACK']._serialized_end=3133
-  _globals['_RECONNECT']._serialized_start=3135
-  _globals['_RECONNECT']._serialized_end=3197
-  _globals['_REJECT']._serialized_start=3199
-  _globals['_REJECT']._serialized_end=3223
-  _globals['_WORKERSERVICE']._serialized_start=3656
-  _globals['_WORKERSERVICE']._serialized_end=3741
+  _globals['_HELLO']._serialized_end=1237
+  _globals['_HEARTBEAT']._serialized_start=1240
+  _globals['_HEARTBEAT']._serialized_end=1377
+  _globals['_ATTEMPTREPORT']._serialized_start=1379
+  _globals['_ATTEMPTREPORT']._serialized_end=1490
+  _globals['_OFFERREPLY']._serialized_start=1492
+  _globals['_OFFERREPLY']._serialized_end=1593
+  _globals['_PROGRESS']._serialized_start=1595
+  _globals['_PROGRESS']._serialized_end=1651
+  _globals['_LOG']._serialized_start=1653
+  _globals['_LOG']._serialized_end=1699
+  _globals['_ATTEMPTLOG']._serialized_start=1701
+  _globals['_ATTEMPTLOG']._serialized_end=1785
+  _globals['_RESULT']._serialized_start=1788
+  _globals['_RESULT']._serialized_end=2007
+  _globals['_MANIFEST']._serialized_start=2009
+  _globals['_MANIFEST']._serialized_end=2075
+  _globals['_PUBLISHED']._serialized_start=2077
+  _globals['_PUBLISHED']._serialized_end=2088
+  _globals['_GOODBYE']._serialized_start=2090
+  _globals['_GOODBYE']._serialized_end=2099
+  _globals['_WELCOME']._serialized_start=2102
+  _globals['_WELCOME']._serialized_end=2308
+  _globals['_TIMERS']._serialized_start=2311
+  _globals['_TIMERS']._serialized_end=2573
+  _globals['_HEARTBEATACK']._serialized_start=2576
+  _globals['_HEARTBEATACK']._serialized_end=2717
+  _globals['_VERDICT']._serialized_start=2719
+  _globals['_VERDICT']._serialized_end=2802
+  _globals['_OFFER']._serialized_start=2804
+  _globals['_OFFER']._serialized_end=2924
+  _globals['_OFFERACK']._serialized_start=2926
+  _globals['_OFFERACK']._serialized_end=2972
+  _globals['_CANCEL']._serialized_start=2974
+  _globals['_CANCEL']._serialized_end=3018
+  _globals['_RESULTACK']._serialized_start=3020
+  _globals['_RESULTACK']._serialized_end=3147
+  _globals['_RECONNECT']._serialized_start=3149
+  _globals['_RECONNECT']._serialized_end=3211
+  _globals['_REJECT']._serialized_start=3213
+  _globals['_REJECT']._serialized_end=3237
+  _globals['_WORKERSERVICE']._serialized_start=3670
+  _globals['_WORKERSERVICE']._serialized_end=3755
 # @@protoc_insertion_point(module_scope)

@@ -306,6 +306,7 @@ class Hello(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     PREVIOUS_INCARNATION_FIELD_NUMBER: _builtins.int
+    DIAL_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.str
     """32 hexadecimal digits, chosen once a run of the worker process."""
     slots: _builtins.int
@@ -313,6 +314,11 @@ class Hello(_message.Message):
     previous_incarnation: _builtins.str
     """The incarnation that was welcomed before this one, where this run holds the lock of its state
     folder: so that one has ended, and this is no twin. Empty: nothing is known.
+    """
+    dial: _builtins.int
+    """Which stream of this incarnation this is, from 1: a hello that is read after a later one of the
+    same incarnation, or after one that named this incarnation as the previous, is refused, with
+    UNAVAILABLE: what it lists is not true any more. 0: not known, taken for the newest.
     """
     @_builtins.property
     def capabilities(self) -> _admin_service_pb2.WorkerCapabilities: ...
@@ -333,10 +339,11 @@ class Hello(_message.Message):
         slots: _builtins.int = ...,
         load: _admin_service_pb2.WorkerLoad | None = ...,
         previous_incarnation: _builtins.str = ...,
+        dial: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "capabilities", b"capabilities", "incarnation", b"incarnation", "load", b"load", "previous_incarnation", b"previous_incarnation", "slots", b"slots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "capabilities", b"capabilities", "dial", b"dial", "incarnation", b"incarnation", "load", b"load", "previous_incarnation", b"previous_incarnation", "slots", b"slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

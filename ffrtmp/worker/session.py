@@ -94,6 +94,7 @@ class Session:
         self._leaving = asyncio.Event()
         self._hurry = asyncio.Event()
         self._current: Visit | None = None
+        self._dials = 0
         attempts.may_publish = self._lease.is_held
         attempts.hurry = self._hurry.set
 
@@ -143,6 +144,7 @@ class Session:
 
     async def _visit(self, address: str) -> None:
         """One stream, from dial to end."""
+        self._dials += 1
         limit = 2 * self._lease.timers.connect_deadline.total_seconds()
         async with asyncio.timeout(limit) as silence, self._dial(address) as stream:
             self._current = visit = Visit(stream, self._attempts, self._lease, silence, self._hurry)
@@ -154,6 +156,7 @@ class Session:
                 load=self._presentation.load,
                 first_load=hello_load,
                 leaving=self._leaving,
+                dial=self._dials,
             )
 
     def _note_end(self, address: str, why: str) -> None:

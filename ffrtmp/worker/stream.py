@@ -99,6 +99,7 @@ class Visit:
         load: LOOK,
         first_load: Load,
         leaving: asyncio.Event,
+        dial: int,
     ) -> None:
         """Until `leaving` is set and goodbye was heard. Raises StreamBroken, Refused."""
         said = capabilities()
@@ -109,6 +110,7 @@ class Visit:
             attempts=self._attempts.reports,
             slots=self._attempts.slots,
             load=first_load,
+            dial=dial,
         )
         self._hello_sent_at = self._lease.boot()
         await self._stream.write([hello])

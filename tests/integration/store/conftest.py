@@ -66,7 +66,7 @@ def new_job(
 CLASS = new_job(0).job.job_class
 
 
-def record(name: str = "w1", incarnation: str = "i1") -> WorkerRecord:
+def record(name: str = "w1", incarnation: str = "i1", **more) -> WorkerRecord:
     return WorkerRecord(
         name=name,
         incarnation=incarnation,
@@ -74,6 +74,7 @@ def record(name: str = "w1", incarnation: str = "i1") -> WorkerRecord:
         address="here",
         alive=True,
         capabilities=CAPABLE,
+        **more,
     )
 
 

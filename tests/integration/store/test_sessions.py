@@ -7,7 +7,7 @@ import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import standing as standings
-from ffrtmp.domain.errors import Unavailable, WorkerNotFound
+from ffrtmp.domain.errors import HelloOvertaken, Unavailable, WorkerNotFound
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities
 from ffrtmp.store.base import Change, SessionKey
@@ -33,6 +33,26 @@ async def test_every_hello_raises_the_epoch_across_reopening(open_store):
 async def test_hellos_at_once_get_epochs_of_their_own(store):
     epochs = await asyncio.gather(*(store.open_session(record()) for _ in range(20)))
     assert sorted(epochs) == list(range(1, 21))
+
+
+async def test_a_hello_behind_a_later_one_of_its_run_opens_no_session(store):
+    assert await store.open_session(record(dial=2)) == 1
+    with pytest.raises(HelloOvertaken):
+        await store.open_session(record(dial=1))
+    assert (await store.worker("w1")).epoch == 1
+    later = [record(dial=3), record(dial=0), record(incarnation="i2", dial=1)]
+    assert [await store.open_session(each) for each in later] == [2, 3, 4]
+    assert (await store.worker("w1")).dial == 1
+
+
+async def test_a_hello_of_a_run_that_is_known_to_have_ended_opens_no_session(store):
+    await store.open_session(record(incarnation="i1", dial=1))
+    after = record(incarnation="i2", dial=1, previous="i1")
+    assert await store.open_session(after) == 2
+    with pytest.raises(HelloOvertaken):
+        await store.open_session(record(incarnation="i1", dial=2))
+    assert await store.open_session(after) == 3
+    assert (await store.worker("w1")).previous == "i1"
 
 
 async def test_a_renewal_raises_the_number_of_the_live_current_session_only(store):

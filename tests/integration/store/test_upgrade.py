@@ -112,6 +112,8 @@ async def back_to_seven(address: str) -> None:
         "DROP INDEX jobs_ended",
         *(f"ALTER TABLE jobs DROP COLUMN {name}" for name in NEWER),
         "ALTER TABLE sessions DROP COLUMN lost_epoch",
+        "ALTER TABLE sessions DROP COLUMN dial",
+        "ALTER TABLE sessions DROP COLUMN previous",
         "CREATE INDEX jobs_ended ON jobs (end_time)",
         "CREATE INDEX jobs_queued ON jobs (job_class, rank, job_id) WHERE state = 'queued'",
     ]

@@ -155,6 +155,7 @@ EVENTS: list[Event] = [
         attempts=REPORTS,
         slots=3,
         load=LOAD,
+        dial=7,
     ),
     Heartbeat(number=2**40, seen=9, slots=3, attempts=REPORTS, load=LOAD),
     Heartbeat(number=1, seen=0, slots=0),
@@ -312,6 +313,15 @@ def test_an_acknowledgement_that_we_do_not_understand_is_none(step, outcome):
     ("event", "why"),
     [
         (pb.WorkerEvent(hello=pb.Hello()), "names no incarnation"),
+        (pb.WorkerEvent(hello=pb.Hello(incarnation="a\0b")), "32 hexadecimal digits"),
+        (
+            pb.WorkerEvent(hello=pb.Hello(incarnation="a", previous_incarnation="b" * 65)),
+            "32 hexadecimal digits",
+        ),
+        (
+            pb.WorkerEvent(hello=pb.Hello(incarnation="a", dial=1 << 63)),
+            "for the number of a dial",
+        ),
         (pb.WorkerEvent(result=pb.Result()), "neither staged, published nor failed"),
         (
             pb.WorkerEvent(result=pb.Result(failure=job_pb2.Failure(reason=99))),

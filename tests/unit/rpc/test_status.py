@@ -45,6 +45,7 @@ SAMPLES = [
     errors.WorkerDoesNotRead("w1"),
     errors.SessionExpired("w1"),
     errors.Overtaken("w1"),
+    errors.HelloOvertaken("w1", 5),
     errors.CertificateEnded("worker/w1"),
     errors.Overloaded(1000, 10_000),
     errors.StoreBusy(2.0),
