@@ -18,12 +18,7 @@ config.command(
 )
 
 
-@config.command
 def recommend() -> None:
-    """Print a configuration file for this hardware, to be looked at, completed and kept.
-
-    Containers are taken at their limits, not at the size of the host.
-    """
     cores, memory = usable_cores(), usable_memory()
     slots = recommended_slots(cores, memory)
     print(f"# For {cores:g} cores and {show_size(memory)} of memory on {os.uname().nodename}.")
@@ -39,15 +34,11 @@ def recommend() -> None:
     print(f"slots = {slots}")
 
 
-@config.command
 def alerts() -> None:
-    """Print alerting rules for Prometheus, which scrapes the masters as the job "ffrtmp"."""
     print(_packaged("alerts.yml"), end="")
 
 
-@config.command
 def dashboard() -> None:
-    """Print a Grafana dashboard, to be imported."""
     print(_packaged("dashboard.json"), end="")
 
 

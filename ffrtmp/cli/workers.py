@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import UTC
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.cli.attempts import Attempts, attempts_of
@@ -24,10 +23,7 @@ GIB = 1 << 30
 workers = App(name="workers", help="Look at the workers, drain them.", help_on_error=False)
 
 
-@workers.command(name="list")
-def list_workers(*, settings: ClientSettings | None = None) -> int:
-    """List every worker that ever connected. Needs an admin's identity."""
-    settings = settings or ClientSettings()
+def list_workers(*, settings: ClientSettings) -> int:
 
     async def work(client: Client) -> int:
         columns = ("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
@@ -52,18 +48,7 @@ def list_workers(*, settings: ClientSettings | None = None) -> int:
     return with_client(settings, work)
 
 
-@workers.command
-def get(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Show one worker: what it can do, what it runs, and which roots get no work there.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
+def get(name: str, settings: ClientSettings) -> int:
 
     async def work(client: Client) -> int:
         worker = await client.worker(name)
@@ -78,18 +63,7 @@ def get(
     return with_client(settings, work)
 
 
-@workers.command
-def drain(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Give a worker no new work; what it runs goes on. Stays so across restarts.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
+def drain(name: str, settings: ClientSettings) -> int:
 
     async def work(client: Client) -> int:
         worker = await client.drain_worker(name)
@@ -99,18 +73,7 @@ def drain(
     return with_client(settings, work)
 
 
-@workers.command
-def resume(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Give a worker work again: ends its drain and its quarantine.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
+def resume(name: str, settings: ClientSettings) -> int:
 
     async def work(client: Client) -> int:
         worker = await client.resume_worker(name)
@@ -119,18 +82,7 @@ def resume(
     return with_client(settings, work)
 
 
-@workers.command
-def remove(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Forget a worker that is gone. One that is connected, or has a job, stays.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
+def remove(name: str, settings: ClientSettings) -> int:
 
     async def work(client: Client) -> int:
         await client.remove_worker(name)
@@ -143,18 +95,7 @@ def remove(
     return with_client(settings, work)
 
 
-@workers.command
-def release(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """End a worker's quarantine and forget its losses; one that drains goes on draining.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
+def release(name: str, settings: ClientSettings) -> int:
 
     async def work(client: Client) -> int:
         worker = await client.release_worker(name)
