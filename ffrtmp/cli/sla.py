@@ -10,7 +10,8 @@ from ffrtmp.cli.shown import show_count, show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings, show_duration
-from ffrtmp.domain.sla import LONGEST, compliance
+from ffrtmp.domain.promises import LONGEST
+from ffrtmp.domain.sla import compliance
 from ffrtmp.rpc.enums import PURPOSES, QUEUES
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import admin_service_pb2 as pb

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ffrtmp.config import ClientSettings, Duration
-from ffrtmp.domain.sla import LATELY
+from ffrtmp.domain.promises import LATELY
 
 
 def sla(
