@@ -13,6 +13,7 @@ from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
 from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.prose import Prose
 from ffrtmp.cli.sources import nearest, origins, sources
 from ffrtmp.config import SettingError
 from ffrtmp.groups import first_of
@@ -31,6 +32,8 @@ app = App(
         "Settings such as --log-format can also be variables, FFRTMP_LOG_FORMAT, "
         "or lines of the configuration file."
     ),
+    help_format="plaintext",
+    help_formatter=Prose(),
     help_on_error=False,
     default_parameter=Parameter(show_default=_shown),
 )
