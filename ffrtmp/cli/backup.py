@@ -2,9 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.shown import show_size
@@ -12,7 +9,6 @@ from ffrtmp.cli.target import up_folder
 from ffrtmp.config import state_dir
 from ffrtmp.store import backup as copies
 
-File = Annotated[Path, Parameter(name="FILE")]
 _POSTGRES = re.compile(r"postgres(ql)?://")
 _PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
 

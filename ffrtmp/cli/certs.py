@@ -8,8 +8,6 @@ from functools import partial
 from json import dumps
 from pathlib import Path
 
-from cyclopts import App
-
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.table import tell
 from ffrtmp.clock import utc_now
@@ -17,8 +15,6 @@ from ffrtmp.domain.identity import Role
 from ffrtmp.pki import authority, identity, rollover
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.terms import Step
-
-certs = App(name="certs", help="Make and issue the cluster's certificates.")
 
 
 def init(directory: Path, *, cluster: str) -> None:

@@ -3,15 +3,11 @@
 import sys
 from collections.abc import Collection, Sequence
 
-from cyclopts import App
-
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.table import Table
 from ffrtmp.config.reference import options_table
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.retry import RESOURCE_LIMIT, RULES, Reason, Rule
-
-docs = App(name="docs", help="Print tables of the documentation.", help_on_error=False)
 
 
 def retries() -> int:

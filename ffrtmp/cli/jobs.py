@@ -3,9 +3,6 @@
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import timedelta
-from typing import Annotated
-
-from cyclopts import App, Parameter
 
 from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.choice import Choice
@@ -16,23 +13,15 @@ from ffrtmp.cli.explain import show_explanation
 from ffrtmp.cli.follow import event_line, follow, percent_of, print_json, shown_state, speed_of
 from ffrtmp.cli.job_page import show_job
 from ffrtmp.cli.job_table import show_jobs
-from ffrtmp.cli.logs import logs
-from ffrtmp.cli.orders import pause, priority, resume
-from ffrtmp.cli.submit import say_submitted, submit
+from ffrtmp.cli.submit import say_submitted
 from ffrtmp.cli.table import tell
 from ffrtmp.client import Client, state_of
 from ffrtmp.config import ClientSettings
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, TRANSITIONS, JobState
 from ffrtmp.v1 import job_pb2
 
-jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
-for command in (submit, pause, resume, priority, logs):
-    jobs.command(command)
-JobId = Annotated[str, Parameter(name="JOB")]
-
 
 def get(job: str, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         response = await client.get(job)
         if settings.json:
@@ -50,7 +39,6 @@ def get(job: str, settings: ClientSettings) -> int:
 
 
 def explain(job: str, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         found = await client.explain(job)
         if settings.json:

@@ -1,9 +1,6 @@
 """`ffrtmp jobs pause`, `resume` and `priority`: what people may do to jobs that wait."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.choice import Choice
 from ffrtmp.cli.deeds import Deed, to_each
@@ -15,7 +12,6 @@ from ffrtmp.domain.spec import Priority
 from ffrtmp.rpc.enums import PRIORITIES
 from ffrtmp.v1 import job_pb2
 
-JobId = Annotated[str, Parameter(name="JOB")]
 Call = Callable[[Client, str], Awaitable[job_pb2.Job]]
 Tell = Callable[[job_pb2.Job], str]
 

@@ -18,7 +18,6 @@ from ffrtmp.v1 import admin_service_pb2 as pb
 
 
 def overview(*, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         seen, queues, store = await client.overview(), await client.queues(), await client.store()
         if settings.json:

@@ -3,19 +3,9 @@
 import os
 from importlib import resources
 
-from cyclopts import App
-
 from ffrtmp.cli.shown import show_size
 from ffrtmp.config import config_file
 from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
-
-config = App(
-    name="config", help="Settings, and files for this machine and monitoring.", help_on_error=False
-)
-config.command("ffrtmp.cli.settings:show", name="show", help="Show each option and its origin.")
-config.command(
-    "ffrtmp.cli.settings:running", name="running", help="Show the options of a running master."
-)
 
 
 def recommend() -> None:

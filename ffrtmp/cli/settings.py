@@ -27,7 +27,6 @@ def show(section: str, *, json: bool) -> int:
 
 
 def running(*, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         table = Table(*COLUMNS, flexible={"value", "from"})
         for each in await client.settings():

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC
 
-from cyclopts import App
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.cli.attempts import Attempts, attempts_of
@@ -20,11 +19,8 @@ from ffrtmp.v1 import admin_service_pb2 as pb
 
 GIB = 1 << 30
 
-workers = App(name="workers", help="Look at the workers, drain them.", help_on_error=False)
-
 
 def list_workers(*, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         columns = ("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
         table = Table(*columns, flexible={"FFmpeg", "problems"})
@@ -49,7 +45,6 @@ def list_workers(*, settings: ClientSettings) -> int:
 
 
 def get(name: str, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         worker = await client.worker(name)
         if settings.json:
@@ -64,7 +59,6 @@ def get(name: str, settings: ClientSettings) -> int:
 
 
 def drain(name: str, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         worker = await client.drain_worker(name)
         runs = show_count(len(worker.attempts), "attempt")
@@ -74,7 +68,6 @@ def drain(name: str, settings: ClientSettings) -> int:
 
 
 def resume(name: str, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         worker = await client.resume_worker(name)
         return _tell(worker, f"worker {name} takes work again", as_json=settings.json)
@@ -83,7 +76,6 @@ def resume(name: str, settings: ClientSettings) -> int:
 
 
 def remove(name: str, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         await client.remove_worker(name)
         if settings.json:
@@ -96,7 +88,6 @@ def remove(name: str, settings: ClientSettings) -> int:
 
 
 def release(name: str, settings: ClientSettings) -> int:
-
     async def work(client: Client) -> int:
         worker = await client.release_worker(name)
         drains = ", and still drains" if worker.draining else ""
