@@ -5,11 +5,11 @@ import asyncio
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.config import SimulateSettings
 from ffrtmp.sim.fleet import run_fleet
-from ffrtmp.telemetry import logs
+from ffrtmp.telemetry import lines
 
 
 def simulate(settings: SimulateSettings) -> int:
-    logs.set_up(settings.log_format)
+    lines.set_up(settings.log_format)
     return _hold_trial(settings) if settings.jobs else asyncio.run(run_fleet(settings))
 
 

@@ -11,9 +11,9 @@ def master(settings: MasterSettings) -> int:
     import asyncio
 
     from ffrtmp.master.server import run_master
-    from ffrtmp.telemetry import logs
+    from ffrtmp.telemetry import lines
 
-    logs.set_up(settings.log_format)
+    lines.set_up(settings.log_format)
     return asyncio.run(run_master(settings, ready=_say_ready, found=origins()))
 
 
@@ -30,8 +30,8 @@ def worker(settings: WorkerSettings) -> int:
     require_cluster()  # before imports that need Linux
     import asyncio
 
-    from ffrtmp.telemetry import logs
-    from ffrtmp.worker.worker import run_worker
+    from ffrtmp.telemetry import lines
+    from ffrtmp.worker.start import start_worker
 
-    logs.set_up(settings.log_format)
-    return asyncio.run(run_worker(settings))
+    lines.set_up(settings.log_format)
+    return asyncio.run(start_worker(settings))

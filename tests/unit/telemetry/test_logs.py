@@ -64,7 +64,7 @@ def written(capsys):
         return capsys.readouterr().err.splitlines()
 
     def set_up(log_format: str):
-        logs.set_up(log_format)
+        lines.set_up(log_format)
         return lines
 
     yield set_up
