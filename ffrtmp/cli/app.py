@@ -1,6 +1,6 @@
 """`ffrtmp`: the commands, and how each of them ends: an exit code, and a line when it went wrong.
 
-Commands are imported when they are called, so that `--help` is quick.
+What a command offers is imported when it is named, what it does when it runs: see `commands`.
 """
 
 import errno
@@ -13,6 +13,7 @@ from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
 from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.prose import Prose
 from ffrtmp.cli.sources import nearest, origins, sources
 from ffrtmp.config import SettingError
 from ffrtmp.groups import first_of
@@ -31,41 +32,38 @@ app = App(
         "Settings such as --log-format can also be variables, FFRTMP_LOG_FORMAT, "
         "or lines of the configuration file."
     ),
+    help_format="plaintext",
+    help_formatter=Prose(),
     help_on_error=False,
     default_parameter=Parameter(show_default=_shown),
 )
 HELP = ("--help", "-h")
 NOT_ON_WINDOWS = "ffrtmp does not run on Windows itself: use WSL 2, which is Linux"
-app.command("ffrtmp.cli.transcode:transcode", name="transcode", help="Transcode one file.")
-app.command("ffrtmp.cli.up:up", name="up", help="Run a cluster on this machine.")
-app.command("ffrtmp.cli.plan:plan", name="plan", help="Print the FFmpeg command of a job.")
-app.command("ffrtmp.cli.presets:presets", name="presets", help="Show what each preset means.")
-app.command("ffrtmp.cli.jobs:jobs", name="jobs", help="Submit, look at, change jobs.")
-app.command(
-    "ffrtmp.cli.workers:workers", name="workers", help="Look at the workers, drain, remove."
-)
-app.command("ffrtmp.cli.top:top", name="top", help="Watch workers and jobs.")
-app.command("ffrtmp.cli.overview:overview", name="overview", help="The whole cluster at a glance.")
-app.command("ffrtmp.cli.sla:sla", name="sla", help="Did the cluster keep its promises?")
-app.command("ffrtmp.cli.serve:master", name="master", help="Run a master.")
-app.command("ffrtmp.cli.serve:worker", name="worker", help="Run a worker.")
-app.command("ffrtmp.cli.simulate:simulate", name="simulate", help="Run simulated workers.")
-app.command(
-    "ffrtmp.cli.health:health", name="health", help="Is the master or worker of this machine well?"
-)
-app.command("ffrtmp.cli.docs:docs", name="docs", help="Print tables of the documentation.")
-app.command("ffrtmp.cli.certs:certs", name="certs", help="Make and issue certificates.")
-app.command("ffrtmp.cli.backup:backup", name="backup", help="Copy a running master's store.")
-app.command("ffrtmp.cli.backup:restore", name="restore", help="Put a copy made by backup back.")
-app.command("ffrtmp.cli.doctor:doctor", name="doctor", help="Is this machine fit for a cluster?")
-app.command(
-    "ffrtmp.cli.recommend:config",
-    name="config",
-    help="Show settings; files for this machine and monitoring.",
-)
-app.command(
-    "ffrtmp.cli.completion:completion", name="completion", help="Print completion for a shell."
-)
+COMMANDS = {
+    "transcode:transcode": "Transcode one file.",
+    "up:up": "Run a cluster on this machine.",
+    "plan:plan": "Print the FFmpeg command of a job.",
+    "presets:presets": "Show what each preset means.",
+    "jobs:jobs": "Submit, look at, change jobs.",
+    "workers:workers": "Look at the workers, drain, remove.",
+    "top:top": "Watch workers and jobs.",
+    "overview:overview": "The whole cluster at a glance.",
+    "sla:sla": "Did the cluster keep its promises?",
+    "serve:master": "Run a master.",
+    "serve:worker": "Run a worker.",
+    "simulate:simulate": "Run simulated workers.",
+    "health:health": "Is the master or worker of this machine well?",
+    "docs:docs": "Print tables of the documentation.",
+    "certs:certs": "Make and issue certificates.",
+    "backup:backup": "Copy a running master's store.",
+    "backup:restore": "Put a copy made by backup back.",
+    "doctor:doctor": "Is this machine fit for a cluster?",
+    "config:config": "Show settings; files for this machine and monitoring.",
+    "completion:completion": "Print completion for a shell.",
+}
+"""Where each is offered, `module:name` below `ffrtmp.cli.commands`; what the list says of it."""
+for _path, _help in COMMANDS.items():
+    app.command(f"ffrtmp.cli.commands.{_path}", name=_path.partition(":")[2], help=_help)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

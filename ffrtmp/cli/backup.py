@@ -2,9 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.shown import show_size
@@ -12,29 +9,11 @@ from ffrtmp.cli.target import up_folder
 from ffrtmp.config import state_dir
 from ffrtmp.store import backup as copies
 
-File = Annotated[Path, Parameter(name="FILE")]
 _POSTGRES = re.compile(r"postgres(ql)?://")
 _PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
 
 
-def backup(
-    file: File,
-    /,
-    *,
-    store: str = "",
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-) -> None:
-    """Copy the SQLite store of a master, running or not, to FILE, and its checksum beside it.
-
-    Parameters
-    ----------
-    file
-        The copy to make; FILE.sha256 goes beside it. Copy both elsewhere.
-    store
-        The SQLite file. Default: master.db in the state folder.
-    overwrite
-        Replace FILE if it exists.
-    """
+def backup(file: Path, *, store: str, overwrite: bool) -> None:
     dump = "pg_dump --format=custom --file {file} '{store}'"
     database = _database(store, f"back it up with {dump.format(file=file, store=_shown(store))}")
     if file.exists() and not overwrite:
@@ -43,27 +22,7 @@ def backup(
     print(f"{copy.jobs} jobs, {show_size(copy.size)}, sha256 {copy.sha256}")
 
 
-def restore(
-    file: File,
-    /,
-    *,
-    store: str = "",
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-) -> None:
-    """Put a copy in the place of a master's SQLite store. The master must be stopped.
-
-    What happened since the copy was made is not in it: jobs that were submitted later are gone,
-    and those that ended later are queued or run again.
-
-    Parameters
-    ----------
-    file
-        A copy that `ffrtmp backup` made; FILE.sha256 lies beside it.
-    store
-        The SQLite file. Default: master.db in the state folder.
-    overwrite
-        Replace a store that exists; it is kept beside the new one, ending in .old.
-    """
+def restore(file: Path, *, store: str, overwrite: bool) -> None:
     load = f"pg_restore --clean --if-exists --dbname '{_shown(store)}' {file}"
     database = _database(store, f"restore it with {load}")
     copy = copies.restore(file, database, overwrite=overwrite)

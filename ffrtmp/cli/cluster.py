@@ -22,6 +22,7 @@ from ffrtmp.domain.worker import WorkerState
 from ffrtmp.pki import authority
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.pki.identity import load_identity
+from ffrtmp.pki.terms import DEFAULT_CLUSTER
 
 if TYPE_CHECKING:
     from ffrtmp.v1.admin_service_pb2 import Worker
@@ -142,7 +143,7 @@ def make_certificates(plan: Plan) -> None:
     """What is there and good for another month is kept."""
     now = utc_now()
     if not (plan.certs / "ca.key").exists():
-        authority.init(plan.certs, authority.DEFAULT_CLUSTER, now=now)
+        authority.init(plan.certs, DEFAULT_CLUSTER, now=now)
     wanted = [(Role.MASTER, "m1"), (Role.ADMIN, "me")]
     wanted += [(Role.WORKER, f"w{number}") for number in range(1, plan.workers + 1)]
     for role, name in wanted:

@@ -3,34 +3,24 @@
 import sys
 from collections.abc import Collection, Sequence
 
-from cyclopts import App
-
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.table import Table
 from ffrtmp.config.reference import options_table
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.retry import RESOURCE_LIMIT, RULES, Reason, Rule
 
-docs = App(name="docs", help="Print tables of the documentation.", help_on_error=False)
 
-
-@docs.command
 def retries() -> int:
-    """Print what follows when an attempt ends badly. The first reason that fits decides."""
     _show(retry_table(), flexible={"meaning", "retried"})
     return Exit.DONE
 
 
-@docs.command
 def config() -> int:
-    """Print every option of every process, with its flag, its variable and its default."""
     _show(options_table(), flexible={"meaning"}, spare=("variable", "default"))
     return Exit.DONE
 
 
-@docs.command
 def errors() -> int:
-    """Print what a call can fail with: gRPC code, error, when it comes, what to do."""
     # Only here: gRPC and Prometheus take long to import.
     from ffrtmp.rpc.status import STATUS_OF  # noqa: PLC0415
 
@@ -42,9 +32,7 @@ def errors() -> int:
     return Exit.DONE
 
 
-@docs.command
 def metrics() -> int:
-    """Print every metric on a master's /metrics, with its type, its labels and what it means."""
     from ffrtmp.telemetry.reference import families  # noqa: PLC0415
 
     lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]

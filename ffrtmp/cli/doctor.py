@@ -61,18 +61,7 @@ Check = Callable[[], Iterable[Finding]]
 COLOURS = {Verdict.GOOD: "green", Verdict.WARN: "yellow", Verdict.BAD: "red"}
 
 
-def doctor(*, ffmpeg: str = "", settings: ClientSettings | None = None) -> int:
-    """Check this machine: FFmpeg, certificates, disk, roots, the master, clocks.
-
-    Give it the options that the master, worker or client here is to run with. The exit code is 1
-    when something is bad, else 0.
-
-    Parameters
-    ----------
-    ffmpeg
-        Path or name of an FFmpeg. Default: the one that was installed with ffrtmp.
-    """
-    settings = settings or ClientSettings()
+def doctor(*, ffmpeg: str, settings: ClientSettings) -> int:
     target = find_target(settings) if settings.certs or not settings.master else None
     certs = settings.certs or (target.certs if target else None)
     roots = parse_roots(settings.root) or (dict(target.roots) if target else {})

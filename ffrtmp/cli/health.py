@@ -5,9 +5,6 @@ import urllib.error
 import urllib.request
 from json import dumps
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.sources import origins
@@ -17,20 +14,7 @@ from ffrtmp.domain.origin import Origin
 SECONDS = 3.0
 
 
-def health(
-    *, http: str = "127.0.0.1:7480", json: Annotated[bool, Parameter(negative=())] = False
-) -> int:
-    """Exit code 0 when a worker of this state folder runs, or a master here is ready.
-
-    With --http on the command line only the master is asked.
-
-    Parameters
-    ----------
-    http
-        HOST:PORT of the master's HTTP port.
-    json
-        Print one object a line.
-    """
+def health(*, http: str, json: bool) -> int:
     named = origins().get("http")
     master_only = named is not None and named.origin is Origin.FLAG
     locks = [] if master_only else state_dir().glob("worker-*/journal/lock")

@@ -2,44 +2,26 @@
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from datetime import timedelta
 
 from ffrtmp.cli.attempts import Attempts
-from ffrtmp.cli.choice import Choice, Deed, start_of, to_each
+from ffrtmp.cli.choice import Choice
 from ffrtmp.cli.connect import with_client
+from ffrtmp.cli.deeds import Deed, start_of, to_each
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.explain import show_explanation
 from ffrtmp.cli.follow import event_line, follow, percent_of, print_json, shown_state, speed_of
 from ffrtmp.cli.job_page import show_job
 from ffrtmp.cli.job_table import show_jobs
-from ffrtmp.cli.logs import logs
-from ffrtmp.cli.orders import pause, priority, resume
-from ffrtmp.cli.submit import say_submitted, submit
+from ffrtmp.cli.submit import say_submitted
 from ffrtmp.cli.table import tell
 from ffrtmp.client import Client, state_of
-from ffrtmp.config import ClientSettings, Duration
+from ffrtmp.config import ClientSettings
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, TRANSITIONS, JobState
 from ffrtmp.v1 import job_pb2
 
-jobs = App(name="jobs", help="Submit, look at, follow and change jobs.", help_on_error=False)
-for command in (submit, pause, resume, priority, logs):
-    jobs.command(command)
-JobId = Annotated[str, Parameter(name="JOB")]
 
-
-@jobs.command
-def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
-    """Show one job with its history.
-
-    Parameters
-    ----------
-    job
-        The job's id.
-    """
-    settings = settings or ClientSettings()
-
+def get(job: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         response = await client.get(job)
         if settings.json:
@@ -56,17 +38,7 @@ def get(job: JobId, /, settings: ClientSettings | None = None) -> int:
     return with_client(settings, work)
 
 
-@jobs.command
-def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
-    """Say why a job waits: what it waits for, and why each worker does not get it.
-
-    Parameters
-    ----------
-    job
-        The job's id.
-    """
-    settings = settings or ClientSettings()
-
+def explain(job: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         found = await client.explain(job)
         if settings.json:
@@ -78,31 +50,15 @@ def explain(job: JobId, /, settings: ClientSettings | None = None) -> int:
     return with_client(settings, work)
 
 
-@jobs.command(name="list")
 def list_jobs(
-    *ids: JobId,
-    state: Annotated[tuple[JobState, ...], Parameter(negative=())] = (),
-    worker: str = "",
-    since: Annotated[Duration | None, Parameter(show_default=False)] = None,
-    limit: int = 100,
-    settings: ClientSettings | None = None,
+    ids: Sequence[str],
+    *,
+    state: tuple[JobState, ...],
+    worker: str,
+    since: timedelta | None,
+    limit: int,
+    settings: ClientSettings,
 ) -> int:
-    """List jobs, newest first; or those that are named, in that order.
-
-    Parameters
-    ----------
-    ids
-        Ids of jobs.
-    state
-        Only jobs in this state; give it again for more.
-    worker
-        Only jobs held, or held last, by this worker.
-    since
-        Only jobs submitted in this last time, for example 12h.
-    limit
-        At most this many.
-    """
-    settings = settings or ClientSettings()
     if limit < 1:
         raise UserError(f"limit {limit}: at least 1")
     if ids and (state or worker or since):
@@ -122,20 +78,7 @@ async def _named(client: Client, ids: Sequence[str]) -> AsyncIterator[job_pb2.Jo
         yield (await client.get(job_id)).job
 
 
-@jobs.command
-def watch(job: JobId, /, *, after: int = 0, settings: ClientSettings | None = None) -> int:
-    """Follow a job to its end; the exit code says how it ended.
-
-    Ctrl-C ends the watching, not the job, and says how to go on where it was.
-
-    Parameters
-    ----------
-    job
-        The job's id.
-    after
-        Number of the last event already seen.
-    """
-    settings = settings or ClientSettings()
+def watch(job: str, *, after: int, settings: ClientSettings) -> int:
     if not 0 <= after <= LAST_EVENT:
         raise UserError(f"after {after}: the number of an event, 0 or more")
 
@@ -145,24 +88,7 @@ def watch(job: JobId, /, *, after: int = 0, settings: ClientSettings | None = No
     return with_client(settings, work)
 
 
-@jobs.command
-def cancel(
-    *ids: JobId,
-    force: Annotated[bool, Parameter(negative=())] = False,
-    choice: Choice | None = None,
-    settings: ClientSettings | None = None,
-) -> int:
-    """Cancel jobs; what they had made is thrown away.
-
-    Parameters
-    ----------
-    ids
-        Ids of jobs.
-    force
-        Also a job that was lost while it was published and waits for its worker: its outputs may be
-        there already, and stay.
-    """
-    settings = settings or ClientSettings()
+def cancel(ids: Sequence[str], *, force: bool, choice: Choice, settings: ClientSettings) -> int:
 
     async def act(client: Client, job_id: str) -> None:
         job = await client.cancel(job_id, force=force)
@@ -171,21 +97,10 @@ def cancel(
         else:
             print(f"job {job_id} is {shown_state(job)}", flush=True)
 
-    return to_each(ids, choice or Choice(), settings, Deed("cancel", "cancelled", CANCELLABLE, act))
+    return to_each(ids, choice, settings, Deed("cancel", "cancelled", CANCELLABLE, act))
 
 
-@jobs.command
-def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None) -> int:
-    """Submit failed or cancelled jobs once more, as they were, and print the new jobs' ids.
-
-    A job is retried once: again it answers with the same new job, which can be retried in turn.
-
-    Parameters
-    ----------
-    ids
-        Ids of jobs that have failed or were cancelled.
-    """
-    settings = settings or ClientSettings()
+def retry(ids: Sequence[str], *, choice: Choice, settings: ClientSettings) -> int:
 
     async def act(client: Client, job_id: str) -> None:
         job = await client.retry(job_id)
@@ -196,7 +111,7 @@ def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | 
             print(f"job {job_id}: {say}", file=sys.stderr)
 
     deed = Deed("retry", "retried", RETRIABLE_STATES, act, oldest_first=True)
-    return to_each(ids, choice or Choice(), settings, deed)
+    return to_each(ids, choice, settings, deed)
 
 
 LAST_EVENT = 2**63 - 1

@@ -3,9 +3,6 @@
 import asyncio
 import re
 import sys
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.connect import with_client
@@ -21,32 +18,7 @@ MOST = 2**63 - 1
 _PLACE = re.compile(r"(\d{1,19})/(\d{1,19})")
 
 
-def logs(
-    job: Annotated[str, Parameter(name="JOB")],
-    /,
-    *,
-    follow: Annotated[bool, Parameter(negative=())] = False,
-    attempt: int = 0,
-    after: str = "",
-    settings: ClientSettings | None = None,
-) -> int:
-    """Show the last 200 lines that FFmpeg wrote in each attempt at a job.
-
-    Lines go to standard output as FFmpeg wrote them; which attempt they are of, and what is missing
-    between them, is said on standard error.
-
-    Parameters
-    ----------
-    job
-        The job's id.
-    follow
-        Go on with new lines, over all attempts, until the job has ended or Ctrl-C.
-    attempt
-        Only the attempt with this number, as `ffrtmp jobs get` counts them.
-    after
-        Go on behind this line, ATTEMPT/LINE, as Ctrl-C said it.
-    """
-    settings = settings or ClientSettings()
+def logs(job: str, *, follow: bool, attempt: int, after: str, settings: ClientSettings) -> int:
     read = parse_place(after)
     if not 0 <= attempt <= MOST:
         raise UserError(f"attempt {attempt}: the number of an attempt, 1 or more")

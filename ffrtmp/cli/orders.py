@@ -1,11 +1,9 @@
 """`ffrtmp jobs pause`, `resume` and `priority`: what people may do to jobs that wait."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Sequence
 
-from cyclopts import Parameter
-
-from ffrtmp.cli.choice import Choice, Deed, to_each
+from ffrtmp.cli.choice import Choice
+from ffrtmp.cli.deeds import Deed, to_each
 from ffrtmp.cli.follow import print_json, shown_state
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
@@ -14,65 +12,28 @@ from ffrtmp.domain.spec import Priority
 from ffrtmp.rpc.enums import PRIORITIES
 from ffrtmp.v1 import job_pb2
 
-JobId = Annotated[str, Parameter(name="JOB")]
 Call = Callable[[Client, str], Awaitable[job_pb2.Job]]
 Tell = Callable[[job_pb2.Job], str]
 
 
-def pause(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None) -> int:
-    """Pause jobs that wait: no worker gets them until they are resumed.
-
-    A job that a worker has already goes on: cancel it, or let it end.
-
-    Parameters
-    ----------
-    ids
-        Ids of jobs.
-    """
-    settings = settings or ClientSettings()
+def pause(ids: Sequence[str], *, choice: Choice, settings: ClientSettings) -> int:
     act = _act(lambda client, job_id: client.pause(job_id), _told_state, settings)
     deed = Deed("pause", "paused", frozenset({JobState.QUEUED}), act)
-    return to_each(ids, choice or Choice(), settings, deed)
+    return to_each(ids, choice, settings, deed)
 
 
-def resume(
-    *ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None
-) -> int:
-    """Put paused jobs back into the queue, each to its old place.
-
-    Parameters
-    ----------
-    ids
-        Ids of jobs.
-    """
-    settings = settings or ClientSettings()
+def resume(ids: Sequence[str], *, choice: Choice, settings: ClientSettings) -> int:
     act = _act(lambda client, job_id: client.resume(job_id), _told_state, settings)
     deed = Deed("resume", "resumed", frozenset({JobState.PAUSED}), act, oldest_first=True)
-    return to_each(ids, choice or Choice(), settings, deed)
+    return to_each(ids, choice, settings, deed)
 
 
 def priority(
-    level: Annotated[Priority, Parameter(name="PRIORITY")],
-    /,
-    *ids: JobId,
-    choice: Choice | None = None,
-    settings: ClientSettings | None = None,
+    level: Priority, ids: Sequence[str], *, choice: Choice, settings: ClientSettings
 ) -> int:
-    """Give jobs that wait another priority: high, normal or low.
-
-    Their place in the queue is counted anew from when they were submitted.
-
-    Parameters
-    ----------
-    level
-        high is a head start of an hour over normal, low an hour behind it.
-    ids
-        Ids of jobs.
-    """
-    settings = settings or ClientSettings()
     act = _act(lambda client, job_id: client.reprioritise(job_id, level), _told_place, settings)
     deed = Deed("reprioritise", "reprioritised", WAITING_STATES, act, oldest_first=True)
-    return to_each(ids, choice or Choice(), settings, deed)
+    return to_each(ids, choice, settings, deed)
 
 
 def _act(

@@ -17,11 +17,7 @@ from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import admin_service_pb2 as pb
 
 
-def overview(*, settings: ClientSettings | None = None) -> int:
-    """Show masters, workers, jobs, queues and the store, through any master. Needs an admin's
-    identity."""
-    settings = settings or ClientSettings()
-
+def overview(*, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         seen, queues, store = await client.overview(), await client.queues(), await client.store()
         if settings.json:

@@ -6,9 +6,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.errors import Exit, UserError
@@ -34,42 +31,18 @@ from ffrtmp.worker.probe import ProbeDied, ProbeRefused, probe
 
 
 def plan(
-    source: Annotated[str, Parameter(name="INPUT")],
-    target: Annotated[str, Parameter(name="OUTPUT")],
-    /,
-    *,
-    ffmpeg: str = "",
-    worker: str = "",
-    wish: Wish | None = None,
-    settings: ClientSettings | None = None,
+    source: str, target: str, *, ffmpeg: str, worker: str, wish: Wish, settings: ClientSettings
 ) -> int:
-    """Print the FFmpeg command that a worker would run for this job, and run nothing.
-
-    The input is probed, so it must be readable here. The worker's own command is the same but for
-    the hidden name it gives an unfinished output.
-
-    Parameters
-    ----------
-    source
-        As for transcode.
-    target
-        As for transcode.
-    ffmpeg
-        Path or name of the FFmpeg whose encoders are chosen from. Default: the installed one.
-    worker
-        Choose from the encoders that this worker of the cluster has; needs an admin's identity.
-    """
     require_cluster()  # it probes, and asks FFmpeg, as a worker does
     if ffmpeg and worker:
         raise UserError("give --ffmpeg or --worker, not both: a worker has its own FFmpeg")
-    settings = settings or ClientSettings()
     found = find_target(settings)
     if worker and found is None:
         raise UserError("--worker needs its master: give --master and --certs, or start ffrtmp up")
     if found is not None and worker:
         announce(found)
     roots = found.roots if found is not None else _roots_here(source, target, settings)
-    spec = expand((wish or Wish()).spec(source, target, roots))
+    spec = expand(wish.spec(source, target, roots))
     planned = asyncio.run(_plan(spec, roots, _Ask(ffmpeg, worker, found)))
     _say(planned, as_json=settings.json)
     return Exit.DONE

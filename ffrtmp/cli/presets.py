@@ -1,9 +1,7 @@
 """`ffrtmp presets`: what each scenario name stands for."""
 
 import sys
-from typing import Annotated
 
-from cyclopts import Parameter
 from google.protobuf.json_format import MessageToDict
 
 from ffrtmp.cli.errors import Exit, UserError
@@ -17,21 +15,7 @@ from ffrtmp.rpc.convert_spec import spec_to_pb
 _ANYWHERE = MediaPath("any", "where.mkv")  # Matroska holds every codec
 
 
-def presets(
-    name: Annotated[str, Parameter(name="NAME")] = "",
-    /,
-    *,
-    json: Annotated[bool, Parameter(negative=())] = False,
-) -> int:
-    """Show what each preset expands to. Options of a job on top of its preset win.
-
-    Parameters
-    ----------
-    name
-        Only those that begin so, for example 1080p30. Default: all without a frame rate.
-    json
-        Print one object a line, names as in the protos.
-    """
+def presets(name: str, *, json: bool) -> int:
     found = [each for each in scenario_names() if _wanted(each, name)]
     if not found:
         raise UserError(f"no preset begins with {name!r}: they are SIZE[RATE]-CODEC")

@@ -3,27 +3,12 @@
 import os
 from importlib import resources
 
-from cyclopts import App
-
 from ffrtmp.cli.shown import show_size
 from ffrtmp.config import config_file
 from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
 
-config = App(
-    name="config", help="Settings, and files for this machine and monitoring.", help_on_error=False
-)
-config.command("ffrtmp.cli.settings:show", name="show", help="Show each option and its origin.")
-config.command(
-    "ffrtmp.cli.settings:running", name="running", help="Show the options of a running master."
-)
 
-
-@config.command
 def recommend() -> None:
-    """Print a configuration file for this hardware, to be looked at, completed and kept.
-
-    Containers are taken at their limits, not at the size of the host.
-    """
     cores, memory = usable_cores(), usable_memory()
     slots = recommended_slots(cores, memory)
     print(f"# For {cores:g} cores and {show_size(memory)} of memory on {os.uname().nodename}.")
@@ -39,15 +24,11 @@ def recommend() -> None:
     print(f"slots = {slots}")
 
 
-@config.command
 def alerts() -> None:
-    """Print alerting rules for Prometheus, which scrapes the masters as the job "ffrtmp"."""
     print(_packaged("alerts.yml"), end="")
 
 
-@config.command
 def dashboard() -> None:
-    """Print a Grafana dashboard, to be imported."""
     print(_packaged("dashboard.json"), end="")
 
 

@@ -1,8 +1,6 @@
 """`ffrtmp config show` and `config running`: what each option is, and where that comes from."""
 
-from typing import Annotated, NamedTuple
-
-from cyclopts import Parameter
+from typing import NamedTuple
 
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit
@@ -14,23 +12,7 @@ from ffrtmp.config import SECTIONS, ClientSettings
 from ffrtmp.rpc.enums import ORIGINS
 
 
-def show(
-    section: Annotated[str, Parameter(name="SECTION")] = "",
-    /,
-    *,
-    json: Annotated[bool, Parameter(negative=())] = False,
-) -> int:
-    """Show what each option would be here without flags, and where that comes from.
-
-    Passwords are left out. `ffrtmp config running` asks a master for its own.
-
-    Parameters
-    ----------
-    section
-        master, worker, client, up or simulate. Default: all of them.
-    json
-        Print one object a line.
-    """
+def show(section: str, *, json: bool) -> int:
     if section and section not in SECTIONS:
         refuse(f"section {section!r}", section, SECTIONS)
     table = Table(*COLUMNS, flexible={"value", "from"})
@@ -44,11 +26,7 @@ def show(
     return Exit.DONE
 
 
-def running(*, settings: ClientSettings | None = None) -> int:
-    """Show every option of the running master, and where it came from. Needs an admin's
-    identity."""
-    settings = settings or ClientSettings()
-
+def running(*, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         table = Table(*COLUMNS, flexible={"value", "from"})
         for each in await client.settings():

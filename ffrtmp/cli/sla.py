@@ -2,9 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit, UserError
@@ -12,31 +9,15 @@ from ffrtmp.cli.follow import print_json
 from ffrtmp.cli.shown import show_count, show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
-from ffrtmp.config import ClientSettings, Duration, show_duration
-from ffrtmp.domain.sla import LATELY, LONGEST, compliance
+from ffrtmp.config import ClientSettings, show_duration
+from ffrtmp.domain.promises import LONGEST
+from ffrtmp.domain.sla import compliance
 from ffrtmp.rpc.enums import PURPOSES, QUEUES
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import admin_service_pb2 as pb
 
 
-def sla(
-    *,
-    since: Annotated[Duration, Parameter(show_default=lambda _: "1d")] = LATELY,
-    settings: ClientSettings | None = None,
-) -> int:
-    """Say to how many jobs the cluster kept its promises, by queue and purpose. Needs an admin's
-    identity.
-
-    Counted are long waits, slow starts and attempts that failed for no fault of the job's; a bad
-    input is not, nor a cancel by itself: a wait that was too long by then is. What is promised are
-    settings of the master: --sla-wait and others.
-
-    Parameters
-    ----------
-    since
-        Of jobs that ended in this last time, for example 12h or 30d.
-    """
-    settings = settings or ClientSettings()
+def sla(*, since: timedelta, settings: ClientSettings) -> int:
     if not timedelta(0) < since <= LONGEST:
         raise UserError(f"since {show_duration(since)}: more than 0s, at most {LONGEST.days}d")
 

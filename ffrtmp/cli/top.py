@@ -26,12 +26,7 @@ PATIENCE_SECONDS = 0.5
 PIPED_WIDTH = 120
 
 
-def top(*, settings: ClientSettings | None = None) -> int:
-    """Show workers, running jobs and what waits, renewed each second. q or Ctrl-C ends it.
-
-    Without a terminal it prints the view once. The workers need an admin's identity.
-    """
-    settings = settings or ClientSettings()
+def top(*, settings: ClientSettings) -> int:
     target = require_target(settings)
     live = sys.stdout.isatty() and not settings.json
     asyncio.run(_live(target) if live else _once(target, as_object=settings.json))

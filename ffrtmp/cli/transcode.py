@@ -8,9 +8,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ffrtmp.cli.ask import Wish
 from ffrtmp.cli.cluster import Plan, await_workers, running_cluster
@@ -25,27 +22,8 @@ from ffrtmp.domain.spec import JobSpec
 from ffrtmp.groups import holds
 
 
-def transcode(
-    source: Annotated[str, Parameter(name="INPUT")],
-    target: Annotated[str, Parameter(name="OUTPUT")],
-    /,
-    wish: Wish | None = None,
-    settings: ClientSettings | None = None,
-) -> int:
-    """Transcode INPUT to OUTPUT, a file or a live server, and show how far it is.
-
-    Uses the cluster that is configured or runs (`ffrtmp up`); without one, a private cluster that
-    lives as long as the job. Ctrl-C cancels the job.
-
-    Parameters
-    ----------
-    source
-        A local file, ROOT:PATH, or a generated picture: test:WIDTHxHEIGHT@RATE:TIME.
-    target
-        A local file or ROOT:PATH, whose ending says the format; or a server to push to at the
-        input's own rate: rtmp://HOST/APP/KEY, rtmps://..., srt://HOST:PORT.
-    """
-    return asyncio.run(_transcode(source, target, wish or Wish(), settings or ClientSettings()))
+def transcode(source: str, target: str, wish: Wish, settings: ClientSettings) -> int:
+    return asyncio.run(_transcode(source, target, wish, settings))
 
 
 async def _transcode(source: str, target: str, wish: Wish, settings: ClientSettings) -> int:

@@ -22,12 +22,10 @@ from ffrtmp.domain.worker import WorkerState
 T = TypeVar("T")
 
 
-def up(settings: UpSettings | None = None) -> int:
-    """Run a master and workers on this machine until Ctrl-C. Jobs survive until the next time."""
+def up(settings: UpSettings) -> int:
     require_cluster()  # before imports that need Linux
     from ffrtmp.worker.hardware import find_ffmpeg  # noqa: PLC0415  # its help needs none of it
 
-    settings = settings or UpSettings()
     for name, path in settings.roots.items():
         if not path.is_dir():
             raise UserError(f"root {name}: {path} is not a folder: make it, or name another")

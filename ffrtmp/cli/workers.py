@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC
-from typing import Annotated
 
-from cyclopts import App, Parameter
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ffrtmp.cli.attempts import Attempts, attempts_of
@@ -21,14 +19,8 @@ from ffrtmp.v1 import admin_service_pb2 as pb
 
 GIB = 1 << 30
 
-workers = App(name="workers", help="Look at the workers, drain them.", help_on_error=False)
 
-
-@workers.command(name="list")
-def list_workers(*, settings: ClientSettings | None = None) -> int:
-    """List every worker that ever connected. Needs an admin's identity."""
-    settings = settings or ClientSettings()
-
+def list_workers(*, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         columns = ("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
         table = Table(*columns, flexible={"FFmpeg", "problems"})
@@ -52,19 +44,7 @@ def list_workers(*, settings: ClientSettings | None = None) -> int:
     return with_client(settings, work)
 
 
-@workers.command
-def get(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Show one worker: what it can do, what it runs, and which roots get no work there.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
-
+def get(name: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         worker = await client.worker(name)
         if settings.json:
@@ -78,19 +58,7 @@ def get(
     return with_client(settings, work)
 
 
-@workers.command
-def drain(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Give a worker no new work; what it runs goes on. Stays so across restarts.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
-
+def drain(name: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         worker = await client.drain_worker(name)
         runs = show_count(len(worker.attempts), "attempt")
@@ -99,19 +67,7 @@ def drain(
     return with_client(settings, work)
 
 
-@workers.command
-def resume(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Give a worker work again: ends its drain and its quarantine.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
-
+def resume(name: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         worker = await client.resume_worker(name)
         return _tell(worker, f"worker {name} takes work again", as_json=settings.json)
@@ -119,19 +75,7 @@ def resume(
     return with_client(settings, work)
 
 
-@workers.command
-def remove(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """Forget a worker that is gone. One that is connected, or has a job, stays.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
-
+def remove(name: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         await client.remove_worker(name)
         if settings.json:
@@ -143,19 +87,7 @@ def remove(
     return with_client(settings, work)
 
 
-@workers.command
-def release(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
-    """End a worker's quarantine and forget its losses; one that drains goes on draining.
-
-    Parameters
-    ----------
-    name
-        The name in its certificate.
-    """
-    settings = settings or ClientSettings()
-
+def release(name: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         worker = await client.release_worker(name)
         drains = ", and still drains" if worker.draining else ""

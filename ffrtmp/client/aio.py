@@ -24,7 +24,7 @@ from ffrtmp.domain.addresses import split_addresses
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.job import RETRIABLE_STATES, TERMINAL_STATES, JobState
 from ffrtmp.domain.log import LogPlace
-from ffrtmp.domain.sla import LATELY
+from ffrtmp.domain.promises import LATELY
 from ffrtmp.domain.spec import JobSpec, Priority, Purpose
 from ffrtmp.groups import one_error
 from ffrtmp.pki.live import LiveIdentity

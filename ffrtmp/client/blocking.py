@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from ffrtmp.client.aio import PATIENCE_SECONDS, Client
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.log import LogPlace
-from ffrtmp.domain.sla import LATELY
+from ffrtmp.domain.promises import LATELY
 from ffrtmp.domain.spec import JobSpec, Priority, Purpose
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2

@@ -20,8 +20,8 @@ from ffrtmp.config.values import (
     parse_roots,
 )
 from ffrtmp.domain.addresses import split_addresses
+from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retention import Retention
-from ffrtmp.domain.sla import Targets
 from ffrtmp.domain.timers import Timers
 
 LEAST_CONNECTIONS = 3

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Collection
 
+from ffrtmp.domain.spec import Metric
+
 CANDIDATES: dict[str, tuple[str, ...]] = {
     "h264": ("libx264",),
     "h265": ("libx265",),
@@ -13,6 +15,9 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "opus": ("libopus",),
 }
 """Encoders by codec, the best first."""
+
+FILTERS = {Metric.VMAF: "libvmaf", Metric.SSIM: "ssim", Metric.PSNR: "psnr", Metric.XPSNR: "xpsnr"}
+"""What compares pictures."""
 
 SOUND = frozenset({"aac", "libopus"})
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ffrtmp.domain.figures import QualityScore
 from ffrtmp.domain.spec import BEST_SCORE, Metric, Quality
+from ffrtmp.ffmpeg.capabilities import FILTERS
 from ffrtmp.ffmpeg.command import always, filters_of, source_argv
 from ffrtmp.ffmpeg.formats import reader
 from ffrtmp.ffmpeg.media import MediaInfo
@@ -26,7 +27,6 @@ MARGIN_DB = 1.5
 """So much nearer at another frame is no accident; of a picture that stands still none is."""
 TALL = 1440
 THREADS = 4
-FILTERS = {Metric.VMAF: "libvmaf", Metric.SSIM: "ssim", Metric.PSNR: "psnr", Metric.XPSNR: "xpsnr"}
 _SAID = {
     Metric.VMAF: r"VMAF score: (\S+)",
     Metric.SSIM: r"SSIM .*All:(\S+)",

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from ffrtmp.domain.job import Job
-from ffrtmp.domain.sla import Targets, judged
+from ffrtmp.domain.promises import Targets
+from ffrtmp.domain.sla import judged
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.logs import Logs
 from ffrtmp.store.base import NO_FLOORS, Change, JobStore, Moved, NewJob, Outcome, QueueKey

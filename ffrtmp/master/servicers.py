@@ -14,7 +14,7 @@ from ffrtmp.domain.errors import ProtocolViolation, WorkerDoesNotRead
 from ffrtmp.domain.facts import EnvelopeUnknown, Fact
 from ffrtmp.domain.log import LogPlace
 from ffrtmp.domain.messages import Event, Numbered
-from ffrtmp.domain.sla import LATELY
+from ffrtmp.domain.promises import LATELY
 from ffrtmp.master.census import Check
 from ffrtmp.master.master import Master
 from ffrtmp.master.packing import (

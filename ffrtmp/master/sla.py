@@ -7,7 +7,8 @@ from datetime import timedelta
 from ffrtmp.domain.errors import InvalidArgument
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.judgement import Judgement
-from ffrtmp.domain.sla import LONGEST, Targets, account
+from ffrtmp.domain.promises import LONGEST, Targets
+from ffrtmp.domain.sla import account
 from ffrtmp.domain.spec import Purpose, Queue
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.views import SlaView

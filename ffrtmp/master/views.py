@@ -8,8 +8,9 @@ from typing import Protocol
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.messages import Progress
+from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.domain.sla import Account, Targets
+from ffrtmp.domain.sla import Account
 from ffrtmp.domain.spec import JobSpec, Purpose, Queue
 from ffrtmp.domain.worker import Load, Requirements, WorkerState
 from ffrtmp.master.roster import Presence

@@ -37,9 +37,8 @@ from ffrtmp.pki.files import (
     write_new,
 )
 from ffrtmp.pki.pem import is_there, read_certificates, read_key, same_key
+from ffrtmp.pki.terms import DEFAULT_CLUSTER, DEFAULT_LIFETIME
 
-DEFAULT_CLUSTER: Final = "ffrtmp"
-DEFAULT_LIFETIME: Final = timedelta(days=365)
 AUTHORITY_LIFETIME: Final = timedelta(days=3652)
 _SHORTEST: Final = timedelta(days=1)
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")

@@ -14,7 +14,6 @@ folder: `ca.pem` has every CA that is trusted, `ca.key` is the key of the one th
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
@@ -22,7 +21,6 @@ from cryptography import x509
 from ffrtmp.domain.identity import Peer, Role
 from ffrtmp.pki.authority import (
     AUTHORITY_LIFETIME,
-    DEFAULT_LIFETIME,
     Authority,
     issue,
     load_authority,
@@ -46,12 +44,7 @@ from ffrtmp.pki.files import (
 )
 from ffrtmp.pki.identity import identities_in
 from ffrtmp.pki.pem import is_there, read_certificate, read_key, same_key
-
-
-class Step(StrEnum):
-    BEGIN = "begin"
-    ISSUE = "issue"
-    FINISH = "finish"
+from ffrtmp.pki.terms import DEFAULT_LIFETIME, Step
 
 
 @dataclass(frozen=True, slots=True)

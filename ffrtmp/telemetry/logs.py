@@ -1,9 +1,6 @@
-"""Log lines, for people or as JSON; and every retry decision as one of them."""
+"""What happened as log lines; every retry decision is one of them."""
 
-import json
 import logging
-import sys
-from datetime import UTC, datetime
 
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.facts import (
@@ -34,33 +31,6 @@ _log = logging.getLogger("ffrtmp.master")
 
 DECIDING = frozenset({Cause.FAILED, Cause.LOST, Cause.RETURNED, Cause.REJECTED, Cause.UNANSWERED})
 """Moves after which a job is tried again or given up."""
-
-
-class JsonLines(logging.Formatter):
-    """One object a line; what a call passes as `extra={"facts": {...}}` stands beside the rest."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "facts", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def set_up(log_format: str) -> None:
-    """To standard error; `log_format` is text or json."""
-    handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonLines() if log_format == "json" else text)
-    root = logging.getLogger("ffrtmp")
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
 
 
 def write(fact: Fact) -> None:  # noqa: C901, PLR0912  # one case a fact

@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import imageio_ffmpeg
 import msgspec
@@ -18,6 +20,7 @@ from ffrtmp.domain.live import SCHEMES
 from ffrtmp.domain.spec import SPEC_VERSION, Metric
 from ffrtmp.domain.worker import Capabilities, Load, RootReport
 from ffrtmp.ffmpeg.capabilities import (
+    FILTERS,
     all_candidates,
     choose_encoders,
     parse_filters,
@@ -25,12 +28,14 @@ from ffrtmp.ffmpeg.capabilities import (
     parse_version,
     test_encode_argv,
 )
-from ffrtmp.ffmpeg.quality import FILTERS
+from ffrtmp.groups import one_error
 from ffrtmp.worker.limits import UNLIMITED, Confines
 from ffrtmp.worker.probe import ProbeFn, probe
 from ffrtmp.worker.process import CannotStart, run_guarded
 
 CACHE_FILE = "ffmpeg.json"
+KEPT = 8
+PROCESSORS = Path("/proc/cpuinfo")
 PARALLEL_TESTS = 2
 TEST_SECONDS = 10.0
 MAX_ANSWER_BYTES = 1 << 16
@@ -70,46 +75,94 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 class _Cache(msgspec.Struct):
-    """`hashes`: file identity to SHA-256 of the binary; `found`: that and what was asked to what
-    came out."""
+    """`hashes`: file identity to SHA-256 of the binary; `found`: see `_key`. The newest last."""
 
     hashes: dict[str, str] = msgspec.field(default_factory=dict)
     found: dict[str, _Found] = msgspec.field(default_factory=dict)
+
+    def with_these(self, hashes: dict[str, str], found: dict[str, _Found]) -> "_Cache":
+        """The oldest are forgotten: workers of several FFmpegs may share it, and take turns."""
+        return _Cache(_newest(self.hashes | hashes), _newest(self.found | found))
 
 
 _CACHE = msgspec.json.Decoder(_Cache)
 
 
+T = TypeVar("T")
+
+
+def _newest(entries: dict[str, T]) -> dict[str, T]:
+    return dict(list(entries.items())[-KEPT:])
+
+
 async def probe_tools(ffmpeg: str, state_dir: Path) -> Tools:
-    """Finds FFmpeg and tries its encoders; what was found is kept in `state_dir`, by the binary's
-    hash. `ffmpeg` is a path or a name; empty: the wheel's. Raises FfmpegMissing."""
+    """Finds FFmpeg and tries its encoders; what was found is kept in `state_dir`. `ffmpeg` is a
+    path or a name; empty: the wheel's. Raises FfmpegMissing."""
     path = await asyncio.to_thread(find_ffmpeg, ffmpeg)
-    version = await _version(path)
-    found = await _looked_up(path, state_dir)
+    with one_error(FfmpegMissing, OSError):
+        async with asyncio.TaskGroup() as tasks:
+            introducing = tasks.create_task(_introduction(path))
+            remembering = tasks.create_task(asyncio.to_thread(_remembered, path, state_dir))
+    said, memory = introducing.result(), remembering.result()
+    found = await _looked_up(path, _key(memory.digest, said), memory, state_dir)
     return Tools(
         ffmpeg=path,
-        version=version,
+        version=parse_version(said),
         encoders=choose_encoders(found.encoders),
         protocols=frozenset(found.protocols),
         metrics=frozenset(metric for metric, name in FILTERS.items() if name in found.filters),
     )
 
 
-async def _looked_up(path: str, state_dir: Path) -> _Found:
-    cache = await asyncio.to_thread(_load_cache, state_dir)
-    identity = _identity(path)
-    digest = cache.hashes.get(identity)
-    if digest is None:
-        digest = await asyncio.to_thread(_hash, path)
-    # With all that this build asks about: another one may ask for more.
-    key = " ".join([digest, *all_candidates(), *sorted(SCHEMES), *sorted(FILTERS.values())])
-    found = cache.found.get(key)
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What earlier runs found out, and which file this FFmpeg is."""
+
+    cache: _Cache
+    identity: str
+    digest: str
+
+    @property
+    def is_new(self) -> bool:
+        return self.identity not in self.cache.hashes
+
+
+def _remembered(path: str, state_dir: Path) -> _Memory:
+    """Blocks; long where the file is not known."""
+    cache, identity = _load_cache(state_dir), _identity(path)
+    return _Memory(cache, identity, cache.hashes.get(identity) or _hash(path))
+
+
+def _key(digest: str, said: str) -> str:
+    """Of an answer that still holds: the same bytes, which say the same of themselves, on the same
+    kind of processor, are asked the same.
+
+    The bytes may be a script that starts what was exchanged since, or load libraries that were: so
+    FFmpeg is asked at every start who it is. A home folder may be shared by unlike machines. And
+    another build of ours may ask for more.
+    """
+    who = hashlib.sha256(f"{said}\n{_processor()}".encode()).hexdigest()
+    return " ".join([digest, who, *all_candidates(), *sorted(SCHEMES), *sorted(FILTERS.values())])
+
+
+def _processor() -> str:
+    """What it can do: an encoder that another one ran may need an instruction that it has not."""
+    try:
+        first = PROCESSORS.read_text(errors="replace").partition("\n\n")[0]
+    except OSError:
+        first = ""
+    can = [line for line in first.splitlines() if line.startswith(("model name", "flags", "Feat"))]
+    return "\n".join([platform.machine(), *can])
+
+
+async def _looked_up(path: str, key: str, memory: _Memory, state_dir: Path) -> _Found:
+    found, certain = memory.cache.found.get(key), True
+    is_news = memory.is_new or found is None
     if found is None:
         found, certain = await _asked(path)
-        if certain:
-            await asyncio.to_thread(
-                _save_cache, state_dir, _Cache({identity: digest}, {key: found})
-            )
+    if is_news and certain:
+        cache = memory.cache.with_these({memory.identity: memory.digest}, {key: found})
+        await asyncio.to_thread(_save_cache, state_dir, cache)
     return found
 
 
@@ -126,14 +179,15 @@ def find_ffmpeg(ffmpeg: str) -> str:
     return str(Path(found).resolve())
 
 
-async def _version(path: str) -> str:
+async def _introduction(path: str) -> str:
+    """Its version, how it was built, and the libraries that it has loaded. Raises FfmpegMissing."""
     try:
-        version = parse_version(await _said(path, "-version"))
+        said = await _said(path, "-version")
     except CannotStart as error:
         raise FfmpegMissing(path, f"cannot be started ({os.strerror(error.number)})") from error
-    if not version:
+    if not parse_version(said):
         raise FfmpegMissing(path, "is not FFmpeg: it does not tell its version")
-    return version
+    return said
 
 
 async def _asked(path: str) -> tuple[_Found, bool]:
@@ -179,8 +233,9 @@ async def _prove(path: str) -> tuple[list[str], bool]:
 
 
 def _identity(path: str) -> str:
+    """Its last change of any kind too: a time of writing can be put back."""
     found = Path(path).stat()
-    return f"{path} {found.st_size} {found.st_mtime_ns} {found.st_ino}"
+    return f"{path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
 
 def _hash(path: str) -> str:

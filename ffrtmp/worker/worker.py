@@ -6,13 +6,13 @@ import random
 import secrets
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from ffrtmp.clock import boot_seconds, utc_now
-from ffrtmp.config import WorkerSettings, cache_dir
+from ffrtmp.config import WorkerSettings
 from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.identity import Role
 from ffrtmp.domain.worker import Load
@@ -21,7 +21,7 @@ from ffrtmp.pki.live import LiveIdentity
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker import hardware
 from ffrtmp.worker.attempts import Attempts
-from ffrtmp.worker.hardware import Tools, capabilities, probe_tools
+from ffrtmp.worker.hardware import Tools, capabilities
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.limits import NOTHING, Confines, find_delegation
 from ffrtmp.worker.link import Link
@@ -40,25 +40,30 @@ LAST_WORDS_SECONDS = 2.0
 NOT_ALLOWED = 3
 
 
-async def run_worker(settings: WorkerSettings) -> int:
-    """Works until it is told to stop, or refused for good. Returns the exit code.
+async def run_worker(settings: WorkerSettings, asking: Awaitable[Tools]) -> int:
+    """Works until it is told to stop, or refused for good. Returns the exit code. `asking`: its
+    FFmpeg was asked already, see `start`.
 
     Raises PkiError, FfmpegMissing, JournalUnusable: mistakes of the set-up, one sentence each.
     """
     live = await in_thread(LiveIdentity.load, settings.certs, now=utc_now(), roles={Role.WORKER})
     link = Link(lambda: live.current)
     async with AsyncExitStack() as stack:
-        upkeep = await _put_together(settings, live.current.name, link, stack)
+        upkeep = await _put_together(settings, live.current.name, link, asking, stack)
         return await _serve(upkeep, Renewal(live, link), settings)
 
 
 async def _put_together(
-    settings: WorkerSettings, name: str, link: Link, stack: AsyncExitStack
+    settings: WorkerSettings,
+    name: str,
+    link: Link,
+    asking: Awaitable[Tools],
+    stack: AsyncExitStack,
 ) -> Upkeep:
     """All that ends with `stack`."""
     state = settings.state_path(name)
     journal = stack.enter_context(Journal.open(state / "journal"))
-    tools = await _proved_tools(settings, stack)
+    tools = await _proved_tools(settings, asking, stack)
     roots = Roots(settings.roots)
     incarnation, last = secrets.token_hex(16), LastRun(state / "incarnation")
     reports = await stack.enter_async_context(registered(roots, name, incarnation, journal))
@@ -89,11 +94,12 @@ async def _put_together(
     )
 
 
-async def _proved_tools(settings: WorkerSettings, stack: AsyncExitStack) -> Tools:
+async def _proved_tools(
+    settings: WorkerSettings, asking: Awaitable[Tools], stack: AsyncExitStack
+) -> Tools:
     prober = await stack.enter_async_context(Prober.running())
-    tools = await probe_tools(settings.ffmpeg, cache_dir())
     confines = await in_thread(_confines, settings)
-    return replace(tools, probe=prober.probe, confines=confines)
+    return replace(await asking, probe=prober.probe, confines=confines)
 
 
 def _confines(settings: WorkerSettings) -> Confines:

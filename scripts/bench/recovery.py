@@ -24,6 +24,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip has installed is compiled; so is this
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # PostgreSQL is stopped by a child of ours
 
 from cluster import machine, percentiles

@@ -24,8 +24,9 @@ from ffrtmp.domain import orders
 from ffrtmp.domain.errors import DomainError, NewerGrant
 from ffrtmp.domain.event import JobEvent, event_of
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, Manifest
+from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.sla import Targets, judged
+from ffrtmp.domain.sla import judged
 from ffrtmp.domain.spec import Priority, Queue
 
 HOURS = {"high": 1, "normal": 0, "low": -1}

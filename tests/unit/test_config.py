@@ -33,8 +33,8 @@ from ffrtmp.config import (
 )
 from ffrtmp.config.reference import options_table
 from ffrtmp.domain.origin import Origin
+from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retention import Retention
-from ffrtmp.domain.sla import Targets
 
 COMMANDS = {
     "master": ["master"],

@@ -403,7 +403,7 @@ import asyncio, sys
 from pathlib import Path
 from ffrtmp.config import MasterSettings
 from ffrtmp.master.server import run_master
-from ffrtmp.telemetry.logs import set_up
+from ffrtmp.telemetry.lines import set_up
 
 set_up("text")
 certs, store, stop_at_eof = sys.argv[1:]

@@ -10,7 +10,8 @@ import asyncpg
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.evidence import UNSEEN
 from ffrtmp.domain.job import Job
-from ffrtmp.domain.sla import Targets, judged
+from ffrtmp.domain.promises import Targets
+from ffrtmp.domain.sla import judged
 from ffrtmp.domain.spec import Purpose, Queue
 from ffrtmp.store.base import Change
 from tests.integration.store.conftest import NOON, at, cancel, job_id, new_job, open_worker

@@ -11,8 +11,9 @@ from ffrtmp.domain import orders
 from ffrtmp.domain.evidence import UNSEEN
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, JobState, Manifest
 from ffrtmp.domain.judgement import Breach, Judgement, Verdict
+from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retry import RULES, Reason
-from ffrtmp.domain.sla import Targets, account, compliance, judged
+from ffrtmp.domain.sla import account, compliance, judged
 from ffrtmp.domain.spec import Priority, Queue
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -32,6 +32,7 @@ from ffrtmp.domain.facts import (
 )
 from ffrtmp.domain.job import Failure, Holder, Job
 from ffrtmp.domain.retry import Reason
+from ffrtmp.telemetry import lines as as_lines
 from ffrtmp.telemetry import logs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -64,7 +65,7 @@ def written(capsys):
         return capsys.readouterr().err.splitlines()
 
     def set_up(log_format: str):
-        logs.set_up(log_format)
+        as_lines.set_up(log_format)
         return lines
 
     yield set_up

@@ -27,8 +27,9 @@ from ffrtmp.domain.facts import (
     WorkerQuarantined,
 )
 from ffrtmp.domain.job import Failure, FileRecord, Holder, Job, JobState, Manifest
+from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.sla import Targets, judged
+from ffrtmp.domain.sla import judged
 from ffrtmp.domain.spec import Purpose, Queue
 from ffrtmp.telemetry.gauges import Fleet, JobCounts, PoolLoad, QueueLoad, Sources, StoreUse
 from ffrtmp.telemetry.metrics import Metrics

@@ -1,19 +1,19 @@
 """`ffrtmp master` and `ffrtmp worker`: one process each, in the foreground."""
 
-import asyncio
-
 from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.sources import origins
 from ffrtmp.config import MasterSettings, WorkerSettings
-from ffrtmp.telemetry import logs
 
 
 def master(settings: MasterSettings) -> int:
     """Run a master: it owns the jobs, workers and clients dial it."""
     require_cluster()  # before imports that need Linux
-    from ffrtmp.master.server import run_master  # noqa: PLC0415  # a worker needs none of it
+    import asyncio
 
-    logs.set_up(settings.log_format)
+    from ffrtmp.master.server import run_master
+    from ffrtmp.telemetry import lines
+
+    lines.set_up(settings.log_format)
     return asyncio.run(run_master(settings, ready=_say_ready, found=origins()))
 
 
@@ -28,7 +28,10 @@ def ready_line(grpc_address: str, http_address: str) -> str:
 def worker(settings: WorkerSettings) -> int:
     """Run a worker: it dials a master and runs FFmpeg."""
     require_cluster()  # before imports that need Linux
-    from ffrtmp.worker.worker import run_worker  # noqa: PLC0415  # a master needs none of it
+    import asyncio
 
-    logs.set_up(settings.log_format)
-    return asyncio.run(run_worker(settings))
+    from ffrtmp.telemetry import lines
+    from ffrtmp.worker.start import start_worker
+
+    lines.set_up(settings.log_format)
+    return asyncio.run(start_worker(settings))

@@ -18,6 +18,6 @@ def completion(shell: Annotated[Shell, Parameter(name="SHELL")], /) -> None:
     shell
         bash, zsh or fish.
     """
-    from ffrtmp.cli.app import app  # noqa: PLC0415  # which names this module
+    from ffrtmp.cli.app import app
 
     print(app.generate_completion(shell=shell))

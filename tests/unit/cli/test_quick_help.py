@@ -1,0 +1,87 @@
+"""Help, completion and a mistake in the options load nothing that takes long: that, other than a
+time, is the same on every machine."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ffrtmp.cli.prose import to_text
+
+HEAVY = (
+    "aiohttp",
+    "aiosqlite",
+    "asyncio",
+    "asyncpg",
+    "av",
+    "cryptography",
+    "google.protobuf",
+    "grpc",
+    "imageio_ffmpeg",
+    "markdown_it",
+    "msgspec",
+    "prometheus_client",
+    "psutil",
+    "pygments",
+    "sqlite3",
+)
+WALK = """
+import contextlib, io, json, sys
+from ffrtmp.cli.app import app, run
+
+def walk(command, path):
+    yield path
+    for name in command:
+        if not name.startswith("-"):
+            yield from walk(command[name], (*path, name))
+
+ask, heavy = sys.argv[1].split(), sys.argv[2:]
+for path in walk(app, ()):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = run([*path, *ask])
+    loaded = [name for name in heavy if name in sys.modules]
+    print(json.dumps([" ".join(path), code, said.getvalue(), loaded]), flush=True)
+"""
+
+
+def walked(ask: str) -> list[tuple[str, int, str, list[str]]]:
+    """Every command with `ask` behind it: exit code, what it said, what was loaded by then."""
+    argv = [sys.executable, "-c", WALK, ask, *HEAVY]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected", "says"), [("--help", 0, "Usage: "), ("--no-such-option", 2, "ffrtmp: ")]
+)
+def test_help_and_wrong_options_of_no_command_load_anything_heavy(ask, expected, says):
+    found = walked(ask)
+    names = {name for name, *_ in found}
+    assert {"", "master", "worker", "jobs submit", "certs roll", "config running"} <= names
+    for name, code, said, loaded in found:
+        assert not loaded, f"ffrtmp {name} {ask}"
+        assert "`" not in said
+        is_group = any(each.startswith(f"{name} ".lstrip()) for each in names - {name})
+        assert code == expected or is_group, f"ffrtmp {name} {ask}"
+        assert says in said or is_group
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_asks_nothing_of_the_program_that_takes_long(shell):
+    code = (
+        "import sys; from ffrtmp.cli.app import run; run(sys.argv[1:3]);"
+        "print([name for name in sys.argv[3:] if name in sys.modules], file=sys.stderr)"
+    )
+    allowed = {"markdown_it", "pygments"}  # cyclopts' own; a script is made once
+    argv = [sys.executable, "-c", code, "completion", shell, *sorted(set(HEAVY) - allowed)]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "certs" in ran.stdout
+    assert ran.stderr.strip() == "[]"
+
+
+def test_a_paragraph_is_one_line_and_code_has_no_backticks():
+    text = to_text("It says `ffrtmp up`,\n    twice.\n\nAnd `more`.")
+    assert text.plain == "It says ffrtmp up, twice.\n\nAnd more."
+    assert [text.plain[span.start : span.end] for span in text.spans] == ["ffrtmp up", "more"]
