@@ -22,6 +22,7 @@ from unittest.mock import patch
 import pytest
 
 from ffrtmp.cli import app
+from tests.forks import forks
 
 READY = re.compile(r"ready: master on (\S+),")
 
@@ -175,20 +176,13 @@ def process(folder: Path, ready: str, *arguments: str) -> Iterator[str]:
     """A process that stays; yields what it had said when it was ready."""
     log = folder / f"{'-'.join(arguments[:3]).replace('/', '-')}.log"
     with log.open("w") as file:
-        running = subprocess.Popen(
-            [sys.executable, "-m", "ffrtmp", *arguments],
-            env=environment(folder / "state"),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-        )
+        running = forks().start(arguments, file.fileno(), environment(folder / "state"), folder)
     try:
         wait_for(lambda: running.poll() is not None or ready in log.read_text())
         assert running.poll() is None, log.read_text()
         yield log.read_text()
     finally:
-        running.terminate()
+        running.send_signal(signal.SIGTERM)
         running.wait(30)
 
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.cluster.conftest import Ran, environment, typed, wait_for
+from tests.forks import Forked, forks
 from tests.ports import free_port
 from tests.receivers import Gate, gate, tcp_server
 
@@ -34,7 +35,7 @@ class Live:
     """A master and two workers, each a process that can be killed on its own."""
 
     folder: Path
-    processes: dict[str, subprocess.Popen] = field(default_factory=dict)
+    processes: dict[str, Forked] = field(default_factory=dict)
     address: str = ""
     http: str = ""
 
@@ -66,13 +67,7 @@ class Live:
 
     def start(self, name: str, *arguments: str) -> None:
         with self.log(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "ffrtmp", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(self.folder),
-            )
+            self.processes[name] = forks().start(arguments, log.fileno(), environment(self.folder))
 
     def start_worker(self, name: str) -> None:
         media = self.folder / "media"
