@@ -1,6 +1,7 @@
 """Whole clusters of real processes, started as a user would start them."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -12,14 +13,16 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from ffrtmp.cli import app
+from tests.forks import forks
 
 READY = re.compile(r"ready: master on (\S+),")
 
@@ -59,6 +62,48 @@ def processes_with(text: str) -> list[int]:
     return found
 
 
+STAYING = {"master", "worker", "up", "simulate"}
+"""Commands that set up logging and signals, or start others: each is a process of its own."""
+
+
+def typed(
+    folder: Path, known: Mapping[str, str], *arguments: str, stdin: str = "", seconds: float = 60
+) -> Ran:
+    """What somebody types in that folder, to its end. Most commands are run right here, by what
+    the console script calls: a Python takes most of a second to start."""
+    if arguments[0] not in STAYING:
+        return _run_here(folder, known, arguments, stdin)
+    done = subprocess.run(
+        [sys.executable, "-m", "ffrtmp", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        env=known,
+        cwd=folder,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def _run_here(folder: Path, known: Mapping[str, str], arguments: tuple[str, ...], said: str) -> Ran:
+    out, err, given = (io.TextIOWrapper(io.BytesIO(text)) for text in (b"", b"", said.encode()))
+    with (
+        patch.dict(os.environ, known, clear=True),
+        patch("sys.stdin", given),
+        chdir(folder),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = app.run(arguments)
+    texts = []
+    for stream in (out, err):
+        stream.seek(0)
+        texts.append(stream.read())
+    return Ran(code, *texts)
+
+
 @dataclass
 class Cluster:
     """`ffrtmp up` and its folder."""
@@ -68,18 +113,7 @@ class Cluster:
     process: subprocess.Popen
 
     def run(self, *arguments: str, stdin: str = "") -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "ffrtmp", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env=environment(self.state),
-            cwd=self.media,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return typed(self.media, environment(self.state), *arguments, stdin=stdin)
 
     def submit(self, *arguments: str) -> str:
         ran = self.run("jobs", "submit", *arguments)
@@ -132,17 +166,9 @@ def up(state: Path, media: Path, *arguments: str) -> Iterator[Cluster]:
 
 def ffrtmp(folder: Path, *arguments: str) -> str:
     """Runs one command in a folder, whose state lies there too; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ffrtmp", *arguments],
-        env=environment(folder / "state"),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    ran = typed(folder, environment(folder / "state"), *arguments)
+    assert ran.code == 0, ran.err
+    return ran.out
 
 
 @contextmanager
@@ -150,20 +176,13 @@ def process(folder: Path, ready: str, *arguments: str) -> Iterator[str]:
     """A process that stays; yields what it had said when it was ready."""
     log = folder / f"{'-'.join(arguments[:3]).replace('/', '-')}.log"
     with log.open("w") as file:
-        running = subprocess.Popen(
-            [sys.executable, "-m", "ffrtmp", *arguments],
-            env=environment(folder / "state"),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-        )
+        running = forks().start(arguments, file.fileno(), environment(folder / "state"), folder)
     try:
         wait_for(lambda: running.poll() is not None or ready in log.read_text())
         assert running.poll() is None, log.read_text()
         yield log.read_text()
     finally:
-        running.terminate()
+        running.send_signal(signal.SIGTERM)
         running.wait(30)
 
 
@@ -179,22 +198,8 @@ Shell = Callable[..., Ran]
 
 
 @pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    """`Cluster.run` without the half second that a Python takes to start: the same process, the
-    environment and folder of the cluster. Not for `master` and `worker`, which set up logging."""
-
-    def run(cluster: Cluster, *arguments: str) -> Ran:
-        for name in [name for name in os.environ if name.startswith("FFRTMP_")]:
-            monkeypatch.delenv(name)
-        for name, value in environment(cluster.state).items():
-            if name.startswith("FFRTMP_"):
-                monkeypatch.setenv(name, value)
-        monkeypatch.chdir(cluster.media)
-        capsys.readouterr()
-        code = app.run(arguments)
-        return Ran(code, *capsys.readouterr())
-
-    return run
+def shell() -> Shell:
+    return Cluster.run
 
 
 class Terminal:

@@ -406,9 +406,6 @@ def files(cluster: Cluster) -> list[str]:
     return sorted(name for name in names if not name.startswith(".ffrtmp-root"))
 
 
-PROCESSES = {"master", "worker", "up"}
-
-
 @pytest.fixture(scope="module")
 def names(cluster: Cluster) -> dict[str, str]:
     return {
@@ -424,7 +421,7 @@ def test_a_mistake_is_one_clear_sentence(cluster: Cluster, shell: Shell, names, 
     arguments, code, sentence = ROWS[name]
     before = files(cluster)
     given = [argument.format(**names) for argument in arguments]
-    ran = cluster.run(*given) if given[0] in PROCESSES else shell(cluster, *given)
+    ran = shell(cluster, *given)
     assert re.search(sentence, ran.err, re.DOTALL), ran.err
     assert ran.code == code, ran.err
     for leftover in ("x.db", "x.db.lock", "x.db-wal", "x.db-shm"):

@@ -1,7 +1,8 @@
 """What the README tells a newcomer to type is typed here, block by block, in its order.
 
 A block of `bash` is run in one folder; one that starts a process which stays is left running. Only
-names of other machines, their mount points and the two fixed ports are replaced.
+names of other machines, their mount points and the two fixed ports are replaced, and the length of
+the picture that the tour encodes again and again.
 """
 
 import os
@@ -53,6 +54,7 @@ class Reader:
         self._replaced = {
             "master.example.org": "localhost",
             "/mnt/media": str(folder / "media"),
+            "test:1280x720@30:5s": "test:1280x720@30:1s",
             "0.0.0.0": "127.0.0.1",
             ":7443": f":{free_port()}",
             "--listen": f"--http 127.0.0.1:{free_port()} --listen",

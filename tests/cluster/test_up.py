@@ -94,7 +94,7 @@ def test_a_cancelled_job_leaves_neither_ffmpeg_nor_file(folders):
 
 def test_a_job_of_a_killed_worker_ends_on_the_other_one(folders):
     with up(*folders, "--workers", "2") as cluster:
-        job_id = cluster.submit("test:640x360@30:20s", "out.mp4", "--speed", "slow")
+        job_id = cluster.submit("test:640x360@30:8s", "out.mp4", "--speed", "slow")
         first = wait_for(lambda: cluster.job(job_id)["job"].get("worker"))
         wait_for(lambda: processes_with(f"{job_id}.1.part"))
         for pid in processes_with(f"{cluster.state}/up/certs/worker-{first} --stop"):
@@ -109,7 +109,7 @@ def test_a_job_of_a_killed_worker_ends_on_the_other_one(folders):
 
 def test_ctrl_c_in_mid_job_leaves_nothing_and_the_next_up_finishes_it(folders):
     with up(*folders) as cluster:
-        job_id = cluster.submit("test:640x360@30:10s", "out.mp4", "--speed", "slow")
+        job_id = cluster.submit("test:640x360@30:6s", "out.mp4", "--speed", "slow")
         wait_for(lambda: processes_with(f"{job_id}.1.part"))
         assert cluster.stop() == 0
         assert nothing_remains(*folders)

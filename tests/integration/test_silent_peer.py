@@ -60,7 +60,9 @@ async def cable_to(port: int) -> AsyncIterator[tuple[Cable, str]]:
 
 
 @pytest.mark.slow
-async def test_both_ends_of_a_cut_stream_notice_in_time(tmp_path: Path):
+@pytest.mark.faults
+async def test_w3_both_ends_of_a_cut_stream_notice_in_time(tmp_path: Path):
+    """A stream that carries nothing any more: both ends notice by the ping time-out, unscaled."""
     authority.init(tmp_path, now=utc_now())
     master, worker = (
         load_identity(

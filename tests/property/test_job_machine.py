@@ -8,7 +8,6 @@ To add a rule: a method of `Model` that returns its answer and makes the move, a
 `JobMachine` that hands both to `expect`. To add a field: `Model`, `Model.row` and `row_of`.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -126,6 +125,10 @@ class Model:
     offered: int = 0
     blamed: set[int] = field(default_factory=set)  # fences of attempts that the platform failed
     verdict: str | None = None
+
+    def copied(self) -> "Model":
+        """Of its fields only two can be changed in place; `deepcopy` took a sixth of the test."""
+        return replace(self, charges=dict(self.charges), blamed=set(self.blamed))
 
     def row(self) -> dict[str, object]:
         """What a job's row must say; `row_of` says what it does."""
@@ -590,7 +593,7 @@ class JobMachine(RuleBasedStateMachine):
             restarts=restarts,
             queue=Queue(queue),
         )
-        self.before = copy.deepcopy(self.model)
+        self.before = self.model.copied()
         self.events = [event_of(self.job)]
 
     def expect(self, answer: str, act: Callable[..., Job], **arguments: object) -> None:
@@ -598,7 +601,7 @@ class JobMachine(RuleBasedStateMachine):
         before = self.job
         if answer == MOVES:
             self.model.serve(self.before, late=act.__name__ in NEWS)
-        self.before = copy.deepcopy(self.model)
+        self.before = self.model.copied()
         if answer in (REFUSED, WAITS):
             with pytest.raises(DomainError) as refusal:
                 act(before, **arguments)

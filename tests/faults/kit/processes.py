@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.faults.kit import launch
+from tests.forks import Forked, forks
 
 LAUNCH = str(Path(launch.__file__).resolve())
 
@@ -27,17 +28,23 @@ class Process:
         hosts: Path | None = None,
     ) -> None:
         """`hosts` takes the place of /etc/hosts, for this process alone; it must be root's."""
-        start = [LAUNCH, *fault, "--"] if fault else ["-m", "ffrtmp"]
         self.log = log
+        known = _environment() | dict(environment or {})
+        argv = [*arguments, "--stop-at-eof"]
+        self._process: subprocess.Popen[bytes] | Forked
         with log.open("ab") as file:
-            self._process = subprocess.Popen(
-                [*_with_hosts(hosts), sys.executable, *start, *arguments, "--stop-at-eof"],
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=file,
-                env=_environment() | dict(environment or {}),
-                start_new_session=True,
-            )
+            if fault or hosts or "LD_PRELOAD" in known:  # what is there before the first import
+                start = [LAUNCH, *fault, "--"] if fault else ["-m", "ffrtmp"]
+                self._process = subprocess.Popen(
+                    [*_with_hosts(hosts), sys.executable, *start, *argv],
+                    stdin=subprocess.PIPE,
+                    stdout=file,
+                    stderr=file,
+                    env=known,
+                    start_new_session=True,
+                )
+            else:
+                self._process = forks().start(argv, file.fileno(), known)
 
     @property
     def pid(self) -> int:
