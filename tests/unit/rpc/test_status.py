@@ -47,6 +47,7 @@ SAMPLES = [
     errors.Overtaken("w1"),
     errors.CertificateEnded("worker/w1"),
     errors.Overloaded(1000, 10_000),
+    errors.TooManyClasses(1000),
     errors.StoreBusy(2.0),
     errors.StoreFailing("disk full"),
     errors.OutcomeUnknown("reset by peer"),
