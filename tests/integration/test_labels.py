@@ -12,6 +12,7 @@ from ffrtmp.domain.waiting import Obstacle, WaitReason
 from ffrtmp.master.classes import FEW
 from ffrtmp.master.views import Submission
 from ffrtmp.store.base import JobFilter
+from ffrtmp.store.postgres import PostgresStore
 from tests.integration.test_exclusive import SLOW
 from tests.integration.test_master_core import CAPABLE, cluster, spec, until
 
@@ -72,6 +73,16 @@ async def test_a_job_waits_for_a_worker_with_its_labels_and_is_offered_when_it_c
         await idle(us)
 
 
+@pytest.mark.requirement("G12")
+async def test_a_job_whose_label_nobody_has_blocks_none_behind_it(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        for number in range(40):
+            await submitted(master, f"never{number}", zone="nowhere")
+        behind = await submitted(master, "behind")
+        w1 = await arrives(worker, "w1", zone="eu")
+        assert (await w1.hear(Offer)).key.job_id == behind
+
+
 async def test_all_labels_must_match_and_a_job_without_any_goes_anywhere(open_store):
     async with cluster(open_store, timers=SLOW) as (master, worker):
         half = await arrives(worker, "half", zone="eu")
@@ -129,6 +140,22 @@ async def test_waiting_jobs_find_their_worker_after_a_restart_of_the_master(open
         assert (await master.get(waiting)).record.spec.labels == {"zone": "eu"}
 
 
+@pytest.mark.postgres
+async def test_a_worker_of_another_master_is_known_to_have_the_label(postgres):
+    def open_it(**options):
+        return PostgresStore.open(postgres, **options)
+
+    here_and_there = cluster(open_it, timers=SLOW), cluster(open_it, timers=SLOW)
+    async with here_and_there[0] as (here, _), here_and_there[1] as (there, worker):
+        job_id = await submitted(here, "a", zone="eu")
+        assert (await here.get(job_id)).waits_for == "no connected worker has the label zone=eu"
+        full = await arrives(worker, "w1", slots=0, zone="eu")
+        assert (await here.get(job_id)).waits_for == ""
+        full.beat(slots=1)
+        assert (await full.hear(Offer)).key.job_id == job_id
+        assert (await there.get(job_id)).waits_for == ""
+
+
 async def test_malformed_labels_are_refused_by_name_and_nothing_is_stored(open_store):
     async with cluster(open_store) as (master, _):
         good = asking("a")
@@ -160,14 +187,12 @@ async def test_a_thousand_classes_may_be_alive_and_not_one_more(open_store):
         assert (await w1.hear(Offer)).key.job_id == waiting
 
 
-async def test_classes_whose_jobs_have_ended_are_forgotten_and_those_that_come_meanwhile_not(
-    open_store,
-):
+async def test_classes_whose_jobs_have_ended_are_forgotten_and_the_others_not(open_store):
     async with cluster(open_store) as (master, worker):
         for number in range(3 * FEW):
             job_id = await submitted(master, f"a{number}", n=str(number))
             if number:
                 await master.cancel(job_id, actor="client/c")
         assert len(master.roster.classes) <= FEW
-        w1 = await arrives(worker, "w1", n="0")
-        assert (await w1.accept()).job_id
+        kept = await arrives(worker, "w1", n="0")
+        assert (await kept.accept()).fence == 1
