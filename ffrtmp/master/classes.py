@@ -6,27 +6,35 @@ all ended are forgotten: now and then, when new ones come.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from ffrtmp.domain.errors import TooManyClasses
 from ffrtmp.domain.scheduling import MOST_CLASSES, beyond_limit
+from ffrtmp.domain.worker import Requirements
 from ffrtmp.master.roster import Roster
-from ffrtmp.store.base import JobStore, NewJob
+from ffrtmp.store.base import NewJob
 
 FEW = 64
 """Not worth a look at which of them are alive."""
+UNSURE_SECONDS = 60.0
+
+Read = Callable[[], Awaitable[Mapping[str, Requirements]]]
+"""Of every class that is alive: what its jobs need. Raises Unavailable."""
 
 
 class Classes:
-    def __init__(self, store: JobStore, roster: Roster) -> None:
-        self._store = store
+    def __init__(self, read: Read, roster: Roster, boot: Callable[[], float]) -> None:
+        self._read = read
         self._roster = roster
+        self._boot = boot
         self._entering = Counter[str]()
         self._fresh: set[str] = set()
         """Come since the last look began: it may not have seen their jobs."""
+        self._unsure: dict[str, float] = {}
+        """Of submits that were given up, and when: they may be committed all the same."""
         self._enough = FEW
         self._looking = asyncio.Lock()
 
@@ -43,6 +51,9 @@ class Classes:
             beyond = beyond_limit(needs, self._roster.classes)
             self._roster.learn({name: each for name, each in needs.items() if name not in beyond})
             yield [_judged(job, beyond) for job in jobs]
+        except BaseException:
+            self._unsure |= dict.fromkeys(needs, self._boot())
+            raise
         finally:
             self._entering -= Counter(needs.keys())
 
@@ -50,8 +61,10 @@ class Classes:
         async with self._looking:
             if len(self._roster.classes | wanted) <= self._enough:
                 return  # somebody else has looked meanwhile
-            self._fresh = set(self._entering)
-            live = await self._store.classes()
+            since = self._boot() - UNSURE_SECONDS
+            self._unsure = {name: at for name, at in self._unsure.items() if at > since}
+            self._fresh = self._entering.keys() | self._unsure.keys()
+            live = await self._read()
             self._roster.keep_classes(live.keys() | self._fresh)
             self._enough = min(max(FEW, 2 * len(self._roster.classes | wanted)), MOST_CLASSES)
 

@@ -112,7 +112,7 @@ class Master:
         )
         self._new_id = new_id
         self._gate = Gate(most_submitted)
-        self._classes = Classes(store, roster)
+        self._classes = Classes(store.classes, roster, clocks[1])
         self.traffic = Traffic()
         self._raw_arguments = raw_arguments
         self.tally = Tally(self._parts)
