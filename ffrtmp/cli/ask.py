@@ -11,7 +11,8 @@ from cyclopts import Parameter
 
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.paths import refuse_folder, to_local, to_media
-from ffrtmp.config import Duration, parse_duration
+from ffrtmp.config import Duration, Names, parse_duration
+from ffrtmp.domain.labels import parse_labels
 from ffrtmp.domain.live import is_url, shown
 from ffrtmp.domain.spec import (
     AudioCodec,
@@ -90,6 +91,8 @@ class Wish:
     """live, default or batch. Default: live for a live push, else default."""
     priority: Priority = Priority.NORMAL
     """low, normal or high."""
+    require: Names = ()
+    """KEY=VALUE: only on a worker with this label; give it again, or with commas, for several."""
 
     def spec(self, source: str, target: str, roots: Mapping[str, Path]) -> JobSpec:
         """The job to submit. Raises UserError and InvalidSpec; local files are looked at first."""
@@ -115,6 +118,7 @@ class Wish:
             verification=self.verify,
             accept_truncated=self.accept_truncated,
             restart=Restart(on_failure=self.restart) if self.restart else None,
+            labels=parse_labels(self.require, "require"),
         )
         expand(spec)  # what the master would refuse is refused here, before anything starts
         look_at_files(spec, roots)

@@ -54,6 +54,7 @@ class Plan:
     http: str
     ffmpeg: str = ""
     allow_raw_arguments: bool = False
+    label: tuple[str, ...] = ()
     log: IO[bytes] | None = None
 
     @property
@@ -167,6 +168,7 @@ def _worker_arguments(plan: Plan, number: int, address: str) -> list[str]:
     arguments += _RAW if plan.allow_raw_arguments else []
     if plan.ffmpeg:
         arguments += ["--ffmpeg", plan.ffmpeg]
+    arguments += [part for each in plan.label for part in ("--label", each)]
     return arguments + [
         part for n, path in plan.roots.items() for part in ("--root", f"{n}={path}")
     ]

@@ -241,8 +241,13 @@ def _say_end(job: job_pb2.Job) -> None:
 
 def shown_state(job: job_pb2.Job) -> str:
     """Its state in a word; `retrying` where it waits for its next try."""
-    waits = job.attempts and job.eligible_time.ToDatetime(tzinfo=UTC) > utc_now()
-    return "retrying" if waits and job.state == job_pb2.JOB_STATE_QUEUED else _state(job.state)
+    return "retrying" if job.attempts and waits_later(job) else _state(job.state)
+
+
+def waits_later(job: job_pb2.Job) -> bool:
+    """It is queued, and not offered yet."""
+    is_later = job.eligible_time.ToDatetime(tzinfo=UTC) > utc_now()
+    return is_later and job.state == job_pb2.JOB_STATE_QUEUED
 
 
 def _state(number: int) -> str:

@@ -1,11 +1,12 @@
 """One job in full, for people: what `ffrtmp jobs get` shows before its history."""
 
 from ffrtmp.cli.attempts import Attempts
-from ffrtmp.cli.follow import shown_state, targets_of
+from ffrtmp.cli.follow import shown_state, targets_of, waits_later
 from ffrtmp.cli.job_table import place_of, source_of
 from ffrtmp.cli.result import result_lines, served
 from ffrtmp.cli.shown import show_count, show_size
 from ffrtmp.cli.table import tell
+from ffrtmp.domain.labels import written
 from ffrtmp.domain.spec import Purpose
 from ffrtmp.rpc.enums import PURPOSES
 from ffrtmp.v1 import job_pb2
@@ -21,8 +22,11 @@ def show_job(job: job_pb2.Job, attempts: Attempts) -> None:
         tell(f"  {said}")
     if job.state == job_pb2.JOB_STATE_PAUSED:
         tell(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
+    if job.spec.labels:
+        tell(f"  requires {', '.join(written(job.spec.labels))}")
     if job.unschedulable_reason:
-        tell(f"  no worker takes it, tried once a minute: {job.unschedulable_reason}")
+        often = ", tried once a minute" if waits_later(job) else ""
+        tell(f"  no worker takes it{often}: {job.unschedulable_reason}")
     if job.blocked_by:
         tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
     for file in job.files:

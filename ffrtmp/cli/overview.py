@@ -12,6 +12,7 @@ from ffrtmp.cli.shown import show_count, show_size, show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
+from ffrtmp.domain.labels import written
 from ffrtmp.rpc.enums import JOB_STATES, QUEUES, WORKER_STATES
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import admin_service_pb2 as pb
@@ -85,7 +86,7 @@ def _print_queues(queues: Sequence[pb.QueueBacklog], now: datetime) -> None:
             *map(str, counts),
             _ago(each.oldest_eligible_time, now) if waits else "",
             str(each.able_workers) if each.able_workers else "NONE",
-            ", ".join((*each.codecs, *each.roots)),
+            ", ".join((*each.codecs, *each.roots, *written(each.labels))),
         )
     table.print()
 

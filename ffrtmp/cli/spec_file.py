@@ -152,10 +152,22 @@ def _check_field(value: object, field: FieldDescriptor, where: str) -> None:
     if not field.is_repeated:
         _check_value(value, field, where)
         return
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        _check_map(value, field, where)
+        return
     if not isinstance(value, list):
         raise Wrong(where, value, "write a list, [...]")
     for number, part in enumerate(value):
         _check_value(part, field, f"{where}[{number}]")
+
+
+def _check_map(value: object, field: FieldDescriptor, where: str) -> None:
+    """Its keys are texts: JSON has no others."""
+    if not isinstance(value, dict):
+        raise Wrong(where, value, "write an object, {...}")
+    assert field.message_type is not None
+    for key, part in value.items():
+        _check_value(part, field.message_type.fields_by_name["value"], f"{where}.{key}")
 
 
 def _check_value(value: object, field: FieldDescriptor, where: str) -> None:

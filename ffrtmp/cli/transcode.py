@@ -35,6 +35,10 @@ async def _transcode(source: str, target: str, wish: Wish, settings: ClientSetti
     require_cluster()
     roots = private_roots(source, target)
     spec = wish.spec(source, target, roots)
+    if spec.labels:
+        raise UserError(
+            "--require chooses among a cluster's workers: give --master, or start ffrtmp up"
+        )
     print("no master is named or running: using a private cluster for this job", file=sys.stderr)
     async with _private(roots) as private:
         return await _run(spec, private, as_json=settings.json)

@@ -44,6 +44,7 @@ async def _run(settings: UpSettings, folder: Path) -> None:
         listen=settings.listen,
         http=settings.http,
         ffmpeg=settings.ffmpeg,
+        label=settings.label,
         allow_raw_arguments=settings.allow_raw_arguments,
     )
     told = asyncio.Event()

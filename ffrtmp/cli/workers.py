@@ -14,6 +14,7 @@ from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
+from ffrtmp.domain.labels import written
 from ffrtmp.rpc.enums import LIMIT_WAYS, WORKER_STATES
 from ffrtmp.v1 import admin_service_pb2 as pb
 
@@ -23,7 +24,7 @@ GIB = 1 << 30
 def list_workers(*, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         columns = ("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
-        table = Table(*columns, flexible={"FFmpeg", "problems"})
+        table = Table(*columns, "labels", flexible={"FFmpeg", "problems", "labels"})
         async for worker in client.workers():
             if settings.json:
                 print_json(worker)
@@ -36,6 +37,7 @@ def list_workers(*, settings: ClientSettings) -> int:
                 worker.capabilities.ffmpeg_version,
                 f"{worker.load.cpu_load:.1f}/{worker.capabilities.cpu_count}",
                 "; ".join(_problems(worker)),
+                ", ".join(written(worker.capabilities.labels)),
             )
         if not settings.json:
             table.print()
@@ -121,6 +123,8 @@ def _show(worker: pb.Worker, attempts: Mapping[str, Attempts]) -> None:
     tell(f"worker {worker.name}: {', '.join(filter(None, facts))}")
     tell(f"  ffrtmp {can.version}, FFmpeg {can.ffmpeg_version}, stream {worker.epoch}")
     tell(f"  encodes {', '.join(can.codecs)} with {', '.join(can.encoders)}")
+    if can.labels:
+        tell(f"  labels {', '.join(written(can.labels))}")
     tell(f"  {worker.free_slots} of {worker.slots} slots free")
     free = worker.load.memory_free / GIB
     tell(f"  {worker.load.cpu_load:.1f} of {can.cpu_count} cores busy, {free:.1f} GiB memory free")

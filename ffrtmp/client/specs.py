@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from ffrtmp.domain.labels import Labels
 from ffrtmp.domain.spec import (
     AudioSettings,
     Input,
@@ -25,11 +26,13 @@ def job(
     timeout: timedelta | None = None,
     queue: Queue | None = None,
     priority: Priority = Priority.NORMAL,
+    labels: Labels | None = None,
 ) -> JobSpec:
     """One file to one file, both `ROOT:PATH`, to be submitted.
 
-    `preset`, such as `1080p30-h264`, fills what `video` and `audio` leave out. Raises InvalidSpec
-    for a path that is none; everything else is judged by the master.
+    `preset`, such as `1080p30-h264`, fills what `video` and `audio` leave out; `labels` are those
+    that a worker must have. Raises InvalidSpec for a path that is none; everything else is judged
+    by the master.
     """
     return JobSpec(
         input=Input(path=MediaPath.parse(source, name="input.path")),
@@ -45,4 +48,5 @@ def job(
         timeout=timeout,
         queue=queue,
         priority=priority,
+        labels=labels or {},
     )

@@ -26,7 +26,14 @@ from ffrtmp.config.sections import (
     written_default,
 )
 from ffrtmp.config.settings import ClientSettings, MasterSettings, WorkerSettings
-from ffrtmp.config.units import Duration, parse_bytes, parse_duration, show_duration, show_size
+from ffrtmp.config.units import (
+    Duration,
+    Names,
+    parse_bytes,
+    parse_duration,
+    show_duration,
+    show_size,
+)
 from ffrtmp.config.values import parse_retention, parse_roots
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "Duration",
     "Found",
     "MasterSettings",
+    "Names",
     "Option",
     "SettingError",
     "Settings",

@@ -10,8 +10,15 @@ from cyclopts import Parameter
 from ffrtmp.config.environment import state_dir
 from ffrtmp.config.errors import SettingError
 from ffrtmp.config.units import Names
-from ffrtmp.config.values import check_address, check_addresses, check_log_format, parse_roots
+from ffrtmp.config.values import (
+    check_address,
+    check_addresses,
+    check_log_format,
+    labels_of,
+    parse_roots,
+)
 from ffrtmp.domain.addresses import split_addresses
+from ffrtmp.domain.labels import Labels
 
 MOST_WORKERS = 64
 MOST_SIMULATED = 9999
@@ -26,6 +33,8 @@ class UpSettings:
     """How many workers to start."""
     root: Names = ()
     """NAME=DIR: a folder that workers may read and write. Default: files=the current folder."""
+    label: Names = ()
+    """KEY=VALUE: a label of every worker; give it again, or with commas, for several."""
     listen: str = "127.0.0.1:7443"
     """HOST:PORT for gRPC; port 0 for any free."""
     http: str = "127.0.0.1:7480"
@@ -45,10 +54,15 @@ class UpSettings:
         check_address("listen", self.listen)
         check_address("http", self.http)
         parse_roots(self.root)
+        labels_of(self.label)
 
     @property
     def roots(self) -> dict[str, Path]:
         return parse_roots(self.root) or {"files": Path.cwd()}
+
+    @property
+    def labels(self) -> Labels:
+        return labels_of(self.label)
 
     @property
     def slots_each(self) -> int:

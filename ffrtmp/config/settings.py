@@ -16,10 +16,12 @@ from ffrtmp.config.values import (
     check_address,
     check_addresses,
     check_log_format,
+    labels_of,
     parse_retention,
     parse_roots,
 )
 from ffrtmp.domain.addresses import split_addresses
+from ffrtmp.domain.labels import Labels
 from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.timers import Timers
@@ -145,6 +147,8 @@ class WorkerSettings:
     """HOST:PORT of a master; give it again, or with commas, for several."""
     root: Names
     """NAME=DIR: the folder that a root is on this machine; give it again for several."""
+    label: Names = ()
+    """KEY=VALUE: a label that jobs may require; give it again, or with commas, for several."""
     slots: int = 0
     """Attempts at once. Default: one for every two cores."""
     ffmpeg: str = ""
@@ -166,6 +170,7 @@ class WorkerSettings:
         check_addresses(self.addresses)
         if not self.roots:
             raise SettingError.of("root", "", "write NAME=DIR, for example media=/mnt/media")
+        labels_of(self.label)
         if self.slots < 0:
             raise SettingError.of(
                 "slots", self.slots, "at least 1, or 0 for one for every two cores"
@@ -185,6 +190,10 @@ class WorkerSettings:
     @property
     def roots(self) -> dict[str, Path]:
         return parse_roots(self.root)
+
+    @property
+    def labels(self) -> Labels:
+        return labels_of(self.label)
 
     @property
     def slot_count(self) -> int:

@@ -7,6 +7,8 @@ from typing import Any
 
 from ffrtmp.config.errors import SettingError
 from ffrtmp.config.units import parse_duration
+from ffrtmp.domain.errors import InvalidArgument
+from ffrtmp.domain.labels import parse_labels
 from ffrtmp.domain.retention import Retention
 
 HIGHEST_PORT = 65535
@@ -44,6 +46,16 @@ def parse_roots(roots: tuple[str, ...]) -> dict[str, Path]:
             raise SettingError.of("root", text, f"{name} is given twice")
         found[name] = Path(folder).expanduser().absolute()
     return found
+
+
+def labels_of(label: tuple[str, ...]) -> dict[str, str]:
+    """Reads KEY=VALUE, also several with commas between. Raises SettingError."""
+    try:
+        return parse_labels(label, "label")
+    except InvalidArgument as error:
+        setting = SettingError(str(error))
+        setting.option = "label"
+        raise setting from None
 
 
 def check_address(name: str, address: str) -> None:

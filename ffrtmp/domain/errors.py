@@ -31,6 +31,7 @@ DomainError
     HelloOvertaken              of a stream that the worker has left; it may dial again
     CertificateEnded            it may dial again, with a newer one
     Overloaded                  too many jobs submitted at once; nothing stored; try again later
+    TooManyClasses              of jobs that have not ended; nothing stored
     Unavailable                 cannot be done now; to try again is safe
         StoreBusy               no connection or lock was free in time
         StoreFailing            the disk is full or broken, the database is away
@@ -343,6 +344,20 @@ class Overloaded(DomainError):
         super().__init__(
             f"{jobs} jobs more than the {most} that may be submitted at once; nothing of this call "
             "was stored: try again a little later"
+        )
+
+
+class TooManyClasses(DomainError):
+    """Jobs that have not ended ask for too many different things; nothing of this call was stored.
+
+    Do: ask for fewer different labels, codecs and roots, or wait until some of those jobs end
+    (`ffrtmp overview` lists what is asked for).
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"jobs of {most} classes have not ended, which is the limit: this one asks for labels, "
+            "codecs or roots that none of them does; nothing of this call was stored"
         )
 
 

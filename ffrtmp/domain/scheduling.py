@@ -1,6 +1,6 @@
 """Which job goes to which worker: rank, and the choice."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -19,6 +19,16 @@ HEAD_STARTS: Mapping[Queue | Priority, timedelta] = MappingProxyType(
         Priority.LOW: timedelta(hours=-1),
     }
 )
+
+
+MOST_CLASSES = 1000
+"""Alive at once: each pass of a dispatcher looks into the queue of every class that is."""
+
+
+def beyond_limit(wanted: Iterable[str], live: Collection[str]) -> frozenset[str]:
+    """Of the classes wanted, in this order, those for which there is no room beside the live."""
+    fresh = [each for each in dict.fromkeys(wanted) if each not in live]
+    return frozenset(fresh[max(0, MOST_CLASSES - len(live)) :])
 
 
 def rank(*, submit_at: datetime, queue: Queue, priority: Priority) -> int:

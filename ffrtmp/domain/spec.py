@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.labels import Labels
 from ffrtmp.domain.live import LiveTarget, is_url, shown
 from ffrtmp.domain.raw_arguments import RawArgument
 
@@ -260,6 +261,7 @@ class JobSpec:
     `queue`: None leaves it to `waits_in`.
 
     `accept_truncated`: an input that is cut off or damaged is encoded as far as it can be read.
+    `labels`: those that a worker must have, all of them.
     """
 
     input: Input
@@ -272,6 +274,7 @@ class JobSpec:
     restart: Restart | None = None
     verification: Verification = Verification.PACKETS
     accept_truncated: bool = False
+    labels: Labels = field(default_factory=dict)
 
     @property
     def waits_in(self) -> Queue:

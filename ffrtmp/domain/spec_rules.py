@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.labels import check_labels
 from ffrtmp.domain.live import check_url, scheme_of
 from ffrtmp.domain.raw_arguments import check_raw_arguments
 from ffrtmp.domain.spec import (
@@ -58,6 +59,7 @@ def validate(spec: JobSpec) -> None:
     _check_targets(spec)
     if spec.timeout is not None and not timedelta(seconds=1) <= spec.timeout <= MAX_TIMEOUT:
         raise InvalidSpec("timeout", str(spec.timeout), "1 second to 30 days, or leave it out")
+    check_labels(spec.labels, "labels")
 
 
 def _check_input(source: Input) -> None:

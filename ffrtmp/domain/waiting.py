@@ -22,6 +22,7 @@ class Obstacle(StrEnum):
     LEAVING = "leaving"
     DRAINING = "draining"
     QUARANTINED = "quarantined"
+    LABEL = "label"
     UNFIT = "unfit"
     REJECTED = "rejected"
     AVOIDED = "avoided"
@@ -44,14 +45,16 @@ class WaitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A worker as one waiting job sees it. `unfit`: what `misfit` says, of one that is away as it
-    was last; `rejection`: what the worker said when the job was offered to it."""
+    """A worker as one waiting job sees it. `lack`: what `labels.lacks` says, and `unfit`: what
+    `misfit` says, of one that is away as it was last; `rejection`: what the worker said when the
+    job was offered to it."""
 
     worker: str
     connected: bool
     slots: int = 0
     free: int = 0
     standing: Standing = field(default_factory=Standing)
+    lack: str = ""
     unfit: str | None = None
     rejection: str | None = None
 
@@ -98,7 +101,7 @@ def judge(job: Job, candidates: Sequence[Candidate], now: datetime) -> list[Verd
     """One verdict a candidate, in their order."""
     able = [each.worker for each in candidates if _obstacle(job, each, (), now)[0] in _PASSING]
     return [
-        Verdict(each.worker, *_obstacle(job, each, able, now), fits=not each.unfit)
+        Verdict(each.worker, *_obstacle(job, each, able, now), fits=not (each.lack or each.unfit))
         for each in candidates
     ]
 
@@ -116,9 +119,11 @@ def _obstacle(
     )
     if found is not None:
         if found is Obstacle.AWAY:
-            return found, candidate.unfit or "it could run it"
+            return found, candidate.lack or candidate.unfit or "it could run it"
         until = standing.quarantined_until if found is Obstacle.QUARANTINED else None
         return found, f"until {until:%H:%M:%S} UTC" if until else ""
+    if candidate.lack:
+        return Obstacle.LABEL, candidate.lack
     if candidate.unfit:
         return Obstacle.UNFIT, candidate.unfit
     if candidate.rejection is not None:
@@ -172,4 +177,5 @@ def _reason_of(verdicts: Sequence[Verdict]) -> tuple[WaitReason, str]:
     away = [each.worker for each in verdicts if each.obstacle is Obstacle.AWAY and each.fits]
     could = f"; {away[0]} could, and is away" if len(away) == 1 else ""
     could = f"; {len(away)} that are away could" if len(away) > 1 else could
-    return WaitReason.NO_FIT_WORKER, f"no worker that is here may run it{could}"
+    none = "has its labels" if met <= {Obstacle.AWAY, Obstacle.LABEL} else "may run it"
+    return WaitReason.NO_FIT_WORKER, f"no worker that is here {none}{could}"

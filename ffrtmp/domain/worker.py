@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.labels import Labels, lacks, written
 from ffrtmp.domain.spec import JobSpec, encoded_codecs
 
 
@@ -57,7 +58,8 @@ class AttemptLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a worker reports once, and again only when it changes. `codecs` passed a test encode."""
+    """What a worker reports once, and again only when it changes. `codecs` passed a test encode;
+    `labels` are its operator's word."""
 
     version: str = ""
     spec_version: int
@@ -68,6 +70,7 @@ class Capabilities:
     cpu_count: int = 1
     memory_bytes: int = 0
     limits: AttemptLimits | None = None
+    labels: Labels = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +89,18 @@ class Requirements:
     spec_version: int
     codecs: frozenset[str]
     roots: frozenset[str]
+    labels: Labels = field(default_factory=dict)
 
     @property
     def job_class(self) -> str:
         """A short stable name for this set of needs."""
-        parts = (
+        parts = [
             str(self.spec_version),
             ",".join(sorted(self.codecs)),
             ",".join(sorted(self.roots)),
-        )
+        ]
+        if self.labels:  # without them it is called what it was before there were labels
+            parts.append(",".join(written(self.labels)))
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
@@ -104,6 +110,7 @@ def requirements(spec: JobSpec) -> Requirements:
         spec_version=spec.spec_version,
         codecs=frozenset(codec.value for codec in encoded_codecs(spec)),
         roots=spec.roots,
+        labels=spec.labels,
     )
 
 
@@ -111,6 +118,8 @@ def misfit(
     needs: Requirements, capabilities: Capabilities, refused_roots: Mapping[str, str]
 ) -> str | None:
     """Why this worker cannot do such a job; None when it can. `refused_roots`: name to reason."""
+    if lack := lacks(needs.labels, capabilities.labels):
+        return lack
     if capabilities.spec_version < needs.spec_version:
         return f"knows spec version {capabilities.spec_version}, the job has {needs.spec_version}"
     if missing := needs.codecs - capabilities.codecs:

@@ -12,6 +12,7 @@ from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec, Work
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
 from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, JobState
+from ffrtmp.domain.labels import nobody_has
 from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.promises import Targets
@@ -25,6 +26,7 @@ from ffrtmp.domain.waiting import Explanation
 from ffrtmp.domain.worker import check_roots, requirements, waits_for
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.census import Census, Self
+from ffrtmp.master.classes import Classes
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
 from ffrtmp.master.gate import MOST_SUBMITTED, Gate
@@ -110,6 +112,7 @@ class Master:
         )
         self._new_id = new_id
         self._gate = Gate(most_submitted)
+        self._classes = Classes(store.classes, roster, clocks[1])
         self.traffic = Traffic()
         self._raw_arguments = raw_arguments
         self.tally = Tally(self._parts)
@@ -172,7 +175,7 @@ class Master:
         """Adds all or none.
 
         Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken,
-        Overloaded.
+        TooManyClasses, Overloaded.
         """
         if not 1 <= len(asked) <= LARGEST_BATCH:
             raise InvalidArgument("jobs", len(asked), f"1 to {LARGEST_BATCH} jobs a call")
@@ -182,8 +185,8 @@ class Master:
             if self._parts.store.shared and any(each.objection for each in new):
                 await self._learn_roots()  # a worker may have brought one to another master
                 new = await self._new_jobs(submissions, actor)
-            self._parts.roster.learn({job.job.job_class: job.requirements for job in new})
-            stored = await self._parts.jobs.submit(new)
+            async with self._classes.entered(new) as judged:
+                stored = await self._parts.jobs.submit(judged)
         return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
 
     async def _new_jobs(self, submissions: Sequence[Submission], actor: str) -> list[NewJob]:
@@ -242,8 +245,16 @@ class Master:
         record = await self._parts.store.get(job_id)
         events = await self._parts.store.events(job_id)
         queued = record.job.state in WAITING_STATES
-        waits = waits_for(record.spec, self._parts.roster.useless_roots) if queued else ""
+        waits = await self._waits_for(record.spec) if queued else ""
         return JobView(record, events, await self._progress_of(record), waits)
+
+    async def _waits_for(self, spec: JobSpec) -> str:
+        """What no worker has, of whichever master it is."""
+        waits = waits_for(spec, self._parts.roster.useless_roots)
+        if waits or not spec.labels:
+            return waits
+        fleet = [each async for each in self._all_workers() if each.alive]
+        return nobody_has(spec.labels, (each.capabilities.labels for each in fleet))
 
     async def _progress_of(self, record: JobRecord) -> Progress | None:
         holder = record.job.holder

@@ -56,6 +56,7 @@ def pack_queue(view: QueueView) -> pb.QueueBacklog:
         held=view.held,
         oldest_eligible_time=to_timestamp(view.oldest_eligible_at),
         able_workers=view.able_workers,
+        labels=view.needs.labels if view.needs else {},
     )
 
 

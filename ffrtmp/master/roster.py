@@ -4,11 +4,13 @@ A mirror for speed, never the truth: the store decides, and every heartbeat is h
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ffrtmp.domain.errors import DomainError, SessionExpired, StaleEpoch
 from ffrtmp.domain.job import HELD_STATES, Cause, Holder, Job, JobState
+from ffrtmp.domain.labels import lacks
 from ffrtmp.domain.messages import Cancel, Progress
 from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
@@ -88,13 +90,14 @@ class Presence:
         connected, standing = self.outbox is not None, self.standing
         return not hindrance(connected=connected, slots=self.slots, standing=standing, now=now)
 
-    def as_candidate(self, job_id: str, unfit: str | None) -> Candidate:
+    def as_candidate(self, job_id: str, lack: str, unfit: str | None) -> Candidate:
         return Candidate(
             worker=self.session.worker,
             connected=self.outbox is not None,
             slots=self.slots,
             free=self.free,
             standing=self.standing,
+            lack=lack,
             unfit=unfit,
             rejection=self.excluded.get(job_id),
         )
@@ -243,6 +246,18 @@ class Roster:
             self._needs.update(needs)
             self._forget_matches()
 
+    @property
+    def classes(self) -> AbstractSet[str]:
+        """Those that are known."""
+        return self._needs.keys()
+
+    def keep_classes(self, names: Collection[str]) -> None:
+        """Forgets all others: no job of them has not ended."""
+        kept = {name: needs for name, needs in self._needs.items() if name in names}
+        if len(kept) < len(self._needs):
+            self._needs = kept
+            self._forget_matches()
+
     def recheck(self) -> None:
         """What a worker can run has changed, and with its roots what others can. What follows is
         found out when somebody asks: a thousand workers may come at once."""
@@ -314,9 +329,12 @@ class Roster:
         presence = self._present.get(worker)
         if presence is None:
             bad = {root.name: root.problem for root in last.roots if root.problem}
-            return Candidate(worker=worker, connected=False, unfit=misfit(needs, last, bad))
+            lack = lacks(needs.labels, last.labels)
+            unfit = misfit(needs, last, bad)
+            return Candidate(worker=worker, connected=False, lack=lack, unfit=unfit)
         unfit = misfit(needs, presence.capabilities, self.refused_roots(worker))
-        return presence.as_candidate(job_id, unfit)
+        lack = lacks(needs.labels, presence.capabilities.labels)
+        return presence.as_candidate(job_id, lack, unfit)
 
     def may_run(self, worker: str, job_class: str) -> bool:
         self._refresh()
@@ -328,7 +346,8 @@ class Roster:
         if presence.classes is None:
             refused, can = self._refused.get(presence.session.worker, {}), presence.capabilities
             roots = frozenset(root.name for root in can.roots)
-            ability = can.spec_version, can.codecs, roots, frozenset(refused)
+            labels = frozenset(can.labels.items())
+            ability = can.spec_version, can.codecs, roots, frozenset(refused), labels
             if ability not in self._matches:
                 self._matches[ability] = frozenset(
                     name for name, needs in self._needs.items() if not misfit(needs, can, refused)

@@ -43,7 +43,7 @@ class Submissions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """`waits_for`: a root that no worker can use now, and why."""
+    """`waits_for`: a root that no worker can use now, and why; or labels that none has."""
 
     record: JobRecord
     events: list[JobEvent]

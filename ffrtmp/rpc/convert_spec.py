@@ -57,6 +57,7 @@ def spec_from_pb(spec: pb.JobSpec) -> JobSpec:
         accept_truncated=spec.accept_truncated,
         spec_version=spec.spec_version or SPEC_VERSION,
         restart=Restart(on_failure=spec.restart.on_failure) if spec.HasField("restart") else None,
+        labels=dict(spec.labels),
     )
 
 
@@ -164,7 +165,8 @@ def _refuse_unknown(message: Message, path: str) -> None:
             f"this build knows spec version {SPEC_VERSION}; use a newer one",
         )
     for descriptor, value in message.ListFields():
-        if descriptor.message_type is None:
+        kind = descriptor.message_type
+        if kind is None or kind.GetOptions().map_entry:
             continue
         parts = value if descriptor.is_repeated else [value]
         for part in parts:
@@ -184,6 +186,7 @@ def spec_to_pb(spec: JobSpec) -> pb.JobSpec:
         accept_truncated=spec.accept_truncated,
         spec_version=spec.spec_version,
         restart=pb.Restart(on_failure=spec.restart.on_failure) if spec.restart else None,
+        labels=spec.labels,
     )
 
 

@@ -1,5 +1,7 @@
 """What a worker can do and how busy it is, to and from the wire."""
 
+from ffrtmp.domain.errors import InvalidArgument, ProtocolViolation
+from ffrtmp.domain.labels import check_labels
 from ffrtmp.domain.worker import AttemptLimits, Capabilities, LimitWay, Load, RootReport
 from ffrtmp.rpc.enums import LIMIT_WAYS
 from ffrtmp.v1 import admin_service_pb2 as pb
@@ -16,6 +18,7 @@ def capabilities_to_pb(capabilities: Capabilities) -> pb.WorkerCapabilities:
         cpu_count=capabilities.cpu_count,
         memory=capabilities.memory_bytes,
         limits=_limits_to_pb(capabilities.limits) if capabilities.limits else None,
+        labels=capabilities.labels,
     )
 
 
@@ -38,6 +41,7 @@ def _limits_from_pb(limits: pb.AttemptLimits) -> AttemptLimits:
 
 
 def capabilities_from_pb(capabilities: pb.WorkerCapabilities) -> Capabilities:
+    """Raises ProtocolViolation for labels that no worker of ours would report."""
     return Capabilities(
         version=capabilities.version,
         spec_version=capabilities.spec_version,
@@ -48,7 +52,17 @@ def capabilities_from_pb(capabilities: pb.WorkerCapabilities) -> Capabilities:
         cpu_count=capabilities.cpu_count,
         memory_bytes=capabilities.memory,
         limits=_limits_from_pb(capabilities.limits) if capabilities.HasField("limits") else None,
+        labels=_labels_from_pb(capabilities),
     )
+
+
+def _labels_from_pb(capabilities: pb.WorkerCapabilities) -> dict[str, str]:
+    labels = dict(capabilities.labels)
+    try:
+        check_labels(labels, "labels")
+    except InvalidArgument as error:
+        raise ProtocolViolation(str(error)) from None
+    return labels
 
 
 def _root_to_pb(root: RootReport) -> pb.WorkerRoot:

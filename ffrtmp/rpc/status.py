@@ -42,6 +42,7 @@ STATUS_OF: Final[Mapping[type[DomainError], StatusCode]] = MappingProxyType(
         errors.WorkerDoesNotRead: StatusCode.RESOURCE_EXHAUSTED,
         errors.WorkerFloods: StatusCode.RESOURCE_EXHAUSTED,
         errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+        errors.TooManyClasses: StatusCode.RESOURCE_EXHAUSTED,
         errors.SessionExpired: StatusCode.UNAVAILABLE,
         errors.Overtaken: StatusCode.UNAVAILABLE,
         errors.HelloOvertaken: StatusCode.UNAVAILABLE,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 
-from ffrtmp.domain.errors import DomainError, InvalidSpec
+from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.figures import Figures
 from ffrtmp.domain.job import Job, JobState, Rule
@@ -37,7 +37,7 @@ class NewJob:
     requirements: Requirements
     key: str
     digest: str
-    objection: InvalidSpec | None = None
+    objection: DomainError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,13 @@ FORGET = tuple(
     f"DELETE FROM {table} WHERE job_id = ANY($1)"
     for table in ("logs", "events", "targets", "submissions", "specs", "jobs")
 )
+# The first in the queue of each class, as its index has it. Were any job of the class as good,
+# PostgreSQL would read the table for it: to the end, when all jobs of that class have ended.
 CLASSES = (
-    "SELECT job_class, requirements FROM classes WHERE EXISTS (SELECT 1 FROM jobs"
-    " WHERE jobs.state = 'queued' AND jobs.job_class = classes.job_class)"
-    " OR EXISTS (SELECT 1 FROM jobs"
-    " WHERE jobs.state = 'paused' AND jobs.job_class = classes.job_class)"
+    "SELECT job_class, requirements FROM classes WHERE (SELECT jobs.rank FROM jobs"
+    " WHERE jobs.state = 'queued' AND jobs.job_class = classes.job_class"
+    " ORDER BY jobs.rank, jobs.job_id LIMIT 1) IS NOT NULL"
+    " OR job_class IN (SELECT job_class FROM jobs WHERE state = 'paused')"
     " OR job_class IN (SELECT job_class FROM jobs WHERE state = ANY($1))"
 )
 

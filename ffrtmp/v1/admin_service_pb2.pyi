@@ -741,6 +741,26 @@ class QueueBacklog(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     QUEUE_FIELD_NUMBER: _builtins.int
     JOB_CLASS_FIELD_NUMBER: _builtins.int
     CODECS_FIELD_NUMBER: _builtins.int
@@ -751,6 +771,7 @@ class QueueBacklog(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     OLDEST_ELIGIBLE_TIME_FIELD_NUMBER: _builtins.int
     ABLE_WORKERS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     queue: _job_pb2.Queue.ValueType
     job_class: _builtins.str
     """A short name for what these jobs need."""
@@ -776,6 +797,10 @@ class QueueBacklog(_message.Message):
     def oldest_eligible_time(self) -> _timestamp_pb2.Timestamp:
         """Since when the oldest of the queued waits; absent when none does."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Labels that a worker must have."""
+
     def __init__(
         self,
         *,
@@ -789,10 +814,11 @@ class QueueBacklog(_message.Message):
         held: _builtins.int = ...,
         oldest_eligible_time: _timestamp_pb2.Timestamp | None = ...,
         able_workers: _builtins.int = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_eligible_time", b"oldest_eligible_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["able_workers", b"able_workers", "codecs", b"codecs", "held", b"held", "job_class", b"job_class", "oldest_eligible_time", b"oldest_eligible_time", "paused", b"paused", "queue", b"queue", "queued", b"queued", "retrying", b"retrying", "roots", b"roots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["able_workers", b"able_workers", "codecs", b"codecs", "held", b"held", "job_class", b"job_class", "labels", b"labels", "oldest_eligible_time", b"oldest_eligible_time", "paused", b"paused", "queue", b"queue", "queued", b"queued", "retrying", b"retrying", "roots", b"roots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1153,6 +1179,26 @@ class WorkerCapabilities(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     VERSION_FIELD_NUMBER: _builtins.int
     SPEC_VERSION_FIELD_NUMBER: _builtins.int
     FFMPEG_VERSION_FIELD_NUMBER: _builtins.int
@@ -1162,6 +1208,7 @@ class WorkerCapabilities(_message.Message):
     CPU_COUNT_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of ffrtmp."""
     spec_version: _builtins.int
@@ -1186,6 +1233,12 @@ class WorkerCapabilities(_message.Message):
     def limits(self) -> Global___AttemptLimits:
         """What one FFmpeg may use there. Absent from a worker that does not know of limits."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What its operator says of it, as `JobSpec.labels` has them. A worker that reports more than 64, or
+        malformed ones, is refused.
+        """
+
     def __init__(
         self,
         *,
@@ -1198,10 +1251,11 @@ class WorkerCapabilities(_message.Message):
         cpu_count: _builtins.int = ...,
         memory: _builtins.int = ...,
         limits: Global___AttemptLimits | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "cpu_count", b"cpu_count", "encoders", b"encoders", "ffmpeg_version", b"ffmpeg_version", "limits", b"limits", "memory", b"memory", "roots", b"roots", "spec_version", b"spec_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "cpu_count", b"cpu_count", "encoders", b"encoders", "ffmpeg_version", b"ffmpeg_version", "labels", b"labels", "limits", b"limits", "memory", b"memory", "roots", b"roots", "spec_version", b"spec_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

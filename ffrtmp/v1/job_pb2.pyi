@@ -587,7 +587,8 @@ class Job(_message.Message):
     unschedulable_reason: _builtins.str
     """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
     the last one did not. It is still tried, once a minute. In `GetJob` also set while none of the
-    workers can use one of its roots, and why: the job starts by itself when one can.
+    workers can use one of its roots, or has its labels, and why: the job starts by itself when one
+    can.
     """
     priority: Global___Priority.ValueType
     """Output only. The priority that counts: that of the spec, until `ReprioritiseJob` gives another."""
@@ -1091,6 +1092,26 @@ class JobSpec(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     INPUT_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     OVERWRITE_FIELD_NUMBER: _builtins.int
@@ -1101,6 +1122,7 @@ class JobSpec(_message.Message):
     RESTART_FIELD_NUMBER: _builtins.int
     VERIFICATION_FIELD_NUMBER: _builtins.int
     ACCEPT_TRUNCATED_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     overwrite: _builtins.bool
     """Replace a target that exists. Default: the job fails with TARGET_EXISTS. Not for a live push."""
     queue: Global___Queue.ValueType
@@ -1132,6 +1154,13 @@ class JobSpec(_message.Message):
     def restart(self) -> Global___Restart:
         """Only for a live push. Default: failures count as for every job."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only for a worker that has all of these labels, key and value alike, of which at most 64. Keys and
+        values are 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit at both ends; keys that
+        begin with `ffrtmp.` are reserved. While no worker has them the job waits. Default: any worker.
+        """
+
     def __init__(
         self,
         *,
@@ -1145,10 +1174,11 @@ class JobSpec(_message.Message):
         restart: Global___Restart | None = ...,
         verification: Global___Verification.ValueType = ...,
         accept_truncated: _builtins.bool = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "restart", b"restart", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_truncated", b"accept_truncated", "input", b"input", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "restart", b"restart", "spec_version", b"spec_version", "timeout", b"timeout", "verification", b"verification"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_truncated", b"accept_truncated", "input", b"input", "labels", b"labels", "outputs", b"outputs", "overwrite", b"overwrite", "priority", b"priority", "queue", b"queue", "restart", b"restart", "spec_version", b"spec_version", "timeout", b"timeout", "verification", b"verification"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,6 +95,8 @@ class _ObstacleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Obstacle.Val
     """All its slots are taken."""
     OBSTACLE_NONE: _Obstacle.ValueType  # 9
     """None: it may have the job now."""
+    OBSTACLE_LABEL: _Obstacle.ValueType  # 10
+    """It lacks a label that the job requires. Comes before OBSTACLE_UNFIT."""
 
 class Obstacle(_Obstacle, metaclass=_ObstacleEnumTypeWrapper):
     """Why a worker does not get a job, first things first."""
@@ -119,6 +121,8 @@ OBSTACLE_BUSY: Obstacle.ValueType  # 8
 """All its slots are taken."""
 OBSTACLE_NONE: Obstacle.ValueType  # 9
 """None: it may have the job now."""
+OBSTACLE_LABEL: Obstacle.ValueType  # 10
+"""It lacks a label that the job requires. Comes before OBSTACLE_UNFIT."""
 Global___Obstacle: _TypeAlias = Obstacle  # noqa: Y015
 
 @_typing.final

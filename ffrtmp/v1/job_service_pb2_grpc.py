@@ -123,7 +123,8 @@ class JobServiceServicer:
         * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
         * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
         * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
-        after the time in the details (google.rpc.RetryInfo).
+        after the time in the details (google.rpc.RetryInfo). Without such a time: the jobs that have
+        not ended ask for too many different labels, codecs and roots, 1,000 combinations.
 
         Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
         "idempotency_key": "in-1"}
@@ -140,7 +141,8 @@ class JobServiceServicer:
 
         Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
         "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
-        "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
+        "outputs": [{"path": "media:2.mp4"}], "labels": {"zone": "eu"}}, "idempotency_key":
+        "batch-2"}]}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

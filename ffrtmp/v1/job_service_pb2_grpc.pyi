@@ -52,7 +52,8 @@ class JobServiceStub:
     * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
     * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
     * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
-      after the time in the details (google.rpc.RetryInfo).
+      after the time in the details (google.rpc.RetryInfo). Without such a time: the jobs that have
+      not ended ask for too many different labels, codecs and roots, 1,000 combinations.
 
     Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
     "idempotency_key": "in-1"}
@@ -65,7 +66,8 @@ class JobServiceStub:
 
     Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
     "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
-    "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
+    "outputs": [{"path": "media:2.mp4"}], "labels": {"zone": "eu"}}, "idempotency_key":
+    "batch-2"}]}
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]
     """Returns one job.
@@ -197,7 +199,8 @@ class JobServiceAsyncStub(JobServiceStub):
     * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
     * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
     * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
-      after the time in the details (google.rpc.RetryInfo).
+      after the time in the details (google.rpc.RetryInfo). Without such a time: the jobs that have
+      not ended ask for too many different labels, codecs and roots, 1,000 combinations.
 
     Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
     "idempotency_key": "in-1"}
@@ -210,7 +213,8 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
     "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
-    "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
+    "outputs": [{"path": "media:2.mp4"}], "labels": {"zone": "eu"}}, "idempotency_key":
+    "batch-2"}]}
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]  # type: ignore[assignment]
     """Returns one job.
@@ -345,7 +349,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         * INVALID_ARGUMENT: the spec is wrong; the message names field, value and what would be right.
         * ALREADY_EXISTS: the key was used with another body, or a live job writes one of the targets.
         * RESOURCE_EXHAUSTED: too many jobs are being submitted at once; nothing was stored. Try again
-          after the time in the details (google.rpc.RetryInfo).
+          after the time in the details (google.rpc.RetryInfo). Without such a time: the jobs that have
+          not ended ask for too many different labels, codecs and roots, 1,000 combinations.
 
         Example: {"spec": {"input": {"path": "media:in.mov"}, "outputs": [{"path": "media:out.mp4"}]},
         "idempotency_key": "in-1"}
@@ -364,7 +369,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
         "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
-        "outputs": [{"path": "media:2.mp4"}]}, "idempotency_key": "batch-2"}]}
+        "outputs": [{"path": "media:2.mp4"}], "labels": {"zone": "eu"}}, "idempotency_key":
+        "batch-2"}]}
         """
 
     @_abc_1.abstractmethod

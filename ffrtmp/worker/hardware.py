@@ -16,6 +16,7 @@ import msgspec
 import psutil
 
 from ffrtmp import __version__
+from ffrtmp.domain.labels import Labels
 from ffrtmp.domain.live import SCHEMES
 from ffrtmp.domain.spec import SPEC_VERSION, Metric
 from ffrtmp.domain.worker import Capabilities, Load, RootReport
@@ -273,7 +274,7 @@ def load(disk_free: Mapping[str, int]) -> Load:
     )
 
 
-def capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
+def capabilities(tools: Tools, roots: tuple[RootReport, ...], labels: Labels) -> Capabilities:
     """What the master is told of this worker."""
     return Capabilities(
         version=__version__,
@@ -285,4 +286,5 @@ def capabilities(tools: Tools, roots: tuple[RootReport, ...]) -> Capabilities:
         cpu_count=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
         limits=tools.confines.limits,
+        labels=labels,
     )

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ffrtmp.clock import utc_now
+from ffrtmp.domain.labels import Labels
 from ffrtmp.storage.roots import Roots
 from ffrtmp.storage.staging import sweep_orphans
 from ffrtmp.worker.attempts import Attempts
@@ -48,6 +49,7 @@ class Upkeep:
     incarnation: str
     last: LastRun
     roots: Roots
+    labels: Labels
     tools: Tools
     attempts: Attempts
     session: Session
@@ -61,7 +63,7 @@ class Upkeep:
             self.roots,
             worker=self.name,
             nonce=self.incarnation,
-            tell=lambda found: self.session.report(capabilities(self.tools, found)),
+            tell=lambda found: self.session.report(capabilities(self.tools, found, self.labels)),
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(proving)

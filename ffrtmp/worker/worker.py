@@ -78,7 +78,7 @@ async def _put_together(
     )
     presentation = Presentation(
         incarnation=incarnation,
-        capabilities=capabilities(tools, reports),
+        capabilities=capabilities(tools, reports, settings.labels),
         load=lambda: _load(runner),
         previous=await in_thread(last.read),
     )
@@ -88,6 +88,7 @@ async def _put_together(
         incarnation=incarnation,
         last=last,
         roots=roots,
+        labels=settings.labels,
         tools=tools,
         attempts=attempts,
         session=Session(presentation, attempts, link.dial, boot=boot_seconds, chance=random.random),

@@ -138,7 +138,7 @@ class Worker:
 async def cluster(
     open_store, facts: list | None = None, timers: Timers = FAST, **options
 ) -> AsyncIterator[tuple[Master, Callable[..., Worker]]]:
-    ids = (f"{number:026d}" for number in range(1000))
+    ids = (f"{number:026d}" for number in range(10_000))
     async with open_store(patience=0.5) as store:
         master = Master(
             store,

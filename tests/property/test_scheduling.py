@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffrtmp.domain.job import Holder, Job, JobState
-from ffrtmp.domain.scheduling import Room, assign, rank
+from ffrtmp.domain.scheduling import MOST_CLASSES, Room, assign, beyond_limit, rank
 from ffrtmp.domain.spec import Priority, Queue
+from ffrtmp.domain.worker import Capabilities, Requirements, misfit
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CLASSES = ("a", "b")
@@ -104,6 +105,60 @@ def test_a_job_is_never_passed_over_for_one_of_lower_rank(jobs, rooms):
     for each in jobs:
         ahead = [other for other in jobs if (other.rank, other.job_id) <= (each.rank, each.job_id)]
         assert dict(pairs(ahead, rooms)).get(each.job_id) == chosen.get(each.job_id)
+
+
+LABELS = st.dictionaries(
+    st.sampled_from(["zone", "gpu"]), st.sampled_from(["eu", "us"]), max_size=2
+)
+
+
+def asking(labels: dict[str, str]) -> Requirements:
+    return Requirements(spec_version=1, codecs=frozenset(), roots=frozenset(), labels=labels)
+
+
+@given(asked=st.lists(LABELS, max_size=6), fleet=st.lists(LABELS, max_size=4))
+@settings(max_examples=400)
+def test_a_job_goes_to_a_worker_that_has_all_its_labels_and_to_no_other(asked, fleet):
+    """From what jobs ask for and workers report, by classes, to the choice."""
+    classes = {needs.job_class: needs for needs in map(asking, asked)}
+    jobs = [
+        job(n, rank=1, job_class=asking(labels).job_class, avoid="")
+        for n, labels in enumerate(asked)
+    ]
+    rooms = []
+    for n, has in enumerate(fleet):
+        can = Capabilities(spec_version=1, ffmpeg_version="", codecs=frozenset(), labels=has)
+        fit = frozenset(name for name, needs in classes.items() if not misfit(needs, can, {}))
+        rooms.append(Room(holder=Holder(f"w{n}", "i"), free=len(asked), classes=fit))
+    given_to = dict(pairs(jobs, rooms))
+    for n, labels in enumerate(asked):
+        able = {f"w{m}" for m, has in enumerate(fleet) if set(labels.items()) <= set(has.items())}
+        assert (given_to.get(f"j{n}") in able) == bool(able)
+        assert bool(able) or f"j{n}" not in given_to
+
+
+@given(first=LABELS, second=LABELS, turned=st.booleans())
+def test_jobs_are_of_one_class_when_they_ask_for_the_same_labels_in_any_order(
+    first, second, turned
+):
+    other = dict(reversed(second.items())) if turned else second
+    same = sorted(first.items()) == sorted(second.items())
+    assert (asking(first).job_class == asking(other).job_class) == same
+
+
+@given(
+    alive=st.integers(MOST_CLASSES - 3, MOST_CLASSES),
+    wanted=st.lists(st.sampled_from(["c0", "c1", "new1", "new2", "new3", "new4"]), max_size=8),
+)
+def test_a_thousand_classes_are_alive_at_most_and_those_that_are_take_more_jobs(alive, wanted):
+    live = {f"c{n}" for n in range(alive)}
+    taken, refused = set(live), set()
+    for each in wanted:
+        if each in taken or len(taken) < 1000:
+            taken.add(each)
+        else:
+            refused.add(each)
+    assert beyond_limit(wanted, live) == refused
 
 
 def test_a_job_waits_for_a_busy_worker_rather_than_go_back_where_it_failed():

@@ -83,6 +83,7 @@ specs = st.builds(
     queue=st.sampled_from(Queue),
     priority=st.sampled_from(Priority),
     spec_version=positive,
+    labels=st.dictionaries(words, words, max_size=3),
 )
 
 
@@ -123,6 +124,7 @@ GOOD = JobSpec(
     timeout=timedelta(minutes=5),
     queue=Queue.BATCH,
     priority=Priority.HIGH,
+    labels={"zone": "eu", "gpu": "none"},
 )
 SAMPLES = [
     spec_to_pb(GOOD).SerializeToString(),

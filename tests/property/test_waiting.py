@@ -13,6 +13,7 @@ from ffrtmp.domain.waiting import (
     Explanation,
     Obstacle,
     Place,
+    Verdict,
     WaitReason,
     explain,
     hindrance,
@@ -51,6 +52,7 @@ def fleets(draw) -> list[Candidate]:
                 draining=draw(st.sampled_from([False, False, True])),
                 quarantined_until=draw(st.sampled_from([None, None, SOON])),
             ),
+            lack=draw(st.sampled_from(["", "", "zone=eu is required"])),
             unfit=draw(st.sampled_from([None, None, "has no root 'm'"])),
             rejection=draw(st.sampled_from([None, None, "the disk is full"])),
         )
@@ -71,7 +73,7 @@ def room_of(candidate: Candidate) -> Room | None:
     return Room(
         holder=Holder(candidate.worker, "i"),
         free=candidate.free,
-        classes=frozenset() if candidate.unfit else frozenset({"a"}),
+        classes=frozenset() if candidate.lack or candidate.unfit else frozenset({"a"}),
         excluded=frozenset() if candidate.rejection is None else frozenset({"j1"}),
     )
 
@@ -103,6 +105,7 @@ def test_the_first_obstacle_of_each_worker_is_named():
         candidate("drains", standing=Standing(draining=True), unfit="no"),
         candidate("leaves", slots=0, free=0),
         candidate("sick", standing=Standing(quarantined_until=SOON)),
+        candidate("lacks", lack="zone=eu is required", unfit="has no root 'm'"),
         candidate("unfit", unfit="has no root 'm'", free=0),
         candidate("full", rejection="the disk is full"),
         candidate("failed"),
@@ -117,12 +120,13 @@ def test_the_first_obstacle_of_each_worker_is_named():
         ("drains", "draining", ""),
         ("leaves", "leaving", ""),
         ("sick", "quarantined", "until 12:01:00 UTC"),
+        ("lacks", "label", "zone=eu is required"),
         ("unfit", "unfit", "has no root 'm'"),
         ("full", "rejected", "the disk is full"),
         ("failed", "avoided", "the last attempt failed there, and others can run it"),
         ("busy", "busy", "all 2 slots are taken"),
     ]
-    assert explained(queued(), fleet[:6]).reason is WaitReason.NO_FIT_WORKER
+    assert explained(queued(), fleet[:7]).reason is WaitReason.NO_FIT_WORKER
     assert explained(queued(avoid="failed"), fleet).reason is WaitReason.NO_FREE_SLOT
     assert explained(queued(), fleet[:1]).reason is WaitReason.NO_WORKER
 
@@ -135,6 +139,22 @@ def test_of_workers_that_are_away_those_that_fit_are_told():
     assert explained(queued(), [unfit, lame]).detail == "no worker that is here may run it"
     assert explained(queued(), [unfit, lame, away[0]]).detail.endswith("; a could, and is away")
     assert explained(queued(), [unfit, lame, *away]).detail.endswith("; 2 that are away could")
+
+
+def test_labels_are_the_reason_when_every_worker_that_is_here_lacks_one():
+    lacks = [candidate(name, lack="zone=eu is required") for name in ("a", "b")]
+    away = candidate("away", connected=False, lack="zone=eu is required")
+    said = explained(queued(), [*lacks, away])
+    assert said.reason is WaitReason.NO_FIT_WORKER
+    assert said.detail == "no worker that is here has its labels"
+    assert said.verdicts[-1] == Verdict("away", Obstacle.AWAY, away.lack, fits=False)
+    could = candidate("far", connected=False)
+    assert explained(queued(), [*lacks, could]).detail.endswith(
+        "its labels; far could, and is away"
+    )
+    unfit = candidate("unfit", unfit="has no root 'm'")
+    assert explained(queued(), [*lacks, unfit]).detail == "no worker that is here may run it"
+    assert explained(queued(), [*lacks, candidate("c")]).reason is WaitReason.TURN
 
 
 def test_what_stands_in_the_jobs_own_way_comes_first():

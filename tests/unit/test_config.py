@@ -65,6 +65,7 @@ SAMPLES = {
     "heartbeat_interval": ("700ms", timedelta(milliseconds=700)),
     "http": ("127.0.0.1:81", "127.0.0.1:81"),
     "json": ("true", True),
+    "label": ("zone=eu,gpu=none", ("zone=eu,gpu=none",)),
     "ledger": ("lines", Path("lines")),
     "listen": ("0.0.0.0:82", "0.0.0.0:82"),
     "log_format": ("json", "json"),

@@ -18,6 +18,7 @@ from google.protobuf.json_format import ParseDict
 
 from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.figures import QualityScore
+from ffrtmp.domain.labels import written
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.worker import requirements
 from ffrtmp.ffmpeg import quality
@@ -52,7 +53,8 @@ def argv(message: pb.JobSpec) -> str:
 
 
 def needs(message: pb.JobSpec) -> str:
-    return str(sorted(requirements(expand(spec_from_pb(message))).roots))
+    found = requirements(expand(spec_from_pb(message)))
+    return f"{sorted(found.roots)} {written(found.labels)}"
 
 
 def comparison(message: pb.JobSpec) -> str:
@@ -167,6 +169,7 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
     "JobSpec.spec_version": Effect(
         job(specVersion=2**31), refusal, "spec_version: 2147483648", job(specVersion=1)
     ),
+    "JobSpec.labels": Effect(job(labels={"zone": "eu"}), needs, "zone=eu", PLAIN),
     "JobSpec.restart": Elsewhere(
         LIVE | {"restart": {"onFailure": 2}},
         "restarts",
@@ -256,10 +259,12 @@ EFFECTS: dict[str, Effect | Elsewhere] = {
 
 
 def fields_below(message: Descriptor) -> Iterator[str]:
+    """What a map is made of is no field of its own."""
     for field in message.fields:
         yield f"{message.name}.{field.name}"
         part = field.message_type
-        if part is not None and part.file.package == message.file.package:
+        is_ours = part is not None and part.file.package == message.file.package
+        if is_ours and not part.GetOptions().map_entry:
             yield from fields_below(part)
 
 

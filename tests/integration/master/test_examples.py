@@ -39,6 +39,7 @@ CAPABLE = Capabilities(
     ffmpeg_version="9",
     codecs=frozenset({"vp9"}),
     roots=(RootReport(name="media", nonce="n", sees=frozenset({"n"})),),
+    labels={"zone": "eu"},
 )
 
 
@@ -56,7 +57,7 @@ EXAMPLES = {method.full_name: example_of(method) for method in METHODS}
 
 CHECKS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "SubmitJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_QUEUED",
-    "SubmitJobs": lambda got: len(got[0]["jobs"]) == 2,
+    "SubmitJobs": lambda got: got[0]["jobs"][1]["spec"]["labels"] == {"zone": "eu"},
     "GetJob": lambda got: got[0]["events"][0]["number"] == "1",
     "ListJobs": lambda got: all(
         job["state"] == "JOB_STATE_RUNNING" for job in got[0].get("jobs", [])
@@ -64,7 +65,7 @@ CHECKS: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "WatchJob": lambda got: got[-1]["job"]["state"] == "JOB_STATE_CANCELLED",
     "CancelJob": lambda got: got[0]["job"]["state"] == "JOB_STATE_CANCELLED",
     "ListWorkers": lambda got: [each["name"] for each in got[0]["workers"]][:1] == ["w1"],
-    "GetWorker": lambda got: "av1" not in got[0]["worker"]["capabilities"]["codecs"],
+    "GetWorker": lambda got: got[0]["worker"]["capabilities"]["labels"] == {"zone": "eu"},
     "DrainWorker": lambda got: got[0]["worker"]["draining"],
     "ResumeWorker": lambda got: "draining" not in got[0]["worker"],
     "ReleaseWorker": lambda got: got[0]["worker"]["name"] == "w1",

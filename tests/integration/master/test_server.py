@@ -20,6 +20,7 @@ from ffrtmp.domain.messages import (
     Goodbye,
     Heartbeat,
     HeartbeatAck,
+    Hello,
     Offer,
     OfferReply,
     Progress,
@@ -30,6 +31,7 @@ from ffrtmp.domain.messages import (
     Staged,
 )
 from ffrtmp.domain.session import AttemptReport, Phase
+from ffrtmp.domain.worker import Capabilities
 from ffrtmp.master.server import PortTaken, run_master
 from ffrtmp.pki.errors import PkiError
 from ffrtmp.store.errors import StoreLocked, StoreUnusable
@@ -224,6 +226,17 @@ async def test_a_stream_that_does_not_begin_with_hello_is_refused(run, stream):
         await worker.say(Heartbeat(number=1, seen=0, slots=1))
         code, details = await refusal(worker.call.read())
         assert (code, "hello" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
+async def test_a_hello_with_malformed_labels_is_refused_by_name(run, stream):
+    async with run() as master, master.dial("worker-w1") as wire:
+        worker = stream(wire)
+        labels = {f"k{number}": "v" for number in range(65)}
+        many = Capabilities(spec_version=1, ffmpeg_version="9", codecs=frozenset(), labels=labels)
+        await worker.say(Hello(incarnation="i1", capabilities=many, slots=1))
+        code, details = await refusal(worker.call.read())
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "labels: 65 is not valid: at most 64 labels" in details
 
 
 async def test_what_a_newer_worker_says_is_ignored_and_the_rest_is_heard(run, stream):

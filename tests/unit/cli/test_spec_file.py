@@ -23,6 +23,7 @@ GOOD = {
     ],
     "timeout": "90s",
     "overwrite": None,
+    "labels": {"zone": "eu", "gpu": "none"},
 }
 
 
@@ -53,6 +54,15 @@ MISTAKES = {
     "twice in two spellings": (
         '{"input": {"testSource": {}, "test_source": {}}}',
         "input.test_source: an object is not valid: it is given twice, as testSource too",
+    ),
+    "no object of labels": (
+        '{"labels": ["zone=eu"]}',
+        "labels: a list is not valid: write an object",
+    ),
+    "a label that is no text": ('{"labels": {"n": 7}}', "labels.n: 7 is not valid: write a text"),
+    "a label twice": (
+        '{"labels": {"zone": "eu", "zone": "us"}}',
+        "zone: 'us' is not valid: it is given twice",
     ),
     "both of one": (
         '{"input": {"path": "m:a", "test_source": {}}}',

@@ -1,5 +1,6 @@
 """Why a worker does not fit a job, in a sentence; and which roots a submit may name."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -81,6 +82,19 @@ def test_jobs_with_the_same_needs_form_a_class_whatever_else_they_ask():
     assert requirements(other).job_class == NEEDS.job_class
     away = JobSpec(input=Input(test_source=TestSource()), outputs=SPEC.outputs)
     assert requirements(away).job_class != NEEDS.job_class
+
+
+def test_a_worker_without_a_label_is_told_so_before_all_else():
+    picky = replace(NEEDS, labels={"zone": "eu"})
+    bare = able(codecs=frozenset(), labels={"zone": "us"})
+    assert misfit(picky, bare, {}) == "zone=eu is required, it has zone=us"
+    assert misfit(picky, able(labels={"zone": "eu", "gpu": "none"}), {}) is None
+    assert misfit(NEEDS, able(labels={"zone": "eu"}), {}) is None
+
+
+def test_classes_of_jobs_without_labels_are_called_what_they_always_were():
+    """Those that wait in a store that an older master wrote stand in the same queue."""
+    assert replace(NEEDS, labels={}).job_class == NEEDS.job_class == "02f6661b793912e2"
 
 
 def test_a_root_that_no_worker_has_is_refused_with_those_there_are():

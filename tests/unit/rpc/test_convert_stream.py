@@ -62,6 +62,7 @@ from ffrtmp.rpc.convert_stream import (
     event_to_pb,
     offer_key,
 )
+from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1 import worker_service_pb2 as pb
 
@@ -84,6 +85,7 @@ CAPABLE = Capabilities(
     limits=AttemptLimits(
         memory=2**32, cores=1.5, memory_way=LimitWay.CGROUP, cpu_way=LimitWay.AFFINITY
     ),
+    labels={"zone": "eu", "gpu": "none"},
 )
 REPORTS = (
     *(AttemptReport(key=KEY, phase=phase) for phase in Phase),
@@ -309,6 +311,11 @@ def test_an_acknowledgement_that_we_do_not_understand_is_none(step, outcome):
     )
 
 
+def labelled(labels: dict[str, str]) -> pb.WorkerEvent:
+    can = admin_pb.WorkerCapabilities(labels=labels)
+    return pb.WorkerEvent(hello=pb.Hello(incarnation="i", capabilities=can))
+
+
 @pytest.mark.parametrize(
     ("event", "why"),
     [
@@ -334,6 +341,12 @@ def test_an_acknowledgement_that_we_do_not_understand_is_none(step, outcome):
         (
             pb.WorkerEvent(log=pb.Log(attempts=[pb.AttemptLog(line_number=1 << 63)])),
             "for the number of a log line",
+        ),
+        (labelled({f"k{number}": "v" for number in range(65)}), "labels: 65 is not valid"),
+        (labelled({"zone": "e u"}), r"labels\.zone: 'e u' is not valid"),
+        (
+            pb.WorkerEvent(capabilities=admin_pb.WorkerCapabilities(labels={"ffrtmp.x": "1"})),
+            "'ffrtmp.x' is not valid: keys that begin with ffrtmp",
         ),
     ],
 )

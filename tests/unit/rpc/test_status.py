@@ -48,6 +48,7 @@ SAMPLES = [
     errors.HelloOvertaken("w1", 5),
     errors.CertificateEnded("worker/w1"),
     errors.Overloaded(1000, 10_000),
+    errors.TooManyClasses(1000),
     errors.StoreBusy(2.0),
     errors.StoreFailing("disk full"),
     errors.OutcomeUnknown("reset by peer"),
