@@ -27,12 +27,14 @@ from pathlib import Path
 
 LONGEST = 1 << 20
 IMPORTED = (
-    "ffrtmp.cli.serve",
+    "ffrtmp.cli.commands.serve",
+    "ffrtmp.cli.commands.simulate",
     "ffrtmp.cli.simulate",
     "ffrtmp.master.server",
     "ffrtmp.sim.fleet",
     "ffrtmp.store.postgres",
     "ffrtmp.store.sqlite",
+    "ffrtmp.worker.start",
     "ffrtmp.worker.worker",
 )
 
