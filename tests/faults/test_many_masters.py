@@ -89,13 +89,15 @@ async def test_m9_a_rolling_restart_of_three_masters_is_not_noticed(cluster_of, 
         for job_id in real:
             await cluster.encodes(job_id)
         async with asyncio.TaskGroup() as tasks:
-            load = tasks.create_task(steady_load(cluster, until_done := asyncio.Event()))
+            jobs: list[str] = []
+            load = tasks.create_task(steady_load(cluster, jobs))
             for master in cluster.masters:
+                more = len(jobs) + 10
+                await until(lambda: len(jobs) >= more, 60)  # noqa: B023  # called at once
                 await master.stop()
                 await master.start()
                 await until(fleet.is_connected, 60)
-            until_done.set()
-        jobs = load.result()
+            load.cancel()
         assert len(jobs) >= 30
         histories = [await cluster.reaches(job_id, "SUCCEEDED", seconds=60) for job_id in jobs]
         histories += [await cluster.succeeds(job_id, 40) for job_id in real]
@@ -141,15 +143,13 @@ async def numbers(watching: AsyncIterator[pb.WatchJobResponse]) -> list[int]:
     return [news.event.number async for news in watching if news.HasField("event")]
 
 
-async def steady_load(cluster: Cluster, done: asyncio.Event) -> list[str]:
-    """Ten small simulated jobs a second until `done`."""
-    jobs: list[str] = []
-    while not done.is_set():
+async def steady_load(cluster: Cluster, jobs: list[str]) -> None:
+    """Ten small simulated jobs a second, until it is cancelled."""
+    while True:
         number = len(jobs)
         spec = spec_for([f"load{number}.mkv"], 1, root="sim")
         jobs.append((await cluster.client.submit(spec)).job_id)
         await asyncio.sleep(0.1)  # the load itself
-    return jobs
 
 
 def dispatch_seconds(history: History) -> float:
