@@ -150,13 +150,13 @@ def _network(chance: Random, start: float) -> Iterator[Injection]:
     for _ in range(11):
         yield _spell(chance, start, CUT, chance.choice(peers), seconds=(0.0, 0.0))
     yield _spell(chance, start, CUT, EVERYBODY, seconds=(0.0, 0.0))
-    for _ in range(2):
-        spell = _spell(
-            chance, start, LATENCY, chance.choice((*peers, EVERYBODY)), seconds=(3.0, 6.0)
-        )
+    # One of each for everybody: whoever is dead or cut off just then is not slowed.
+    for target in (chance.choice(peers), chance.choice(peers), EVERYBODY):
+        spell = _spell(chance, start, LATENCY, target, seconds=(3.0, 6.0))
         yield _with_amount(spell, chance.choice((0.05, 0.3, 1.0, 2.0)))
-    spell = _spell(chance, start, LOSS, chance.choice((*peers, EVERYBODY)), seconds=(3.0, 6.0))
-    yield _with_amount(spell, 0.1)
+    for target in (chance.choice(peers), EVERYBODY):
+        spell = _spell(chance, start, LOSS, target, seconds=(3.0, 6.0))
+        yield _with_amount(spell, 0.1)
     yield _spell(chance, start, BLACKHOLE, chance.choice((*FLEETS, *WORKERS)), seconds=(0.5, 5.0))
     for _ in range(3):  # longer than a lease: others get the work, and the results are stale
         yield _spell(chance, start, BLACKHOLE, chance.choice(FLEETS), seconds=(5.0, 9.0))
