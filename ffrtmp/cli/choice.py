@@ -37,10 +37,6 @@ class Choice:
     def check(self, ids: Sequence[str], verb: str) -> None:
         """Raises UserError unless the jobs are either named or chosen."""
         if ids and self.is_made:
-            raise UserError(
-                "name jobs, or choose them by --all, --state, --worker or --since: not both"
-            )
+            raise UserError(f"name jobs, or choose them by {WAYS}: not both")
         if not ids and not self.is_made:
-            raise UserError(
-                f"which job? Name one, or {verb} by --all, --state, --worker or --since"
-            )
+            raise UserError(f"which job? Name one, or {verb} by {WAYS}")

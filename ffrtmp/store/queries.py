@@ -106,6 +106,8 @@ OFFERED_BEFORE = (
     " AND changed_time < $1 LIMIT $2"
 )
 
+# A hello counts for nothing behind a later dial of its own run, or behind a run that knows it to
+# have ended. It is asked here: a row that is not there yet cannot be locked and looked at before.
 OPEN_SESSION = (
     "INSERT INTO sessions (worker, incarnation, epoch, address, alive, capabilities, dial,"
     " previous) VALUES ($1, $2, 1, $3, 1, $4, $5, $6) ON CONFLICT (worker) DO UPDATE SET"

@@ -18,11 +18,7 @@ def master(settings: MasterSettings) -> int:
 
 
 def _say_ready(grpc_address: str, http_address: str) -> None:
-    print(ready_line(grpc_address, http_address), flush=True)
-
-
-def ready_line(grpc_address: str, http_address: str) -> str:
-    return f"master ready: gRPC on {grpc_address}, HTTP on {http_address}"
+    print(f"master ready: gRPC on {grpc_address}, HTTP on {http_address}", flush=True)
 
 
 def worker(settings: WorkerSettings) -> int:

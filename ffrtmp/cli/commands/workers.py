@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 from ffrtmp.config import ClientSettings
 
 workers = App(name="workers", help="Look at the workers, drain them.", help_on_error=False)
+WorkerName = Annotated[str, Parameter(name="WORKER")]
 
 
 @workers.command(name="list")
@@ -18,9 +19,7 @@ def list_workers(*, settings: ClientSettings | None = None) -> int:
 
 
 @workers.command
-def get(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
+def get(name: WorkerName, /, settings: ClientSettings | None = None) -> int:
     """Show one worker: what it can do, what it runs, and which roots get no work there.
 
     Parameters
@@ -34,9 +33,7 @@ def get(
 
 
 @workers.command
-def drain(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
+def drain(name: WorkerName, /, settings: ClientSettings | None = None) -> int:
     """Give a worker no new work; what it runs goes on. Stays so across restarts.
 
     Parameters
@@ -50,9 +47,7 @@ def drain(
 
 
 @workers.command
-def resume(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
+def resume(name: WorkerName, /, settings: ClientSettings | None = None) -> int:
     """Give a worker work again: ends its drain and its quarantine.
 
     Parameters
@@ -66,9 +61,7 @@ def resume(
 
 
 @workers.command
-def remove(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
+def remove(name: WorkerName, /, settings: ClientSettings | None = None) -> int:
     """Forget a worker that is gone. One that is connected, or has a job, stays.
 
     Parameters
@@ -82,9 +75,7 @@ def remove(
 
 
 @workers.command
-def release(
-    name: Annotated[str, Parameter(name="WORKER")], /, settings: ClientSettings | None = None
-) -> int:
+def release(name: WorkerName, /, settings: ClientSettings | None = None) -> int:
     """End a worker's quarantine and forget its losses; one that drains goes on draining.
 
     Parameters
