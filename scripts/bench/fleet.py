@@ -5,7 +5,7 @@ throughput  no-op jobs submitted in batches: submit, grant, run, result, publish
 quiet       jobs one after the other on an idle cluster: submit to the offer that a worker reads,
             beside what that is made of: one unary call, two commits, one message on a stream;
             and to begun, another commit and two messages later
-streams     many idle workers at the default heartbeat: master's CPU and memory
+streams     many idle workers at the default heartbeat: who is lost, master's CPU and memory
 kill        master kill -9 under many running jobs: time until all workers are back, what was lost
 submit      without workers: jobs a second, one by one from 16 callers, and in batches
 paced       100 jobs a second beside many idle streams: submit to begun, event-loop lag, scrape
@@ -302,15 +302,24 @@ async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
             took = await connected(client, workers)
             each_hello = (made.master_cpu() - idle) / workers
             await asyncio.sleep(5)
-            cpu, began = made.master_cpu(), time.perf_counter()
+            before, cpu, began = streams_of(made.http), made.master_cpu(), time.perf_counter()
             await asyncio.sleep(seconds)
+            anew = streams_of(made.http) - before
             share = (made.master_cpu() - cpu) / (time.perf_counter() - began)
             kept = [worker.state async for worker in client.workers()].count(WORKER_STATE_CONNECTED)
         each = (made.master_rss() - empty) / workers / 1024
     print(
-        f"all connected after {took:.1f} s, {1000 * each_hello:.1f} ms CPU each, {kept} still are; "
-        f"master {share:.2f} cores, {each:.0f} KiB a worker"
+        f"all connected after {took:.1f} s, {1000 * each_hello:.1f} ms CPU each; "
+        f"{before['closed']} were lost while all dialled at once\n{seconds} s later {kept} still are; meanwhile lost "
+        f"{anew['closed']}, dialled again {anew['opened']}; master {share:.2f} cores, "
+        f"{each:.0f} KiB a worker"
     )
+
+
+def streams_of(http: str) -> Counter[str]:
+    """Of the master since its start: opened, closed and what else became of them."""
+    found = re.findall(r'ffrtmp_streams_total{what="(\w+)"} (\S+)', scrape(http))
+    return Counter({what: int(float(count)) for what, count in found})
 
 
 async def kill(jobs: int, workers: int, arguments: list[str]) -> None:
