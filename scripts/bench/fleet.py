@@ -310,7 +310,8 @@ async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
         each = (made.master_rss() - empty) / workers / 1024
     print(
         f"all connected after {took:.1f} s, {1000 * each_hello:.1f} ms CPU each; "
-        f"{before['closed']} were lost while all dialled at once\n{seconds} s later {kept} still are; meanwhile lost "
+        f"{before['closed']} were lost while all dialled at once\n"
+        f"{seconds} s later {kept} still are; meanwhile lost "
         f"{anew['closed']}, dialled again {anew['opened']}; master {share:.2f} cores, "
         f"{each:.0f} KiB a worker"
     )
