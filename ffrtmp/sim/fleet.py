@@ -34,7 +34,9 @@ from ffrtmp.worker.worker import NOT_ALLOWED, drain_when_told
 _log = logging.getLogger("ffrtmp.sim")
 
 NONCE = "simulated"
-STARTS_A_SECOND = 100  # one process makes all the TLS handshakes of its fleet
+STARTS_AT_ONCE = 32
+"""Workers that dial and were never welcomed. One process makes all the TLS handshakes of its fleet:
+if all began at once, each would wait for so long that none was heard in time."""
 CODECS = frozenset(
     codec.value
     for codec in (*VideoCodec, *AudioCodec)
@@ -84,6 +86,7 @@ async def _run_members(settings: SimulateSettings, identities: list[Identity]) -
     async with AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.ledger))
         stops = [Stops() for _ in identities]
+        starts = asyncio.Semaphore(STARTS_AT_ONCE)
         await stack.enter_async_context(_told(settings, stops))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         for identity, told in zip(identities, stops, strict=True):
@@ -93,7 +96,7 @@ async def _run_members(settings: SimulateSettings, identities: list[Identity]) -
                 settings=settings,
                 ledger=ledger,
             )
-            tasks.create_task(run_member(member, told))
+            tasks.create_task(run_member(member, told, starts))
         _log.info("%d simulated workers dial %s", len(identities), settings.addresses)
 
 
@@ -109,10 +112,10 @@ def make_identities(ca: Path, count: int, name: str = "sim") -> list[Identity]:
     return found
 
 
-async def run_member(member: Member, stops: Stops) -> None:
-    """One worker, from its journal to its goodbye. Cancelled, it is gone without a word."""
-    settings, chance = member.settings, random.random
-    await asyncio.sleep(chance() * settings.workers / STARTS_A_SECOND)
+async def run_member(member: Member, stops: Stops, starts: asyncio.Semaphore) -> None:
+    """One worker, from its journal to its goodbye. Cancelled, it is gone without a word. Who has
+    got into `starts` dials, and makes room there once it is welcomed."""
+    settings = member.settings
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(member.folder / "journal"))
         runner = SimRunner(member.identity.name, member.ledger, pace=settings.pace)
@@ -128,11 +131,15 @@ async def run_member(member: Member, stops: Stops) -> None:
             attempts,
             Link(lambda: member.identity).dial,
             boot=boot_seconds,
-            chance=chance,
+            chance=random.random,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         ending = tasks.create_task(drain_when_told(session, attempts, stops))
+        await starts.acquire()
+        welcome = tasks.create_task(session.first_welcome())
+        welcome.add_done_callback(lambda _: starts.release())
         await session.run(settings.addresses)
+        welcome.cancel()
         ending.cancel()
 
 

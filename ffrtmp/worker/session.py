@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle
 
 from ffrtmp.domain.messages import CapabilitiesChanged, HeartbeatAck, Welcome
+from ffrtmp.domain.redial import longest_wait
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, Load
 from ffrtmp.worker.attempts import Attempts
@@ -21,9 +22,6 @@ from ffrtmp.worker.stream import CannotTrust, Refused, Stream, StreamBroken, Vis
 _log = logging.getLogger("ffrtmp.worker")
 
 FIRST_SPREAD = 1.0
-LONGEST_SPREAD = 15.0
-LIVE_SPREAD = 1.0  # a live push ends with the lease
-PATIENCE = 30.0
 
 Dial = Callable[[str], AbstractAsyncContextManager[Stream]]
 
@@ -95,6 +93,7 @@ class Session:
         self._hurry = asyncio.Event()
         self._current: Visit | None = None
         self._dials = 0
+        self._unheard = 0
         attempts.may_publish = self._lease.is_held
         attempts.hurry = self._hurry.set
 
@@ -128,6 +127,7 @@ class Session:
     async def run(self, addresses: Sequence[str]) -> None:
         """Serves until `leave`. Raises Refused."""
         for address in cycle(addresses):
+            heard, unheard = self._lease.last_contact, 0
             try:
                 await self._visit(address)
             except CannotTrust as error:
@@ -137,7 +137,10 @@ class Session:
             except (StreamBroken, MasterDoesNotRead) as error:
                 self._note_end(address, str(error))
             except TimeoutError:
+                if self._lease.last_contact == heard:
+                    unheard = self._unheard + 1
                 self._note_end(address, "the master is silent")
+            self._unheard = unheard
             if self._leaving.is_set():
                 return
             await self._pause()
@@ -165,13 +168,14 @@ class Session:
 
     async def _pause(self) -> None:
         """Workers come back spread out, the more so the longer the master is away."""
-        away = self._lease.boot() - self._lease.last_contact
-        doublings = min(int(away / PATIENCE), 8)
-        spread = min(LONGEST_SPREAD, self._lease.spread * 2**doublings)
-        if self._attempts.pushes:
-            spread = min(LIVE_SPREAD, spread)
+        longest = longest_wait(
+            self._lease.spread,
+            away=self._lease.boot() - self._lease.last_contact,
+            unheard=self._unheard,
+            pushes=bool(self._attempts.pushes),
+        )
         try:
-            async with asyncio.timeout(spread * self._chance()):
+            async with asyncio.timeout(longest * self._chance()):
                 await self._leaving.wait()
         except TimeoutError:
             return

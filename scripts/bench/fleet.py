@@ -176,14 +176,16 @@ def no_op(number: int, seconds: float = 1.0) -> JobSpec:
     )
 
 
-async def connected(client: Client, workers: int) -> float:
-    """Waits until so many are; returns how long."""
+async def connected(http: str, workers: int) -> float:
+    """Waits until so many are; returns how long. To list them all, again and again, would cost the
+    master more than their hellos do."""
     began = time.perf_counter()
     while True:
-        states = [worker.state async for worker in client.workers()]
-        if states.count(WORKER_STATE_CONNECTED) >= workers:
+        text = await asyncio.to_thread(scrape, http)
+        [found] = re.findall(r'ffrtmp_workers{state="connected"} (\S+)', text)
+        if float(found) >= workers:
             return time.perf_counter() - began
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 async def count_states(client: Client) -> Counter[JobState | None]:
@@ -209,7 +211,7 @@ async def throughput(jobs: int, workers: int, arguments: list[str]) -> None:
     with bench(arguments) as (made, stack):
         made.start_fleet(stack, workers, slots=4, pace=0)
         async with Client(made.address, made.certs / "admin-a") as client:
-            await connected(client, workers)
+            await connected(made.http, workers)
             cpu, began = made.master_cpu(), time.perf_counter()
             for first in range(0, jobs, BATCH):
                 specs = [
@@ -269,7 +271,7 @@ async def quiet(jobs: int, workers: int, arguments: list[str]) -> None:
             Client(made.address, made.certs / "admin-a") as client,
             floor(made, client) as measure,
         ):
-            await connected(client, workers)
+            await connected(made.http, workers)
             for number in range(jobs + WARM_UP):
                 least.append(await measure())
                 at = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -299,7 +301,7 @@ async def streams(seconds: int, workers: int, arguments: list[str]) -> None:
         empty, idle = made.master_rss(), made.master_cpu()
         made.start_fleet(stack, workers, slots=1, pace=0)
         async with Client(made.address, made.certs / "admin-a") as client:
-            took = await connected(client, workers)
+            took = await connected(made.http, workers)
             each_hello = (made.master_cpu() - idle) / workers
             await asyncio.sleep(5)
             before, cpu, began = streams_of(made.http), made.master_cpu(), time.perf_counter()
@@ -328,7 +330,7 @@ async def kill(jobs: int, workers: int, arguments: list[str]) -> None:
     with bench(arguments) as (made, stack):
         made.start_fleet(stack, workers, slots=max(1, jobs // workers), pace=1)
         async with Client(made.address, made.certs / "admin-a", patience=60) as client:
-            await connected(client, workers)
+            await connected(made.http, workers)
             specs = [spec_to_pb(no_op(number, 90)) for number in range(jobs)]
             for first in range(0, jobs, BATCH):
                 await client.submit_many(specs[first : first + BATCH])
@@ -339,7 +341,7 @@ async def kill(jobs: int, workers: int, arguments: list[str]) -> None:
             made.master.wait()
             await asyncio.sleep(2)
             made.start_master(stack)
-            took = await connected(client, workers)
+            took = await connected(made.http, workers)
             await asyncio.sleep(40)  # longer than the recovery grace: what is lost is lost by then
             found = [job async for job in client.list()]
         states = Counter(JOB_STATES.from_wire(job.state) for job in found)
@@ -380,7 +382,7 @@ async def paced(seconds: int, workers: int, arguments: list[str]) -> None:
         made.start_fleet(stack, workers, slots=1, pace=0)
         called: dict[str, float] = {}
         async with Client(made.address, made.certs / "admin-a") as client:
-            await connected(client, workers)
+            await connected(made.http, workers)
             cpu, began = made.master_cpu(), time.perf_counter()
             loop = asyncio.get_running_loop()
 
@@ -423,7 +425,7 @@ async def watch(jobs: int, _workers: int, arguments: list[str]) -> None:
         made.start_fleet(stack, 10, slots=max(1, jobs // 10), pace=1)
         heard: dict[str, float] = {}
         async with Client(made.address, made.certs / "admin-a") as client:
-            await connected(client, 10)
+            await connected(made.http, 10)
 
             async def follow(job_id: str) -> None:
                 async for _ in client.watch(job_id):
@@ -444,7 +446,7 @@ async def scale(jobs: int, workers: int, arguments: list[str]) -> None:
         with bench(arguments) as (made, stack):
             made.start_fleet(stack, count, slots=1, pace=JOB_SECONDS / 0.2)
             async with Client(made.address, made.certs / "admin-a") as client:
-                await connected(client, count)
+                await connected(made.http, count)
                 share = min(jobs, 100 * count)
                 cpu, began = made.master_cpu(), time.perf_counter()
                 specs = [spec_to_pb(no_op(number, 0.2)) for number in range(share)]
