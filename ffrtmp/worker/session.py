@@ -52,6 +52,7 @@ class Lease:
     spread: float = FIRST_SPREAD
     deadline: float = 0.0
     last_contact: float = 0.0
+    given_up: bool = False
     opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     def open(self, welcome: Welcome, hello_sent_at: float) -> None:
@@ -68,8 +69,12 @@ class Lease:
         self.deadline = max(self.deadline, sent_at + remaining - self.timers.margin.total_seconds())
         self.tell(self.deadline)
 
+    def give_up(self) -> None:
+        """Before goodbye: what is held goes back to the queue, and nothing of it is published."""
+        self.given_up = True
+
     def is_held(self) -> bool:
-        return self.boot() < self.deadline
+        return not self.given_up and self.boot() < self.deadline
 
 
 class Session:

@@ -61,6 +61,7 @@ class Terms(Protocol):
     def boot(self) -> Callable[[], float]: ...
     def open(self, welcome: Welcome, hello_sent_at: float) -> None: ...
     def renew(self, ack: HeartbeatAck, sent_at: float) -> None: ...
+    def give_up(self) -> None: ...
 
 
 class Visit:
@@ -121,6 +122,7 @@ class Visit:
                     await self._welcomed.wait()
                     self._tell_change(said, capabilities())
                     await leaving.wait()
+                    self._lease.give_up()
                     self._outbox.put(Goodbye())  # the master hangs up when it has read it
         finally:
             self._attempts.say = nowhere
