@@ -44,6 +44,10 @@ class Self:
     address: str = ""
     started_at: datetime
 
+    @classmethod
+    def begun(cls, now: datetime, *, name: str, version: str) -> "Self":
+        return cls(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
+
 
 class Census:
     def __init__(self, parts: Parts, this: Self) -> None:

@@ -1,14 +1,14 @@
 """The master's use cases. No gRPC, no protobuf: it decides by the domain and acts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import orders, waiting
-from ffrtmp.domain.errors import DomainError, InvalidArgument, InvalidSpec, WorkerInUse
+from ffrtmp.domain.errors import DomainError, WorkerInUse
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
 from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, JobState
@@ -16,37 +16,32 @@ from ffrtmp.domain.labels import nobody_has
 from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.promises import Targets
-from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.retention import Retention
-from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Explanation
-from ffrtmp.domain.worker import check_roots, requirements, waits_for
-from ffrtmp.ffmpeg.presets import expand
+from ffrtmp.domain.worker import requirements, waits_for
 from ffrtmp.master.census import Census, Self
-from ffrtmp.master.classes import Classes
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
-from ffrtmp.master.gate import MOST_SUBMITTED, Gate
+from ffrtmp.master.gate import MOST_SUBMITTED
+from ffrtmp.master.intake import Intake
 from ffrtmp.master.janitor import Janitor
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import LogKeeper, Logs, read_log
 from ffrtmp.master.outbox import Send
-from ffrtmp.master.paging import LARGEST_PAGE, key_from, page_size, token_after
+from ffrtmp.master.paging import key_from, page_size, token_after
 from ffrtmp.master.parts import Hellos, Parts
 from ffrtmp.master.progress import ProgressKeeper
-from ffrtmp.master.recall import recall_roots
+from ffrtmp.master.recall import all_workers, learn_roots, recall_at_start, recall_roots
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.session import Events, Session
 from ffrtmp.master.sla import Sla
 from ffrtmp.master.sweeper import Sweeper
 from ffrtmp.master.tally import Tally
-from ffrtmp.master.turns import in_turns
 from ffrtmp.master.views import (
     JobView,
-    Submission,
     Submissions,
     Watched,
     WorkerView,
@@ -59,15 +54,24 @@ from ffrtmp.store.base import (
     Change,
     JobFilter,
     JobRecord,
-    NewJob,
     PageKey,
     Store,
-    WorkerRecord,
 )
 from ffrtmp.telemetry.traffic import Traffic
 
-LARGEST_BATCH = 1000
-LONGEST_KEY = 128
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What an operator decides. `targets`: what is promised of the platform. `raw_arguments`:
+    whether jobs may have them. `most_submitted`: jobs on their way into the store at once."""
+
+    retention: Retention = field(default_factory=Retention)
+    targets: Targets = field(default_factory=Targets)
+    raw_arguments: bool = False
+    most_submitted: int = MOST_SUBMITTED
+
+
+DEFAULT_POLICY = Policy()
 
 
 class Master:
@@ -80,55 +84,57 @@ class Master:
         chance: Callable[[], float],
         new_id: Callable[[], str],
         observe: Callable[[Fact], None],
-        retention: Retention | None = None,
-        targets: Targets | None = None,
-        raw_arguments: bool = False,
+        policy: Policy = DEFAULT_POLICY,
         name: str = "",
         version: str = "",
-        most_submitted: int = MOST_SUBMITTED,
     ) -> None:
         """`clocks`: the time of day, for showing; seconds of CLOCK_BOOTTIME, for leases. `name` and
-        `version` are for people. `targets`: what is promised of the platform. `raw_arguments`:
-        whether jobs may have them.
-        `most_submitted`: jobs on their way into the store at once."""
-        wake = Wake(clocks[1])
-        roster, logs = Roster(), Logs()
-        jobs = Jobs(store, logs, targets or Targets())
-        self._parts = Parts(
+        `version` are for people."""
+        now, boot = clocks
+        wake, roster, logs = Wake(boot), Roster(), Logs()
+        self._parts = parts = Parts(
             store=store,
-            jobs=jobs,
+            jobs=Jobs(store, logs, policy.targets),
             roster=roster,
-            warden=Warden(store, roster, now=clocks[0], observe=observe),
+            warden=Warden(store, roster, now=now, observe=observe),
             watchers=Watchers(),
             logs=logs,
             blocks=BlockObserver(timers.lease_ttl),
             timers=timers,
-            now=clocks[0],
-            boot=clocks[1],
+            now=now,
+            boot=boot,
             chance=chance,
             observe=observe,
             wake=wake.set,
-            started_at=clocks[1](),
+            started_at=boot(),
         )
-        self._new_id = new_id
-        self._gate = Gate(most_submitted)
-        self._classes = Classes(store.classes, roster, clocks[1])
+        self._intake = Intake(
+            parts,
+            new_id,
+            most_submitted=policy.most_submitted,
+            raw_arguments=policy.raw_arguments,
+        )
+        self._janitor = Janitor(parts, policy.retention)
+        self._dispatcher = Dispatcher(parts, wake)
         self.traffic = Traffic()
-        self._raw_arguments = raw_arguments
-        self.tally = Tally(self._parts)
-        self._janitor = Janitor(self._parts, retention or Retention())
-        now = clocks[0]()
-        this = Self(run=f"{name}/{now.isoformat()}", name=name, version=version, started_at=now)
-        self.census = Census(self._parts, this)
-        self.sla = Sla(self._parts, targets or Targets())
-        self._dispatcher = Dispatcher(self._parts, wake)
-        jobs.listen(roster.note)
-        jobs.listen(self._parts.fences.forget)
-        jobs.listen(self._parts.warden.note)
-        jobs.listen(self._dispatcher.note)
-        jobs.listen(logs.note_move)
-        jobs.listen(self._parts.watchers.note)
-        jobs.listen(lambda before, after: observe(JobMoved(before, after)))
+        self.tally = Tally(parts)
+        self.census = Census(parts, Self.begun(now(), name=name, version=version))
+        self.sla = Sla(parts, policy.targets)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Who hears of each move once it is committed, in this order."""
+        parts = self._parts
+        for hear in (
+            parts.roster.note,
+            parts.fences.forget,
+            parts.warden.note,
+            self._dispatcher.note,
+            parts.logs.note_move,
+            parts.watchers.note,
+            lambda before, after: parts.observe(JobMoved(before, after)),
+        ):
+            parts.jobs.listen(hear)
 
     @property
     def health(self) -> Health:
@@ -145,8 +151,8 @@ class Master:
     async def run(self) -> None:
         """Dispatches, sweeps and follows other masters until cancelled."""
         self._parts.roster.learn(await self._parts.store.classes())
-        await self._learn_roots()
-        await self._recall_roots()
+        await learn_roots(self._parts)
+        await recall_at_start(self._parts)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
@@ -158,87 +164,11 @@ class Master:
             tasks.create_task(self.census.run())
             tasks.create_task(self.tally.run())
 
-    async def _learn_roots(self) -> None:
-        """Of every worker that ever connected: a job may wait for one that is away."""
-        self._parts.roster.forget_roots()
-        async for record in self._all_workers():
-            self._parts.roster.know_roots(root.name for root in record.capabilities.roots)
-
-    async def _recall_roots(self) -> None:
-        """At the start, also of the workers whose sessions are alive: they are about to return."""
-        away = [each async for each in self._all_workers() if each.alive or each.lost]
-        self._parts.roster.recall({}, away)
-
     # -- jobs -------------------------------------------------------------------------------
 
     async def submit(self, asked: Submissions, *, actor: str) -> list[JobRecord]:
-        """Adds all or none.
-
-        Raises InvalidArgument (naming `jobs[N]...` in a batch), IdempotencyMismatch, TargetTaken,
-        TooManyClasses, Overloaded.
-        """
-        if not 1 <= len(asked) <= LARGEST_BATCH:
-            raise InvalidArgument("jobs", len(asked), f"1 to {LARGEST_BATCH} jobs a call")
-        with self._gate.entered(len(asked)):
-            submissions = await in_turns(asked, lambda submission: submission)
-            new = await self._new_jobs(submissions, actor)
-            if self._parts.store.shared and any(each.objection for each in new):
-                await self._learn_roots()  # a worker may have brought one to another master
-                new = await self._new_jobs(submissions, actor)
-            async with self._classes.entered(new) as judged:
-                stored = await self._parts.jobs.submit(judged)
-        return [JobRecord(job, each.spec) for job, each in zip(stored, new, strict=True)]
-
-    async def _new_jobs(self, submissions: Sequence[Submission], actor: str) -> list[NewJob]:
-        is_batch = len(submissions) > 1
-
-        def make(numbered: tuple[int, Submission]) -> NewJob:
-            owner = f"jobs[{numbered[0]}]" if is_batch else ""
-            try:
-                return self._new_job(numbered[1], actor, owner)
-            except InvalidArgument as error:
-                raise error.within(owner) if owner else error from None
-
-        return await in_turns(enumerate(submissions), make)
-
-    def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
-        if not 1 <= len(submission.key) <= LONGEST_KEY:
-            raise InvalidArgument(
-                "idempotency_key", submission.key[:40], f"1 to {LONGEST_KEY} characters"
-            )
-        raw = [each.raw_arguments for each in submission.spec.outputs]
-        check_allowed(raw, allowed=self._raw_arguments)  # before what is wrong with them
-        spec = expand(submission.spec)
-        needs = requirements(spec)
-        now = self._parts.now()
-        job = rules.new_job(
-            job_id=self._new_id(),
-            job_class=needs.job_class,
-            rank=rank(submit_at=now, queue=spec.waits_in, priority=spec.priority),
-            now=now,
-            actor=actor,
-            exclusive=spec.exclusive,
-            restarts=spec.restarts,
-            queue=spec.waits_in,
-            purpose=submission.purpose,
-        )
-        return NewJob(
-            job=job,
-            spec=spec,
-            requirements=needs,
-            key=submission.key,
-            digest=submission.digest,
-            objection=self._objection(spec, owner),
-        )
-
-    def _objection(self, spec: JobSpec, owner: str) -> InvalidSpec | None:
-        """Told only of a job that is new: workers come and go, and a submit that is sent again gets
-        its first answer."""
-        try:
-            check_roots(spec, self._parts.roster.known_roots)
-        except InvalidSpec as error:
-            return error.within(owner) if owner else error
-        return None
+        """As `Intake.submit`."""
+        return await self._intake.submit(asked, actor=actor)
 
     async def get(self, job_id: str) -> JobView:
         """Raises JobNotFound."""
@@ -253,7 +183,7 @@ class Master:
         waits = waits_for(spec, self._parts.roster.useless_roots)
         if waits or not spec.labels:
             return waits
-        fleet = [each async for each in self._all_workers() if each.alive]
+        fleet = [each async for each in all_workers(self._parts.store) if each.alive]
         return nobody_has(spec.labels, (each.capabilities.labels for each in fleet))
 
     async def _progress_of(self, record: JobRecord) -> Progress | None:
@@ -323,17 +253,10 @@ class Master:
         needs, roster = requirements(record.spec), self._parts.roster
         candidates = [
             roster.candidate(each.name, job_id, needs, each.capabilities)
-            async for each in self._all_workers()
+            async for each in all_workers(self._parts.store)
         ]
         verdicts = waiting.judge(job, candidates, now)
         return waiting.explain(job, verdicts, await self._parts.store.place_of(job), now)
-
-    async def _all_workers(self) -> AsyncIterator[WorkerRecord]:
-        after = ""
-        while records := await self._parts.store.workers(size=LARGEST_PAGE, after=after):
-            for record in records:
-                yield record
-            after = records[-1].name
 
     async def cancel(self, job_id: str, *, actor: str, force: bool = False) -> JobRecord:
         """Raises JobNotFound, or IllegalTransition once it is being published or has ended."""
@@ -392,7 +315,7 @@ class Master:
             raise WorkerInUse(name, "its session is alive; stop it, and wait until it is gone")
         if not await self._parts.store.remove_worker(name):
             raise WorkerInUse(name, "a job is still bound to it, for a moment; try again")
-        await self._learn_roots()
+        await learn_roots(self._parts)
         await recall_roots(self._parts)
         self._parts.wake()
         self._parts.observe(WorkerRemoved(worker=name, actor=actor))

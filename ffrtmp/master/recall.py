@@ -1,6 +1,32 @@
-"""Whose folders are not another's though the worker is away: the store knows, for all masters."""
+"""Which folders there are, and whose: the store knows, of workers that are away too."""
 
+from collections.abc import AsyncIterator
+
+from ffrtmp.master.paging import LARGEST_PAGE
 from ffrtmp.master.parts import Parts
+from ffrtmp.store.base import WorkerRecord, WorkerStore
+
+
+async def all_workers(store: WorkerStore) -> AsyncIterator[WorkerRecord]:
+    """Every one that the store knows, by name."""
+    after = ""
+    while records := await store.workers(size=LARGEST_PAGE, after=after):
+        for record in records:
+            yield record
+        after = records[-1].name
+
+
+async def learn_roots(parts: Parts) -> None:
+    """Of every worker that ever connected: a job may wait for one that is away."""
+    parts.roster.forget_roots()
+    async for record in all_workers(parts.store):
+        parts.roster.know_roots(root.name for root in record.capabilities.roots)
+
+
+async def recall_at_start(parts: Parts) -> None:
+    """Also of the workers whose sessions are alive: they are about to return."""
+    away = [each async for each in all_workers(parts.store) if each.alive or each.lost]
+    parts.roster.recall({}, away)
 
 
 async def recall_roots(parts: Parts) -> None:

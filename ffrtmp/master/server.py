@@ -23,7 +23,7 @@ from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.identity import Role
 from ffrtmp.master.http import serving_http
-from ffrtmp.master.master import Master
+from ffrtmp.master.master import Master, Policy
 from ffrtmp.master.servicers import About, AdminServicer, JobServicer, WorkerServicer
 from ffrtmp.master.sources import sources_of
 from ffrtmp.pki.live import LiveIdentity
@@ -102,9 +102,11 @@ async def run_master(
             chance=random.random,
             new_id=lambda: str(ULID()),
             observe=facts,
-            raw_arguments=settings.allow_raw_arguments,
-            retention=settings.retention,
-            targets=settings.targets,
+            policy=Policy(
+                retention=settings.retention,
+                targets=settings.targets,
+                raw_arguments=settings.allow_raw_arguments,
+            ),
             name=identity.current.name,
             version=__version__,
         )

@@ -43,7 +43,7 @@ from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
 from ffrtmp.domain.worker import Capabilities, RootReport, WorkerState
-from ffrtmp.master.master import Master
+from ffrtmp.master.master import Master, Policy
 from ffrtmp.master.views import Submission
 from ffrtmp.store.base import JobFilter
 
@@ -624,7 +624,7 @@ async def test_a_waiting_job_is_explained_worker_by_worker(open_store):
 
 async def test_a_storm_of_submits_is_refused_as_wholes_above_the_limit(open_store):
     """What was taken is stored, what was refused is not; afterwards there is room again."""
-    async with cluster(open_store, most_submitted=10) as (master, _):
+    async with cluster(open_store, policy=Policy(most_submitted=10)) as (master, _):
 
         async def batch(number: int) -> int:
             jobs = [
@@ -643,7 +643,7 @@ async def test_a_storm_of_submits_is_refused_as_wholes_above_the_limit(open_stor
 
 
 async def test_a_call_above_the_limit_is_taken_when_nobody_is_before_it(open_store):
-    async with cluster(open_store, most_submitted=1) as (master, _):
+    async with cluster(open_store, policy=Policy(most_submitted=1)) as (master, _):
         jobs = [Submission(spec(f"{n}.mp4"), f"key-{n}", "d") for n in range(5)]
         assert len(await master.submit(jobs, actor="client/c")) == 5
 
@@ -656,7 +656,7 @@ async def test_what_is_refused_as_a_whole_is_not_even_read(open_store):
         def __iter__(self):
             raise AssertionError("it was read")
 
-    async with cluster(open_store, most_submitted=1) as (master, _):
+    async with cluster(open_store, policy=Policy(most_submitted=1)) as (master, _):
         job = Submission(spec("1.mp4"), "key", "d")
         taken, refused = await asyncio.gather(
             master.submit([job], actor="client/c"),
@@ -679,6 +679,6 @@ async def test_raw_arguments_are_refused_where_they_were_not_allowed(open_store)
         never = Submission(replace(plain, outputs=(unlisted,)), "other", "d")
         with pytest.raises(InvalidSpec, match="raw arguments are off here"):  # said first
             await master.submit([never], actor="client/c")
-    async with cluster(open_store, raw_arguments=True) as (master, _):
+    async with cluster(open_store, policy=Policy(raw_arguments=True)) as (master, _):
         [record] = await master.submit([submission], actor="client/c")
         assert record.spec.outputs[0].raw_arguments == told.raw_arguments

@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.messages import Offer, OfferReply, Progress, ProgressReport
 from ffrtmp.domain.session import AttemptKey, Phase
-from ffrtmp.master.master import Master
+from ffrtmp.master.master import Policy
 from ffrtmp.pki.identity import load_identity
 from ffrtmp.rpc.credentials import channel_credentials
 from ffrtmp.v1 import job_service_pb2 as pb
@@ -80,7 +80,7 @@ def retry_delay_of(error: grpc.aio.AioRpcError) -> float:
 async def test_a_storm_of_submits_is_refused_before_it_costs_memory(run, request_for, monkeypatch):
     """The store takes nothing meanwhile, so that all of it piles up. Whatever was refused, at once
     or in the end, was not stored; a scrape is answered in the midst of it."""
-    monkeypatch.setitem(Master.__init__.__kwdefaults__, "most_submitted", MOST)
+    monkeypatch.setitem(Policy.__init__.__kwdefaults__, "most_submitted", MOST)
     async with run() as master, master.dial("client-c") as channel:
         jobs = JobServiceStub(channel)
         request = batch(request_for)
