@@ -95,21 +95,7 @@ async def run_master(
             )
         )
         clock = await _clock_of(store)
-        master = Master(
-            store,
-            settings.timers,
-            clocks=(clock, boot_seconds),
-            chance=random.random,
-            new_id=lambda: str(ULID()),
-            observe=facts,
-            policy=Policy(
-                retention=settings.retention,
-                targets=settings.targets,
-                raw_arguments=settings.allow_raw_arguments,
-            ),
-            name=identity.current.name,
-            version=__version__,
-        )
+        master = _put_together(settings, store, clock, identity.current.name, facts)
         metrics = Metrics(sources_of(master, store, identity, clock))
         facts.metrics = metrics
 
@@ -126,6 +112,26 @@ async def run_master(
         ready(grpc_address, http_address)
         await told.wait()
     return 0
+
+
+def _put_together(
+    settings: MasterSettings, store: Store, clock: SteadyClock, name: str, facts: "_Facts"
+) -> Master:
+    return Master(
+        store,
+        settings.timers,
+        clocks=(clock, boot_seconds),
+        chance=random.random,
+        new_id=lambda: str(ULID()),
+        observe=facts,
+        policy=Policy(
+            retention=settings.retention,
+            targets=settings.targets,
+            raw_arguments=settings.allow_raw_arguments,
+        ),
+        name=name,
+        version=__version__,
+    )
 
 
 @asynccontextmanager
