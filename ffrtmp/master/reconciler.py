@@ -4,9 +4,17 @@ from collections.abc import Collection, Iterable
 from functools import partial
 
 from ffrtmp.domain import job as rules
+from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.facts import AttemptDisowned
 from ffrtmp.domain.job import HELD_STATES, Job
-from ffrtmp.domain.session import AttemptKey, AttemptReport, Verdict, VerdictKind, reconcile
+from ffrtmp.domain.session import (
+    AttemptKey,
+    AttemptReport,
+    Reconciliation,
+    Verdict,
+    VerdictKind,
+    reconcile,
+)
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.base import Change
@@ -44,7 +52,10 @@ class Reconciler:
         self, listed: Collection[AttemptReport], *, seen: int | None
     ) -> tuple[Verdict, ...]:
         """On state read after the list arrived. `seen` is None in hello: what was offered on an
-        earlier stream was received by now or never will be. Raises Unavailable."""
+        earlier stream was received by now or never will be. Raises Unavailable.
+
+        Of an attempt that somebody else got since it was read nothing is said: the worker's next
+        list is held against the store again."""
         presence = self._presence
         jobs = await self._read(listed)
         unseen = {
@@ -53,21 +64,27 @@ class Reconciler:
             if seen is not None and presence.has_not_seen(job, seen)
         }
         result = reconcile(holder=presence.holder, listed=listed, jobs=jobs, unseen=unseen)
-        now = self._parts.now()
-        taken = [(key, rules.accept) for key in result.accepted]
-        taken += [(key, rules.adopt) for key in result.adopted]
-        await self._parts.jobs.change(
-            [
-                self._change(key, partial(rule, holder=presence.holder, fence=key.fence, now=now))
-                for key, rule in taken
-            ]
-        )
+        refused = await self._take(result)
         why = "its worker does not have it"
         await self._lose([jobs[key.job_id] for key in result.lost], why, dead=True)
         await self._unblock([jobs[key.job_id] for key in result.gone], why)
         await self._mirror()
         self._report_lies(result.verdicts, jobs)
-        return result.verdicts
+        return tuple(verdict for verdict in result.verdicts if verdict.key not in refused)
+
+    async def _take(self, result: Reconciliation) -> set[AttemptKey]:
+        """What the worker turns out to hold is its own. Says which of it is not, after all."""
+        holder, now = self._presence.holder, self._parts.now()
+        taken = [(key, rules.accept) for key in result.accepted]
+        taken += [(key, rules.adopt) for key in result.adopted]
+        outcomes = await self._parts.jobs.change(
+            [
+                self._change(key, partial(rule, holder=holder, fence=key.fence, now=now))
+                for key, rule in taken
+            ]
+        )
+        told = zip(taken, outcomes, strict=True)
+        return {key for (key, _), outcome in told if isinstance(outcome, DomainError)}
 
     async def others_moved(self) -> bool:
         """Whether another master moved a job of this worker: the mirror does not know of that."""

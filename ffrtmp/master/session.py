@@ -1,8 +1,8 @@
 """One stream of one worker: from its hello to its end.
 
-A message is renewed for as it is read, which waits for nothing. Then its events are taken in order,
-in two steps: commit what the worker says of its attempts, as one change; then hold its list against
-the store and answer.
+A message is renewed for as it is read, which waits for nothing. Then its events are taken in order:
+what the worker says of its attempts is committed, as one change; its list is held against the store
+and answered; what it said after it made the list is committed.
 """
 
 import asyncio
@@ -258,16 +258,24 @@ class Session:
             await self._take(*message)
 
     async def _take(self, batch: Sequence[Event], arrived: float) -> None:
-        beats = [event for event in batch if isinstance(event, Heartbeat)]
-        self._note_logs(batch)
-        said = [event for event in batch if isinstance(event, OfferReply | Result)]
-        if said or self._results.owes:
+        """In the order in which the worker said it: what came behind a list is not in that list."""
+        lists = [at for at, event in enumerate(batch) if isinstance(event, Heartbeat)]
+        behind = lists[-1] + 1 if lists else 0
+        await self._take_words(batch[:behind])
+        if lists:
+            beat = batch[lists[-1]]
+            assert isinstance(beat, Heartbeat)
+            self._note_beat(beat)
+            await self._answer(beat, arrived)
+        await self._take_words(batch[behind:])
+
+    async def _take_words(self, words: Sequence[Event]) -> None:
+        self._note_logs(words)
+        said = [event for event in words if isinstance(event, OfferReply | Result)]
+        if said or (words and self._results.owes):
             await self._results.commit(said)
-        for event in batch:
+        for event in words:
             await self._note(event)
-        if beats:
-            self._note_beat(beats[-1])
-            await self._answer(beats[-1], arrived)
 
     async def _note(self, event: Event) -> None:
         match event:

@@ -1,7 +1,7 @@
 """The master's core over a real store, driven by streams that are plain Python: no gRPC between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,7 +16,7 @@ from ffrtmp.domain.errors import (
     Overloaded,
     ProtocolViolation,
 )
-from ffrtmp.domain.job import Failure, FileRecord, JobState, Manifest
+from ffrtmp.domain.job import Failure, FileRecord, Job, JobState, Manifest
 from ffrtmp.domain.messages import (
     Cancel,
     Command,
@@ -45,7 +45,7 @@ from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
 from ffrtmp.domain.worker import Capabilities, RootReport, WorkerState
 from ffrtmp.master.master import Master, Policy
 from ffrtmp.master.views import Submission
-from ffrtmp.store.base import JobFilter
+from ffrtmp.store.base import JobFilter, Store
 
 FAST = Timers(
     heartbeat_interval=timedelta(seconds=0.5),
@@ -227,6 +227,75 @@ async def test_a_result_sent_twice_is_applied_once(open_store):
         for expected in (ResultOutcome.COMMITTED, ResultOutcome.ALREADY):
             w1.say(Published(key))
             assert (await w1.hear(ResultAck)).outcome is expected
+
+
+async def test_what_is_said_behind_a_list_in_one_message_is_not_missed_in_it(open_store):
+    """A worker that could not write for a while says it all at once: its list is from before it
+    read the offer that it accepts."""
+    async with cluster(open_store) as (master, worker):
+        w1 = worker()
+        w1.hello()
+        await w1.hear(Welcome)
+        job_id, seen = await submitted(master), w1.seen
+        offer = await w1.hear(Offer)
+        w1.beats += 1
+        before = Heartbeat(number=w1.beats, seen=seen, slots=1, attempts=())
+        w1.say(before, OfferReply(offer.key))
+        await w1.hear(HeartbeatAck)
+        w1.beat(running(offer.key))
+        assert (await w1.hear(HeartbeatAck)).verdicts == ()
+        causes = [event.cause.value for event in (await master.get(job_id)).events]
+        assert causes == ["submitted", "granted", "accepted"]
+
+
+class Overtaken:
+    """A store that lets something happen right after a worker's attempts were read from it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.meanwhile: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def blocked_by(self, worker: str) -> list[Job]:
+        found = await self._store.blocked_by(worker)
+        if worker in self.meanwhile:
+            await self.meanwhile.pop(worker)()
+        return found
+
+
+async def test_a_worker_does_not_go_on_with_what_another_got_since_it_was_looked_up(open_store):
+    """Its attempt was lost, waited in the queue when it said hello, and is granted just then."""
+    stores = []
+
+    @asynccontextmanager
+    async def overtaken(**options) -> AsyncIterator[Overtaken]:
+        async with open_store(**options) as store:
+            stores.append(Overtaken(store))
+            yield stores[0]
+
+    async with cluster(overtaken) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        w1.hang_up()
+        await until(master, job_id, JobState.QUEUED)
+        w2 = worker("w2")
+
+        async def granted_to_another() -> None:
+            w2.hello()
+            await until(master, job_id, JobState.LEASED, JobState.RUNNING)
+
+        stores[0].meanwhile["w1"] = granted_to_another
+        w1 = worker()
+        w1.hello(running(key))
+        assert (await w1.hear(Welcome)).verdicts == ()
+        w1.beat(running(key))
+        assert [each.kind for each in (await w1.hear(HeartbeatAck)).verdicts] == [VerdictKind.STOP]
+        assert (await w2.hear(Offer)).key == AttemptKey(job_id, key.fence + 1)
 
 
 async def test_a_submit_wakes_an_idle_worker(open_store):

@@ -91,7 +91,13 @@ class World:
         self._ledger = Memory(loop.time)
         self._masters = self._make_masters()
         serving: dict[str, Serves] = dict(self._masters)
-        self._network = Network(serving, _chance(plan, "network"), twice=plan.twice)
+        writes = _chance(plan, "writes")
+        self._network = Network(
+            serving,
+            _chance(plan, "network"),
+            twice=plan.twice,
+            write_delay=lambda: plan.write_seconds * writes.random() ** 2,
+        )
         self._workers = {name: self._make_worker(name) for name in plan.slots}
         mains = {name: master.run for name, master in self._masters.items()} | {
             name: partial(worker.run, addresses=self._addresses(name))

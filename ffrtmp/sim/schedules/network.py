@@ -115,6 +115,7 @@ class Wire:
     down: _Way[Sequence[Numbered]]
     chance: Random
     twice: float
+    write_delay: Callable[[], float]
     serving: "asyncio.Task[None] | None" = None
     number: int = field(default_factory=count().__next__)
 
@@ -131,7 +132,7 @@ class Wire:
         again = [e for e in events if isinstance(e, OfferReply | Staged | Published | Failed)]
         if again and self.chance.random() < self.twice:
             self.up.put(again)
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.write_delay())
 
     # -- the master's side ------------------------------------------------------------------
 
@@ -175,12 +176,21 @@ def meaning(error: Exception) -> Exception:
 
 
 class Network:
-    """`twice`: the share of batches that arrive twice."""
+    """`twice`: the share of batches that arrive twice. `write_delay`: drawn anew for each write of
+    a worker, in seconds."""
 
-    def __init__(self, masters: dict[str, Serves], chance: Random, *, twice: float) -> None:
+    def __init__(
+        self,
+        masters: dict[str, Serves],
+        chance: Random,
+        *,
+        twice: float,
+        write_delay: Callable[[], float],
+    ) -> None:
         self._masters = masters
         self._chance = chance
         self._twice = twice
+        self._write_delay = write_delay
         self._wires: set[Wire] = set()
         self.paths: dict[str, Path] = {}
 
@@ -217,7 +227,7 @@ class Network:
 
         up = _Way[Sequence[Event]](delay, lambda: path.up_hole)
         down = _Way[Sequence[Numbered]](delay, lambda: path.down_hole)
-        wire = Wire(worker, up, down, self._chance, self._twice)
+        wire = Wire(worker, up, down, self._chance, self._twice, self._write_delay)
         up.on_end = wire.end
         return wire
 

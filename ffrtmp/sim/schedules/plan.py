@@ -31,6 +31,9 @@ STOP, SLOW_STORE, LOCKED_STORE, FULL_STORE, FULL_JOURNAL, DRAIN = (
 OF_WORKERS = (CUT, CUT, SLOW_PATH, HOLE, HOLE_UP, HOLE_DOWN, FREEZE, STOP, FULL_JOURNAL, DRAIN)
 OF_STORE = (SLOW_STORE, LOCKED_STORE, FULL_STORE)
 OF_MASTERS = (FREEZE, STOP)
+SLOW_WRITERS = (2, 3, 6)
+"""Of seven seeds, those in which a write may take a while. The others keep their schedules: some of
+them found something before there were such writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,8 @@ class Injection:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """`deaths`: the steps after which the runs of a process are killed, one after the other;
-    `away`: how long it stays down then. `twice`, `failing`: shares of batches and attempts."""
+    `away`: how long it stays down then. `twice`, `failing`: shares of batches and attempts.
+    `write_seconds`: the most that a worker's write takes; meanwhile more is put into the next."""
 
     seed: int
     masters: tuple[str, ...]
@@ -59,6 +63,7 @@ class Plan:
     twice: float
     failing: float
     store_seconds: float
+    write_seconds: float
 
 
 def make_plan(seed: int) -> Plan:
@@ -85,7 +90,14 @@ def make_plan(seed: int) -> Plan:
         twice=chance.choice((0.0, 0.1, 0.4)),
         failing=chance.choice((0.0, 0.1, 0.3)),
         store_seconds=chance.choice((0.0, 0.002, 0.02)),
+        write_seconds=_write_seconds(seed),
     )
+
+
+def _write_seconds(seed: int) -> float:
+    if seed % 7 not in SLOW_WRITERS:
+        return 0.0
+    return Random(f"writes {seed}").choice((0.01, 0.1, 1.0))  # noqa: S311
 
 
 def _deaths(chance: Random, is_master: bool) -> tuple[int, ...]:  # noqa: FBT001
