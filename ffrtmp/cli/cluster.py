@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,13 +74,21 @@ class Cluster:
     http: str
 
 
+async def _at_once(_cluster: Cluster) -> None:
+    """Nothing is looked at before workers start."""
+
+
 @asynccontextmanager
-async def running_cluster(plan: Plan) -> AsyncIterator[Cluster]:
-    """Starts it, keeps its workers alive, and stops it. Raises UserError when it cannot start."""
+async def running_cluster(
+    plan: Plan, *, before_work: Callable[[Cluster], Awaitable[None]] = _at_once
+) -> AsyncIterator[Cluster]:
+    """Starts it, keeps its workers alive, and stops it. `before_work` is awaited once the master
+    answers and no worker is there yet. Raises UserError when it cannot start."""
     await asyncio.to_thread(make_certificates, plan)
     async with AsyncExitStack() as stack:
         master = await stack.enter_async_context(_child(plan, _master_arguments(plan), read=True))
         cluster = await _await_ready(master)
+        await before_work(cluster)
         async with asyncio.TaskGroup() as tasks:
             keepers = [
                 tasks.create_task(_keep(plan, number, cluster.address))

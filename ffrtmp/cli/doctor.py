@@ -24,6 +24,7 @@ from ffrtmp.cli.shown import show_count, show_size, show_span
 from ffrtmp.cli.target import Target, find_target
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings, cache_dir, parse_roots, state_dir
+from ffrtmp.config.room import recommended_slots, usable_cores, usable_memory
 from ffrtmp.domain.addresses import split_addresses
 from ffrtmp.ffmpeg.capabilities import CANDIDATES
 from ffrtmp.pki.errors import PkiError
@@ -32,7 +33,6 @@ from ffrtmp.rpc.channel import explain_rpc_error, open_channel
 from ffrtmp.rpc.health import Answer, ask
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.hardware import FfmpegMissing, probe_tools
-from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
 
 FEW_DAYS = 30
 LITTLE_BYTES = 20 << 30

@@ -5,7 +5,7 @@ from importlib import resources
 
 from ffrtmp.cli.shown import show_size
 from ffrtmp.config import config_file
-from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
+from ffrtmp.config.room import recommended_slots, usable_cores, usable_memory
 
 
 def recommend() -> None:

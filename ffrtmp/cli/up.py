@@ -8,11 +8,13 @@ import os
 import signal
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ffrtmp.cli.cluster import Cluster, Plan, await_workers, running_cluster
 from ffrtmp.cli.errors import UserError
+from ffrtmp.cli.former_roots import note_roots, require_same_folders
 from ffrtmp.cli.platforms import require_cluster
 from ffrtmp.cli.shown import show_count
 from ffrtmp.cli.target import LOCK, RECORD, running_up, up_folder
@@ -51,13 +53,21 @@ async def _run(settings: UpSettings, folder: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    async with running_cluster(plan) as cluster:
+    async with running_cluster(plan, before_work=partial(_look_at_roots, plan)) as cluster:
         idle = await _done_before(told, await_workers(plan, cluster))
         if idle is not None:
+            note_roots(plan.folder, plan.roots)
             with _recorded(plan, cluster):
                 _say_ready(plan, cluster, idle)
                 await told.wait()
-        print("stopping", flush=True)
+        print("stopping: jobs that have not ended wait for the next `ffrtmp up`", flush=True)
+
+
+async def _look_at_roots(plan: Plan, cluster: Cluster) -> None:
+    from ffrtmp.client import Client  # noqa: PLC0415  # the help of `up` needs none of it
+
+    async with Client(cluster.address, plan.client_certs) as client:
+        await require_same_folders(plan.folder, plan.roots, client)
 
 
 async def _done_before(told: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -1,6 +1,5 @@
 """The options of what runs several processes on one machine: `up` and `simulate`."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from cyclopts import Parameter
 
 from ffrtmp.config.environment import state_dir
 from ffrtmp.config.errors import SettingError
+from ffrtmp.config.room import slots_for_this_machine
 from ffrtmp.config.units import Names
 from ffrtmp.config.values import (
     check_address,
@@ -40,7 +40,7 @@ class UpSettings:
     http: str = "127.0.0.1:7480"
     """HOST:PORT for /metrics, /healthz and /readyz; port 0 for any free."""
     slots: int = 0
-    """Attempts at once on each worker. Default: the cores shared out, at least one each."""
+    """Attempts at once on each worker. Default: one for every two cores and 2 GiB, shared out."""
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
     allow_raw_arguments: Annotated[bool, Parameter(negative=())] = False
@@ -50,7 +50,7 @@ class UpSettings:
         if not 1 <= self.workers <= MOST_WORKERS:
             raise SettingError.of("workers", self.workers, f"1 to {MOST_WORKERS}")
         if self.slots < 0:
-            raise SettingError.of("slots", self.slots, "at least 1, or 0 to share the cores out")
+            raise SettingError.of("slots", self.slots, "at least 1, or 0 to share the machine out")
         check_address("listen", self.listen)
         check_address("http", self.http)
         parse_roots(self.root)
@@ -66,7 +66,7 @@ class UpSettings:
 
     @property
     def slots_each(self) -> int:
-        return self.slots or max(1, (os.cpu_count() or 1) // self.workers)
+        return self.slots or max(1, slots_for_this_machine() // self.workers)
 
 
 @Parameter(name="*")

@@ -1,7 +1,6 @@
 """The options of a master, a worker and a client: name, default, unit, help and what is right."""
 
 import math
-import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from cyclopts import Parameter
 
 from ffrtmp.config.environment import state_dir
 from ffrtmp.config.errors import SettingError
+from ffrtmp.config.room import slots_for_this_machine
 from ffrtmp.config.units import SECOND, Duration, Names, Size, show_duration, show_size
 from ffrtmp.config.values import (
     check_address,
@@ -150,7 +150,7 @@ class WorkerSettings:
     label: Names = ()
     """KEY=VALUE: a label that jobs may require; give it again, or with commas, for several."""
     slots: int = 0
-    """Attempts at once. Default: one for every two cores."""
+    """Attempts at once. Default: one for every two cores and 2 GiB of memory."""
     ffmpeg: str = ""
     """Path or name of an FFmpeg. Default: the one that was installed with ffrtmp."""
     memory_limit: Size = 0
@@ -197,7 +197,7 @@ class WorkerSettings:
 
     @property
     def slot_count(self) -> int:
-        return self.slots or max(1, (os.cpu_count() or 1) // 2)
+        return self.slots or slots_for_this_machine()
 
     def state_path(self, name: str) -> Path:
         """Of the worker called `name`."""

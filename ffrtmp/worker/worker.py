@@ -166,7 +166,10 @@ async def drain_when_told(
     attempts.draining = True
     session.beat_now()
     limit = session.timers.drain_timeout.total_seconds()
-    _log.info("%s: draining, at most %g s; a second signal stops at once", number.name, limit)
+    if stops.empty():
+        _log.info("%s: draining, at most %g s; a second signal stops at once", number.name, limit)
+    else:
+        _log.info("stopping at once: what runs is given back, and begins anew")
     async with asyncio.TaskGroup() as tasks:
         idle = tasks.create_task(attempts.until_idle())
         second = tasks.create_task(stops.get())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import environment, processes_with, up, wait_for
+from tests.cluster.conftest import environment, processes_with, typed, up, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +116,28 @@ def test_ctrl_c_in_mid_job_leaves_nothing_and_the_next_up_finishes_it(folders):
     with up(*folders) as cluster:
         assert cluster.run("jobs", "watch", job_id).code == 0
         assert cluster.job(job_id)["job"].get("charged", 0) == 0
+
+
+def test_jobs_that_wait_do_not_meet_another_folder_under_the_name_of_theirs(folders):
+    state, media = folders
+    other = media.parent / "other"
+    other.mkdir()
+    anywhere = ("up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    with up(state, media) as cluster:
+        job_id = cluster.submit("test:160x120@25:1s", "o.mp4", "--require", "zone=eu")
+        assert cluster.stop() == 0
+    ran = typed(media, environment(state), *anywhere, "--root", f"media={other}")
+    assert ran.code == 2
+    assert (
+        f"root media is {other} now, but {media} for 1 job not ended: "
+        f"add --root media={media}, and give the other folder another name" in ran.err
+    )
+    assert not processes_with(f"{state}/up/certs")
+    with up(state, media, "--root", f"other={other}") as cluster:
+        assert cluster.run("jobs", "cancel", job_id).code == 0
+        assert cluster.stop() == 0
+    with up(state, other) as cluster:
+        assert cluster.stop() == 0
 
 
 def test_kill_9_of_up_takes_everything_with_it(folders):

@@ -369,11 +369,12 @@ def test_a_worker_takes_several_masters_and_roots():
 
 
 def test_slots_are_half_the_cores_for_a_worker_and_a_share_for_each_of_up(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 12)
-    assert WorkerSettings(certs=Path(), master=("a:1",), root=("m=/m",)).slot_count == 6
+    monkeypatch.setattr("ffrtmp.config.room.usable_cores", lambda: 24.0)
+    monkeypatch.setattr("ffrtmp.config.room.usable_memory", lambda: 24 << 30)
+    assert WorkerSettings(certs=Path(), master=("a:1",), root=("m=/m",)).slot_count == 12
     assert UpSettings(workers=4).slots_each == 3
     assert UpSettings(workers=4, slots=2).slots_each == 2
-    monkeypatch.setattr("os.cpu_count", lambda: None)
+    monkeypatch.setattr("ffrtmp.config.room.usable_memory", lambda: 1 << 30)
     assert WorkerSettings(certs=Path(), master=("a:1",), root=("m=/m",)).slot_count == 1
     assert UpSettings(workers=4).slots_each == 1
 

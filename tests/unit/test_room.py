@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp.worker.room import recommended_slots, usable_cores, usable_memory
+from ffrtmp.config.room import recommended_slots, usable_cores, usable_memory
 
 GIB = 1 << 30
 
