@@ -106,6 +106,14 @@ class Serves(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a write of a worker and of a master takes, drawn anew for each; in seconds."""
+
+    write: Callable[[], float]
+    send: Callable[[], float]
+
+
 @dataclass(eq=False)
 class Wire:
     """One stream."""
@@ -115,7 +123,7 @@ class Wire:
     down: _Way[Sequence[Numbered]]
     chance: Random
     twice: float
-    write_delay: Callable[[], float]
+    pace: Pace
     serving: "asyncio.Task[None] | None" = None
     number: int = field(default_factory=count().__next__)
 
@@ -132,7 +140,7 @@ class Wire:
         again = [e for e in events if isinstance(e, OfferReply | Staged | Published | Failed)]
         if again and self.chance.random() < self.twice:
             self.up.put(again)
-        await asyncio.sleep(self.write_delay())
+        await asyncio.sleep(self.pace.write())
 
     # -- the master's side ------------------------------------------------------------------
 
@@ -144,7 +152,7 @@ class Wire:
     async def send(self, commands: Sequence[Numbered]) -> None:
         require_alive()
         self.down.put(list(commands))
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.pace.send())
 
     # -- both -------------------------------------------------------------------------------
 
@@ -176,8 +184,7 @@ def meaning(error: Exception) -> Exception:
 
 
 class Network:
-    """`twice`: the share of batches that arrive twice. `write_delay`: drawn anew for each write of
-    a worker, in seconds."""
+    """`twice`: the share of batches that arrive twice."""
 
     def __init__(
         self,
@@ -185,12 +192,12 @@ class Network:
         chance: Random,
         *,
         twice: float,
-        write_delay: Callable[[], float],
+        pace: Pace,
     ) -> None:
         self._masters = masters
         self._chance = chance
         self._twice = twice
-        self._write_delay = write_delay
+        self._pace = pace
         self._wires: set[Wire] = set()
         self.paths: dict[str, Path] = {}
 
@@ -227,7 +234,7 @@ class Network:
 
         up = _Way[Sequence[Event]](delay, lambda: path.up_hole)
         down = _Way[Sequence[Numbered]](delay, lambda: path.down_hole)
-        wire = Wire(worker, up, down, self._chance, self._twice, self._write_delay)
+        wire = Wire(worker, up, down, self._chance, self._twice, self._pace)
         up.on_end = wire.end
         return wire
 

@@ -1,5 +1,6 @@
 """What happens in one schedule of a cluster: all of it drawn from its seed. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -31,7 +32,8 @@ STOP, SLOW_STORE, LOCKED_STORE, FULL_STORE, FULL_JOURNAL, DRAIN = (
 OF_WORKERS = (CUT, CUT, SLOW_PATH, HOLE, HOLE_UP, HOLE_DOWN, FREEZE, STOP, FULL_JOURNAL, DRAIN)
 OF_STORE = (SLOW_STORE, LOCKED_STORE, FULL_STORE)
 OF_MASTERS = (FREEZE, STOP)
-SLOW_WRITERS = (2, 3, 6)
+SLOW_WORKERS = (2, 3, 5, 6)
+SLOW_MASTERS = (5,)
 """Of seven seeds, those in which a write may take a while. The others keep their schedules: some of
 them found something before there were such writes."""
 
@@ -50,7 +52,8 @@ class Injection:
 class Plan:
     """`deaths`: the steps after which the runs of a process are killed, one after the other;
     `away`: how long it stays down then. `twice`, `failing`: shares of batches and attempts.
-    `write_seconds`: the most that a worker's write takes; meanwhile more is put into the next."""
+    `write_seconds`, `send_seconds`: the most that a write of a worker and of a master takes;
+    meanwhile more is put into the next."""
 
     seed: int
     masters: tuple[str, ...]
@@ -64,6 +67,7 @@ class Plan:
     failing: float
     store_seconds: float
     write_seconds: float
+    send_seconds: float
 
 
 def make_plan(seed: int) -> Plan:
@@ -90,14 +94,15 @@ def make_plan(seed: int) -> Plan:
         twice=chance.choice((0.0, 0.1, 0.4)),
         failing=chance.choice((0.0, 0.1, 0.3)),
         store_seconds=chance.choice((0.0, 0.002, 0.02)),
-        write_seconds=_write_seconds(seed),
+        write_seconds=_slowness("writes", seed, SLOW_WORKERS),
+        send_seconds=_slowness("sends", seed, SLOW_MASTERS),
     )
 
 
-def _write_seconds(seed: int) -> float:
-    if seed % 7 not in SLOW_WRITERS:
+def _slowness(what: str, seed: int, those: Sequence[int]) -> float:
+    if seed % 7 not in those:
         return 0.0
-    return Random(f"writes {seed}").choice((0.01, 0.1, 1.0))  # noqa: S311
+    return Random(f"{what} {seed}").choice((0.01, 0.1, 1.0))  # noqa: S311
 
 
 def _deaths(chance: Random, is_master: bool) -> tuple[int, ...]:  # noqa: FBT001
