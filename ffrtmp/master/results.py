@@ -1,4 +1,4 @@
-"""What a worker says of its attempts: committed as one change a message, then acknowledged."""
+"""What a worker says of its attempts: committed as one change, then acknowledged."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,6 +33,7 @@ from ffrtmp.store.base import Change, Moved, Outcome
 
 CROWDED_FOR = timedelta(seconds=30)
 """A worker without room for a job is asked again for it then, if nothing ends there before."""
+AttemptEvent = OfferReply | Result
 DONE = frozenset({ResultOutcome.COMMITTED, ResultOutcome.ALREADY})
 
 
@@ -48,7 +49,7 @@ class Results:
         """Whether a reply waits for the store: the next message asks again."""
         return bool(self._owed)
 
-    async def commit(self, events: Sequence[OfferReply | Result]) -> None:
+    async def commit(self, events: Sequence[AttemptEvent]) -> None:
         """Raises StaleEpoch once a newer stream of the worker took over."""
         events = [*self._owed, *events]
         self._owed = []
@@ -69,7 +70,7 @@ class Results:
             else:
                 self._acknowledge(event, outcome)
 
-    def _ask_again(self, events: Sequence[OfferReply | Result]) -> None:
+    def _ask_again(self, events: Sequence[AttemptEvent]) -> None:
         """A result is sent again; a reply is not, and must be applied before the result that
         follows it, which would be stale without."""
         for event in events:
@@ -78,7 +79,7 @@ class Results:
             else:
                 self._outbox.put(ResultAck(event.key, step_of(event), ResultOutcome.RETRY_LATER))
 
-    def _change_of(self, event: OfferReply | Result, now: datetime) -> Change:
+    def _change_of(self, event: AttemptEvent, now: datetime) -> Change:
         holder, fence = self._presence.holder, event.key.fence
         rule: rules.Rule
         match event:
@@ -124,13 +125,13 @@ class Results:
             self._presence.crowded.clear()
         self._parts.wake()
 
-    def _note_stale(self, event: OfferReply | Result, outcome: Outcome) -> None:
+    def _note_stale(self, event: AttemptEvent, outcome: Outcome) -> None:
         if not isinstance(outcome, DomainError) or isinstance(outcome, NewerGrant):
             return
         what = "stream" if isinstance(outcome, StaleEpoch) else what_of(event)
         self._parts.observe(MessageStale(self._presence.holder.worker, what))
 
-    def _report_lie(self, event: OfferReply | Result, outcome: Outcome) -> None:
+    def _report_lie(self, event: AttemptEvent, outcome: Outcome) -> None:
         if isinstance(outcome, JobNotFound):
             what = "unknown_job"
         elif isinstance(outcome, StaleFence) and outcome.is_from_the_future:
@@ -152,7 +153,7 @@ def outcome_of(outcome: Outcome) -> ResultOutcome:
             return ResultOutcome.STALE
 
 
-def what_of(event: OfferReply | Result) -> str:
+def what_of(event: AttemptEvent) -> str:
     """In a word."""
     if isinstance(event, OfferReply):
         return "reject" if event.rejection else "accept"

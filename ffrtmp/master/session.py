@@ -1,8 +1,9 @@
 """One stream of one worker: from its hello to its end.
 
-A message is renewed for as it is read, which waits for nothing. Then its events are taken in order:
-what the worker says of its attempts is committed, as one change; its list is held against the store
-and answered; what it said after it made the list is committed.
+A message is renewed for as it is read, which waits for nothing. Then its events are taken in order,
+with what attempts said while the store was busy: what the worker says of its attempts is committed,
+as one change; its list is held against the store and answered; what it said after it made the list
+is committed.
 """
 
 import asyncio
@@ -37,31 +38,29 @@ from ffrtmp.domain.messages import (
     OfferReply,
     ProgressReport,
     Published,
-    Result,
     Staged,
     Welcome,
 )
 from ffrtmp.domain.pace import Pace
 from ffrtmp.domain.session import AttemptKey, Verdict
 from ffrtmp.groups import holds
+from ffrtmp.master.inbox import Inbox
 from ffrtmp.master.outbox import Outbox, Send
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.reconciler import Reconciler
 from ffrtmp.master.renewer import Renewer
-from ffrtmp.master.results import Results
+from ffrtmp.master.results import AttemptEvent, Results
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.base import SessionKey, WorkerRecord
 
 Events = AsyncIterator[Sequence[Event]]
 
 SHORTEST_HELLO = 1.0
-INBOX = 256
-"""Messages read and not yet taken. A worker that fills it loses its stream; nothing is dropped."""
+ANSWERS = 256
+"""Heartbeats taken and not yet acknowledged; then the next waits."""
 MESSAGES_A_SECOND = 1000.0
 MESSAGES_AT_ONCE = 5000.0
 
-_Message = tuple[Sequence[Event], float]
-"""A batch and when it was read, in seconds of CLOCK_BOOTTIME."""
 _Answer = tuple[int, float, tuple[Verdict, ...]]
 """To which heartbeat, when it was read, and what to do."""
 
@@ -75,8 +74,8 @@ class Session:
         self._address = address
         self._certificate_end = certificate_end
         self._outbox = Outbox(worker)
-        self._inbox = asyncio.Queue[_Message | None](INBOX)
-        self._answers = asyncio.Queue[_Answer](INBOX)
+        self._inbox = Inbox()
+        self._answers = asyncio.Queue[_Answer](ANSWERS)
         self._said_goodbye = False
 
     async def run(self, events: Events, send: Send) -> None:
@@ -238,10 +237,10 @@ class Session:
         pace = Pace(a_second=MESSAGES_A_SECOND, at_once=MESSAGES_AT_ONCE)
         self._receive(rest)
         async for batch in events:
-            if not pace.allows(self._parts.boot()) or self._inbox.full():
+            if not pace.allows(self._parts.boot()) or self._inbox.is_full:
                 raise WorkerFloods(self._worker)
             self._receive(batch)
-        await self._inbox.put(None)
+        self._inbox.end()
 
     def _receive(self, batch: Sequence[Event]) -> None:
         arrived = self._parts.boot()
@@ -249,11 +248,11 @@ class Session:
             arrived = self._renewer.beat()
             self._presence.beat = arrived
             self._presence.heartbeat_at = self._parts.now()
-        self._inbox.put_nowait((batch, arrived))
+        self._inbox.put(batch, arrived)
 
     async def _take_all(self) -> None:
         while not self._said_goodbye:
-            if (message := await self._inbox.get()) is None:
+            if (message := await self._inbox.take()) is None:
                 return
             await self._take(*message)
 
@@ -271,7 +270,7 @@ class Session:
 
     async def _take_words(self, words: Sequence[Event]) -> None:
         self._note_logs(words)
-        said = [event for event in words if isinstance(event, OfferReply | Result)]
+        said = [event for event in words if isinstance(event, AttemptEvent)]
         if said or (words and self._results.owes):
             await self._results.commit(said)
         for event in words:

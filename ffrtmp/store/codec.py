@@ -1,25 +1,24 @@
 """Rows to domain values and back. Nested values are JSON, times microseconds since 1970."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.evidence import NO_EVIDENCE, UNSEEN, Evidence
-from ffrtmp.domain.job import Accepted, Cause, Failure, Holder, Job, JobState, Manifest
+from ffrtmp.domain.job import Accepted, Failure, Holder, Job, Manifest
 from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.log import AttemptLog, Lines
 from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.spec import JobSpec, Priority, Purpose, Queue, queue_of
+from ffrtmp.domain.spec import JobSpec, Purpose, Queue, queue_of
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store.base import WorkerRecord
-
-T = TypeVar("T")
 
 
 class Row(Protocol):
@@ -31,9 +30,6 @@ class Row(Protocol):
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_STATES = {state.value: state for state in JobState}
-_CAUSES = {cause.value: cause for cause in Cause}
-_PRIORITIES = {priority.value: priority for priority in Priority}
 _QUEUES = {queue.value: queue for queue in Queue}
 _BREACHES = {breach.value: breach for breach in Breach}
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
@@ -94,6 +90,14 @@ JOB_COLUMNS = (
     "sla",
 )
 
+_JOB_FIELDS = tuple(re.sub("_time$", "_at", column) for column in JOB_COLUMNS)
+"""What `Job` calls them; an incarnation is in its holder."""
+_HOLDERS = (
+    ("holder", "holder_incarnation"),
+    ("last_holder", "last_incarnation"),
+    ("blocked_by", "blocked_incarnation"),
+)
+
 LOG_COLUMNS = ("job_id", "fence", "worker", "first", "lines")
 LOG_KEY = ("job_id", "fence")
 PROGRESS_COLUMNS = ("job_id", "fence", "progress")
@@ -105,7 +109,7 @@ def to_micros(moment: datetime) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
+    return _EPOCH + micros * _MICROSECOND
 
 
 def encode(value: object) -> str:
@@ -144,6 +148,29 @@ def sla_from_text(text: str) -> Judgement:
 def purpose_from_text(text: str) -> Purpose:
     """One that only newer masters know counts as production."""
     return _PURPOSES.get(text, Purpose.PRODUCTION)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+_READ_BY: tuple[tuple[str, Callable[[Any], object]], ...] = (
+    ("submit_at", from_micros),
+    ("eligible_at", from_micros),
+    ("changed_at", from_micros),
+    ("start_at", from_micros),
+    ("end_at", from_micros),
+    ("rejected_since", from_micros),
+    ("refundable", bool),
+    ("exclusive", bool),
+    ("charged_on", _names),
+    ("manifest", _MANIFEST.decode),
+    ("failure", _FAILURE.decode),
+    ("accepted", _ACCEPTED.decode),
+    ("evidence", _EVIDENCE.decode),
+    ("sla", sla_from_text),
+)
+"""Of a job's fields those that are stored as something else; enums are read by their values."""
 
 
 def job_to_row(job: Job) -> tuple[object, ...]:
@@ -194,90 +221,19 @@ def job_to_row(job: Job) -> tuple[object, ...]:
 
 def job_from_row(row: Row) -> Job:
     """Whose first columns are JOB_COLUMNS, in their order: to look each up by name costs more
-    than all the rest."""
-    (
-        job_id,
-        state,
-        job_class,
-        rank,
-        submit_time,
-        eligible_time,
-        version,
-        cause,
-        actor,
-        changed_time,
-        fence,
-        attempts,
-        charged,
-        resource_failures,
-        refundable,
-        holder,
-        holder_incarnation,
-        last_holder,
-        last_incarnation,
-        avoid,
-        start_time,
-        end_time,
-        manifest,
-        failure,
-        detail,
-        exclusive,
-        restarts,
-        blocked_by,
-        blocked_incarnation,
-        charged_on,
-        rejects,
-        rejected_since,
-        priority,
-        cause_before,
-        granted,
-        accepted,
-        queue,
-        purpose,
-        evidence,
-        sla,
-        *_,
-    ) = row
-    return Job(
-        job_id=job_id,
-        state=_STATES[state],
-        job_class=job_class,
-        rank=rank,
-        submit_at=from_micros(submit_time),
-        eligible_at=from_micros(eligible_time),
-        version=version,
-        cause=_CAUSES[cause],
-        actor=actor,
-        changed_at=from_micros(changed_time),
-        fence=fence,
-        attempts=attempts,
-        charged=charged,
-        resource_failures=resource_failures,
-        refundable=bool(refundable),
-        holder=_holder(holder, holder_incarnation),
-        last_holder=_holder(last_holder, last_incarnation),
-        avoid=avoid,
-        start_at=_maybe_time(start_time),
-        end_at=_maybe_time(end_time),
-        manifest=_maybe(manifest, _MANIFEST),
-        failure=_maybe(failure, _FAILURE),
-        detail=detail,
-        exclusive=bool(exclusive),
-        restarts=restarts,
-        blocked_by=_holder(blocked_by, blocked_incarnation),
-        charged_on=tuple(charged_on.split(",")) if charged_on else (),
-        rejects=rejects,
-        rejected_since=_maybe_time(rejected_since),
-        priority=_PRIORITIES[priority] if priority else None,
-        cause_before=_CAUSES[cause_before] if cause_before else None,
-        granted=granted,
-        accepted=_maybe(accepted, _ACCEPTED),
-        # Without one: by a master that did not store it yet, or ended before it was.
-        queue=queue_of(_QUEUES.get(queue), exclusive=bool(exclusive)),
-        purpose=purpose_from_text(purpose),
-        evidence=_maybe(evidence, _EVIDENCE) or (NO_EVIDENCE if purpose else UNSEEN),
-        sla=sla_from_text(sla) if sla else None,
-    )
+    than all the rest. msgspec makes it in half of the time that `Job` itself takes."""
+    read = dict(zip(_JOB_FIELDS, row, strict=False))
+    for field, value_of in _READ_BY:
+        if (stored := read[field]) is not None:
+            read[field] = value_of(stored)
+    for field, incarnation in _HOLDERS:
+        if (worker := read[field]) is not None:
+            read[field] = Holder(worker, read[incarnation] or "")
+    # Without one: by a master that did not store it yet, or ended before it was.
+    read["queue"] = queue_of(_QUEUES.get(read["queue"]), exclusive=read["exclusive"])
+    read["evidence"] = read["evidence"] or (NO_EVIDENCE if read["purpose"] else UNSEEN)
+    read["purpose"] = purpose_from_text(read["purpose"])
+    return msgspec.convert(read, Job)
 
 
 def log_to_row(log: AttemptLog) -> tuple[object, ...]:
@@ -314,15 +270,3 @@ def worker_from_row(row: Row) -> WorkerRecord:
         dial=row["dial"],
         previous=row["previous"],
     )
-
-
-def _holder(worker: str | None, incarnation: str | None) -> Holder | None:
-    return Holder(worker, incarnation or "") if worker is not None else None
-
-
-def _maybe_time(micros: int | None) -> datetime | None:
-    return from_micros(micros) if micros is not None else None
-
-
-def _maybe(text: str | None, decoder: msgspec.json.Decoder[T]) -> T | None:
-    return decoder.decode(text) if text is not None else None
