@@ -7,9 +7,9 @@ row says: so each job is judged by one master, and once.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ffrtmp.domain.job.row import Job, Rule
+from ffrtmp.domain.job.row import Job, Rule, with_changes
 from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.states import TERMINAL_STATES, JobState
@@ -39,7 +39,7 @@ def judged(rule: Rule, targets: Targets) -> Rule:
             return after
         if after.evidence.moves != after.version:
             return after
-        return replace(after, sla=judge(after, targets))
+        return with_changes(after, sla=judge(after, targets))
 
     return apply
 

@@ -4,7 +4,6 @@ Listeners are told after the commit, in order of the outcomes, and must not bloc
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from ffrtmp.domain.job import Job
@@ -40,7 +39,7 @@ class Jobs:
     async def change(self, changes: Sequence[Change]) -> list[Outcome]:
         if not changes:
             return []
-        changes = [self._with_log(self._judged(change)) for change in changes]
+        changes = [self._completed(change) for change in changes]
         outcomes = await self._store.change(changes)
         for change, outcome in zip(changes, outcomes, strict=True):
             if isinstance(outcome, Moved) and outcome.before is not outcome.after:
@@ -49,12 +48,15 @@ class Jobs:
                 self._tell(outcome.before, outcome.after)
         return outcomes
 
-    def _judged(self, change: Change) -> Change:
-        return replace(change, rule=judged(change.rule, self._targets))
-
-    def _with_log(self, change: Change) -> Change:
-        log = self._logs.unsaved(change.job_id)
-        return change if log is None else replace(change, log=log)
+    def _completed(self, change: Change) -> Change:
+        """Judged where it ends the job, and with what is not stored yet of the job's log."""
+        return Change(
+            change.job_id,
+            judged(change.rule, self._targets),
+            change.session,
+            log=self._logs.unsaved(change.job_id) or change.log,
+            figures=change.figures,
+        )
 
     async def claim(
         self,

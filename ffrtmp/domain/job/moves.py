@@ -7,7 +7,7 @@ from typing import Any
 from ffrtmp.domain.attempt import Failure, Holder
 from ffrtmp.domain.errors import IllegalTransition
 from ffrtmp.domain.evidence import Evidence
-from ffrtmp.domain.job.row import Job
+from ffrtmp.domain.job.row import Job, with_changes
 from ffrtmp.domain.retry import HEALTHY, RULES, Decision, Reason, decide
 from ffrtmp.domain.states import ASIDE, TERMINAL_STATES, TRANSITIONS, Cause, JobState
 
@@ -31,7 +31,7 @@ def changed(job: Job, cause: Cause, *, actor: str, now: datetime, **changes: Any
     changes["evidence"] = evidence.after(
         job.state, cause, since=job.changed_at, eligible_at=job.eligible_at, at=at
     )
-    return replace(
+    return with_changes(
         job,
         **{"detail": "", **changes},
         cause=cause,
