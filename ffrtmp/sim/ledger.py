@@ -1,10 +1,11 @@
 """What simulated workers did, a line each, written by them alone: evidence beside the master's."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+import msgspec
 
 from ffrtmp.clock import boot_seconds
 from ffrtmp.domain.session import AttemptKey
@@ -42,4 +43,4 @@ class Ledger:
 
     def _keep(self, line: dict[str, str | float]) -> None:
         if self._file is not None:
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(msgspec.json.encode(line).decode() + "\n")
