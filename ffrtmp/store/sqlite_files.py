@@ -14,6 +14,10 @@ from ffrtmp.store.migrate import migrations
 CACHE_KIB = 65536
 """Of the writer; with the default of 2 MiB a claim among a million jobs reads every page anew."""
 
+# Python's sqlite3 asks every value but numbers and texts how it is to be stored, and hears that it
+# does not know by an AttributeError. A third of a job's columns are empty.
+sqlite3.register_adapter(type(None), lambda none: none)
+
 
 @asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[sqlite3.Connection]:
