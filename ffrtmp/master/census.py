@@ -25,7 +25,7 @@ from ffrtmp.master.views import (
     state_of,
     view_of,
 )
-from ffrtmp.store.base import Backlog, MasterRecord, MasterReport, ServedWorker, WorkerRecord
+from ffrtmp.store.records import Backlog, MasterRecord, MasterReport, ServedWorker, WorkerRecord
 
 NOTE_SECONDS = 5.0
 HEARD_WITHIN = timedelta(seconds=15)

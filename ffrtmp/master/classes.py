@@ -15,7 +15,7 @@ from ffrtmp.domain.errors import TooManyClasses
 from ffrtmp.domain.scheduling import MOST_CLASSES, beyond_limit
 from ffrtmp.domain.worker import Requirements
 from ffrtmp.master.roster import Roster
-from ffrtmp.store.base import NewJob
+from ffrtmp.store.records import NewJob
 
 FEW = 64
 """Not worth a look at which of them are alive."""

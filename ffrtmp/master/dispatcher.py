@@ -23,7 +23,7 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.recall import recall_roots
 from ffrtmp.master.roster import NOT_SENT, SentOffer
 from ffrtmp.master.wake import Wake
-from ffrtmp.store.base import Change
+from ffrtmp.store.records import Change
 
 POLL_SECONDS = 1.0
 AT_ONCE = 256

@@ -10,7 +10,7 @@ there. What this master queues itself is seen at once.
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ffrtmp.domain.job import Job, JobState
-from ffrtmp.store.base import QueueKey
+from ffrtmp.store.records import QueueKey
 
 SLOW_SECONDS = 0.05
 HOLD_SECONDS = 1.0

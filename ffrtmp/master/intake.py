@@ -18,7 +18,7 @@ from ffrtmp.master.parts import Parts
 from ffrtmp.master.recall import learn_roots
 from ffrtmp.master.turns import in_turns
 from ffrtmp.master.views import Submission, Submissions
-from ffrtmp.store.base import JobRecord, NewJob
+from ffrtmp.store.records import JobRecord, NewJob
 
 LARGEST_BATCH = 1000
 LONGEST_KEY = 128

@@ -11,7 +11,8 @@ from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.sla import judged
 from ffrtmp.domain.spec import JobSpec
 from ffrtmp.master.logs import Logs
-from ffrtmp.store.base import NO_FLOORS, Change, JobStore, Moved, NewJob, Outcome, QueueKey
+from ffrtmp.store.base import NO_FLOORS, JobStore
+from ffrtmp.store.records import Change, Moved, NewJob, Outcome, QueueKey
 
 Listener = Callable[[Job | None, Job], None]
 """Takes the job before (None: just submitted) and after."""

@@ -50,13 +50,8 @@ from ffrtmp.master.views import (
 from ffrtmp.master.wake import Wake
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
-from ffrtmp.store.base import (
-    Change,
-    JobFilter,
-    JobRecord,
-    PageKey,
-    Store,
-)
+from ffrtmp.store.base import Store
+from ffrtmp.store.records import Change, JobFilter, JobRecord, PageKey
 from ffrtmp.telemetry.traffic import Traffic
 
 

@@ -12,7 +12,7 @@ from ffrtmp.rpc.convert_page import attempt_to_pb
 from ffrtmp.rpc.convert_worker import capabilities_to_pb, load_to_pb
 from ffrtmp.rpc.enums import OBSTACLES, WAIT_REASONS, WORKER_STATES
 from ffrtmp.rpc.times import to_timestamp
-from ffrtmp.store.base import JobRecord
+from ffrtmp.store.records import JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_pb2, job_service_pb2
 

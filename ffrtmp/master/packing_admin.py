@@ -8,7 +8,7 @@ from ffrtmp.domain.spec import Purpose, Queue
 from ffrtmp.master.views import ClusterView, MasterView, QueueView, SlaView, StoreView
 from ffrtmp.rpc.enums import JOB_STATES, ORIGINS, PURPOSES, QUEUES, WORKER_STATES
 from ffrtmp.rpc.times import to_duration, to_timestamp
-from ffrtmp.store.base import PoolUse
+from ffrtmp.store.records import PoolUse
 from ffrtmp.v1 import admin_service_pb2 as pb
 
 

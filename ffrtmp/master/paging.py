@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from ffrtmp.domain.errors import InvalidArgument, InvalidPageToken
-from ffrtmp.store.base import JobFilter, PageKey
+from ffrtmp.store.records import JobFilter, PageKey
 
 LARGEST_PAGE = 1000
 DEFAULT_PAGE = 100

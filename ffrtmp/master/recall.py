@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 from ffrtmp.master.paging import LARGEST_PAGE
 from ffrtmp.master.parts import Parts
-from ffrtmp.store.base import WorkerRecord, WorkerStore
+from ffrtmp.store.base import WorkerStore
+from ffrtmp.store.records import WorkerRecord
 
 
 async def all_workers(store: WorkerStore) -> AsyncIterator[WorkerRecord]:

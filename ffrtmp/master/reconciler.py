@@ -17,7 +17,7 @@ from ffrtmp.domain.session import (
 )
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Presence
-from ffrtmp.store.base import Change
+from ffrtmp.store.records import Change
 
 MIRROR_TRIES = 3
 

@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from ffrtmp.domain.errors import Unavailable
 from ffrtmp.domain.timers import Timers
-from ffrtmp.store.base import SessionKey, SessionStore
+from ffrtmp.store.base import SessionStore
+from ffrtmp.store.records import SessionKey
 
 LONGEST_PATIENCE = 1.0
 """After so many seconds, or a heartbeat's interval, a heartbeat is acknowledged anyway, with what

@@ -29,7 +29,7 @@ from ffrtmp.domain.messages import (
 from ffrtmp.master.outbox import Outbox
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.roster import Presence
-from ffrtmp.store.base import Change, Moved, Outcome
+from ffrtmp.store.records import Change, Moved, Outcome
 
 CROWDED_FOR = timedelta(seconds=30)
 """A worker without room for a job is asked again for it then, if nothing ends there before."""

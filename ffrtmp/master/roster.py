@@ -28,7 +28,7 @@ from ffrtmp.domain.worker import (
     useless_roots,
 )
 from ffrtmp.master.outbox import Outbox
-from ffrtmp.store.base import SessionKey, WorkerRecord
+from ffrtmp.store.records import SessionKey, WorkerRecord
 
 RETURNS_A_SECOND = 200
 NOT_SENT = 0

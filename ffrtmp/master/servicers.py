@@ -43,7 +43,7 @@ from ffrtmp.rpc.convert_page import (
 from ffrtmp.rpc.convert_stream import command_to_pb, events_from_pb
 from ffrtmp.rpc.roles import Context, certificate_end_of, peer_of
 from ffrtmp.rpc.times import from_duration, from_timestamp
-from ffrtmp.store.base import JobFilter, JobRecord
+from ffrtmp.store.records import JobFilter, JobRecord
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
 from ffrtmp.v1 import job_service_pb2 as pb
 from ffrtmp.v1 import worker_service_pb2 as worker_pb

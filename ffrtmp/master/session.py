@@ -51,7 +51,7 @@ from ffrtmp.master.reconciler import Reconciler
 from ffrtmp.master.renewer import Renewer
 from ffrtmp.master.results import AttemptEvent, Results
 from ffrtmp.master.roster import Presence
-from ffrtmp.store.base import SessionKey, WorkerRecord
+from ffrtmp.store.records import SessionKey, WorkerRecord
 
 Events = AsyncIterator[Sequence[Event]]
 

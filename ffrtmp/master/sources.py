@@ -9,7 +9,8 @@ from ffrtmp.domain.spec import Queue
 from ffrtmp.master.master import Master
 from ffrtmp.master.tally import Counts
 from ffrtmp.pki.live import LiveIdentity
-from ffrtmp.store.base import PoolUse, Store
+from ffrtmp.store.base import Store
+from ffrtmp.store.records import PoolUse
 from ffrtmp.telemetry.gauges import Fleet, JobCounts, PoolLoad, QueueLoad, Sources, StoreUse
 
 

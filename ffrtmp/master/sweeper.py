@@ -19,7 +19,7 @@ from ffrtmp.domain.massloss import MassLoss
 from ffrtmp.domain.session import AttemptKey, Observer
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.recall import recall_roots
-from ffrtmp.store.base import Change, SessionKey
+from ffrtmp.store.records import Change, SessionKey
 
 BATCH = 500
 LATE = timedelta(seconds=1)

@@ -14,7 +14,7 @@ from ffrtmp.domain.errors import Unavailable
 from ffrtmp.domain.facts import StoreFailed
 from ffrtmp.domain.job import JobState
 from ffrtmp.master.parts import Parts
-from ffrtmp.store.base import QueueDepth
+from ffrtmp.store.records import QueueDepth
 
 EVERY_SECONDS = 5.0
 SHARE = 0.02

@@ -14,7 +14,7 @@ from ffrtmp.domain.sla import Account
 from ffrtmp.domain.spec import JobSpec, Purpose, Queue
 from ffrtmp.domain.worker import Load, Requirements, WorkerState
 from ffrtmp.master.roster import Presence
-from ffrtmp.store.base import (
+from ffrtmp.store.records import (
     JobRecord,
     MasterRecord,
     PoolUse,

@@ -8,9 +8,9 @@ import msgspec
 from ffrtmp.domain.job import TERMINAL_STATES, JobState
 from ffrtmp.domain.spec import Queue, queue_of
 from ffrtmp.store import queries
-from ffrtmp.store.base import Backlog, JudgedJobs, MasterRecord, MasterReport, QueueDepth
 from ffrtmp.store.codec import encode, from_micros, purpose_from_text, sla_from_text, to_micros
 from ffrtmp.store.lane import Lane
+from ffrtmp.store.records import Backlog, JudgedJobs, MasterRecord, MasterReport, QueueDepth
 from ffrtmp.store.transaction import Transaction
 
 FORGOTTEN_AFTER = timedelta(days=1)

@@ -18,7 +18,7 @@ from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import JobSpec, Purpose, Queue, queue_of
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities, Requirements
-from ffrtmp.store.base import WorkerRecord
+from ffrtmp.store.records import WorkerRecord
 
 
 class Row(Protocol):

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from ffrtmp.store.base import SessionKey
 from ffrtmp.store.codec import Row
+from ffrtmp.store.records import SessionKey
 
 Fetch = Callable[..., Awaitable[Sequence[Row]]]
 """Takes a query and its values; a collection of strings is a value. Raises Unavailable."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ffrtmp.store.base import PoolUse
 from ffrtmp.store.connection import Fetch
+from ffrtmp.store.records import PoolUse
 from ffrtmp.store.writer import Writer
 
 

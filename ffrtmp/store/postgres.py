@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from ffrtmp.domain.facts import GroupCommitted
-from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.connection import Connection, Fetch
 from ffrtmp.store.errors import SchemaTooNew, StoreUnusable
 from ffrtmp.store.lane import Lane
 from ffrtmp.store.migrate import migrations
 from ffrtmp.store.postgres_hints import Hints
 from ffrtmp.store.postgres_pool import FAILURES, Pool, Server, reason
+from ffrtmp.store.records import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.stopwatch import Observe, Stopwatch, names_in, unheard
 from ffrtmp.store.transaction import Transaction

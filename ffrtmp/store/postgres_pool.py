@@ -9,10 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from ffrtmp.domain.errors import OutcomeUnknown, StoreBusy, StoreFailing
-from ffrtmp.store.base import PoolUse
 from ffrtmp.store.codec import encode
 from ffrtmp.store.connection import Connection, on_conflict
 from ffrtmp.store.errors import Conflict
+from ffrtmp.store.records import PoolUse
 from ffrtmp.store.stopwatch import COMMIT, Stopwatch
 
 MOST_WAITING = 1024

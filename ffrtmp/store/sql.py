@@ -17,20 +17,7 @@ from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
-from ffrtmp.store.base import (
-    NO_FLOORS,
-    Change,
-    JobFilter,
-    JobRecord,
-    Moved,
-    NewJob,
-    Outcome,
-    PageKey,
-    PoolUse,
-    QueueKey,
-    SessionKey,
-    WorkerRecord,
-)
+from ffrtmp.store.base import NO_FLOORS
 from ffrtmp.store.census import Census
 from ffrtmp.store.codec import (
     PROGRESS_COLUMNS,
@@ -51,6 +38,19 @@ from ffrtmp.store.codec import (
 )
 from ffrtmp.store.connection import Renewals
 from ffrtmp.store.lane import Lane
+from ffrtmp.store.records import (
+    Change,
+    JobFilter,
+    JobRecord,
+    Moved,
+    NewJob,
+    Outcome,
+    PageKey,
+    PoolUse,
+    QueueKey,
+    SessionKey,
+    WorkerRecord,
+)
 from ffrtmp.store.submit import submit
 from ffrtmp.store.transaction import Ahead, Transaction
 

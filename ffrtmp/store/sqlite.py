@@ -25,9 +25,9 @@ from typing import Any, Protocol, TypeGuard, TypeVar
 from ffrtmp.domain.errors import StoreFailing
 from ffrtmp.domain.facts import GroupCommitted
 from ffrtmp.store import queries
-from ffrtmp.store.base import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.connection import Connection, Renewals, on_conflict
 from ffrtmp.store.lane import Lane
+from ffrtmp.store.records import PoolUse, SessionKey, StoreFacts
 from ffrtmp.store.sql import SqlStore
 from ffrtmp.store.sqlite_files import open_database, open_reader
 from ffrtmp.store.sqlite_lock import locked

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ffrtmp.domain.errors import IdempotencyMismatch, TargetTaken
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.spec import folders_of
-from ffrtmp.store.base import NewJob
+from ffrtmp.store.records import NewJob
 from ffrtmp.store.transaction import Owner, Transaction
 
 

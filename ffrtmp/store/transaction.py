@@ -11,7 +11,6 @@ from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import folders_of
 from ffrtmp.store import queries
-from ffrtmp.store.base import Change, Moved, NewJob, Outcome, SessionKey
 from ffrtmp.store.codec import (
     JOB_COLUMNS,
     LOG_COLUMNS,
@@ -23,6 +22,7 @@ from ffrtmp.store.codec import (
     log_to_row,
 )
 from ffrtmp.store.connection import Connection
+from ffrtmp.store.records import Change, Moved, NewJob, Outcome, SessionKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,9 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import Capabilities, RootReport, requirements
 from ffrtmp.master.master import Master
 from ffrtmp.sim.chaos.stores import opened
-from ffrtmp.store.base import Change, JobFilter, NewJob, SessionKey, Store, WorkerRecord
+from ffrtmp.store.base import Store
 from ffrtmp.store.opening import open_store
+from ffrtmp.store.records import Change, JobFilter, NewJob, SessionKey, WorkerRecord
 
 SIZES = (10_000, 100_000, 1_000_000)
 CLASSES = 4

@@ -26,7 +26,7 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.worker import WorkerState, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.master import Master
-from ffrtmp.store.base import NewJob
+from ffrtmp.store.records import NewJob
 from tests.integration.test_master_core import (
     cluster,
     in_state,

@@ -11,8 +11,8 @@ from ffrtmp.domain.scheduling import MOST_CLASSES
 from ffrtmp.domain.waiting import Obstacle, WaitReason
 from ffrtmp.master.classes import FEW
 from ffrtmp.master.views import Submission
-from ffrtmp.store.base import JobFilter
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.records import JobFilter
 from tests.integration.test_exclusive import SLOW
 from tests.integration.test_master_core import CAPABLE, cluster, spec, until
 

@@ -45,7 +45,8 @@ from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
 from ffrtmp.domain.worker import Capabilities, RootReport, WorkerState
 from ffrtmp.master.master import Master, Policy
 from ffrtmp.master.views import Submission
-from ffrtmp.store.base import JobFilter, Store
+from ffrtmp.store.base import Store
+from ffrtmp.store.records import JobFilter
 
 FAST = Timers(
     heartbeat_interval=timedelta(seconds=0.5),

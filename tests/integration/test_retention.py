@@ -8,7 +8,7 @@ from ffrtmp.domain.errors import JobNotFound
 from ffrtmp.domain.facts import JobsForgotten
 from ffrtmp.domain.retention import Retention
 from ffrtmp.master.janitor import BATCH, Janitor
-from ffrtmp.store.base import JobFilter
+from ffrtmp.store.records import JobFilter
 from tests.integration.test_master_core import cluster, submitted
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -42,7 +42,7 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.master.outbox import LIMIT, Outbox
 from ffrtmp.master.renewer import Renewer
 from ffrtmp.rpc.interceptors import opened
-from ffrtmp.store.base import SessionKey
+from ffrtmp.store.records import SessionKey
 from ffrtmp.store.sqlite import SqliteStore
 from tests.integration.test_exclusive import SLOW
 from tests.integration.test_master_core import (

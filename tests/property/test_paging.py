@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ffrtmp.domain.errors import InvalidArgument, InvalidPageToken
 from ffrtmp.domain.job import JobState
 from ffrtmp.master.paging import DEFAULT_PAGE, LARGEST_PAGE, key_from, page_size, token_after
-from ffrtmp.store.base import JobFilter, PageKey
+from ffrtmp.store.records import JobFilter, PageKey
 
 moments = st.integers(0, 10**17).map(lambda n: datetime.fromtimestamp(0, UTC) + timedelta(0, 0, n))
 job_ids = st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", min_size=26, max_size=26)

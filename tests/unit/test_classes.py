@@ -12,7 +12,7 @@ from ffrtmp.domain.spec import Input, JobSpec
 from ffrtmp.domain.worker import Requirements
 from ffrtmp.master.classes import FEW, UNSURE_SECONDS, Classes
 from ffrtmp.master.roster import Roster
-from ffrtmp.store.base import NewJob
+from ffrtmp.store.records import NewJob
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.worker import Capabilities, RootReport
 from ffrtmp.master.outbox import Outbox
 from ffrtmp.master.roster import NOT_SENT, NOT_SENT_YET, Presence, Roster
-from ffrtmp.store.base import SessionKey, WorkerRecord
+from ffrtmp.store.records import SessionKey, WorkerRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from ffrtmp.sim.schedules.loop import require_alive
 from ffrtmp.store import queries
-from ffrtmp.store.base import SessionKey
 from ffrtmp.store.connection import Connection
 from ffrtmp.store.migrate import migrations
+from ffrtmp.store.records import SessionKey
 from ffrtmp.store.sqlite import SqliteStore
 
 LEAST_SECONDS = 0.00002

@@ -12,7 +12,7 @@ from ffrtmp.clock import utc_now
 from ffrtmp.config import Found, MasterSettings, options_of
 from ffrtmp.domain.messages import Heartbeat, HeartbeatAck, Offer, OfferReply
 from ffrtmp.domain.origin import Origin
-from ffrtmp.store.base import MasterRecord, MasterReport
+from ffrtmp.store.records import MasterRecord, MasterReport
 from ffrtmp.v1 import admin_service_pb2 as pb
 from ffrtmp.v1 import job_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub

@@ -14,7 +14,8 @@ from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Purpose, Queue, TestSource
 from ffrtmp.domain.worker import Capabilities, RootReport, requirements
-from ffrtmp.store.base import Change, NewJob, SessionKey, Store, WorkerRecord
+from ffrtmp.store.base import Store
+from ffrtmp.store.records import Change, NewJob, SessionKey, WorkerRecord
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CAPABLE = Capabilities(

@@ -12,7 +12,7 @@ from ffrtmp.domain.job import Job, JobState
 from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.spec import Purpose, Queue
 from ffrtmp.domain.standing import Standing
-from ffrtmp.store.base import (
+from ffrtmp.store.records import (
     Backlog,
     Change,
     MasterRecord,

@@ -20,7 +20,7 @@ from ffrtmp.domain.errors import (
 from ffrtmp.domain.figures import Figures, MediaFacts, OutputFigures
 from ffrtmp.domain.job import Failure, JobState
 from ffrtmp.domain.retry import Reason
-from ffrtmp.store.base import Change, JobFilter, Moved, PageKey, SessionKey
+from ffrtmp.store.records import Change, JobFilter, Moved, PageKey, SessionKey
 from tests.integration.store.conftest import (
     at,
     cancel,

@@ -9,8 +9,8 @@ from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.domain.retry import BACKOFF_LONGEST
 from ffrtmp.domain.waiting import Place
-from ffrtmp.store.base import Change, SessionKey
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.records import Change, SessionKey
 from tests.integration.store.conftest import (
     CLASS,
     Worker,

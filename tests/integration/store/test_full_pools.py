@@ -34,8 +34,9 @@ from ffrtmp.master.master import Master
 from ffrtmp.master.sources import _pool_load
 from ffrtmp.master.views import Submission
 from ffrtmp.rpc.status import DETAILS_TRAILER, RETRY_AFTER_MS, status_of, trailers_of
-from ffrtmp.store.base import JobFilter, Store
+from ffrtmp.store.base import Store
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.records import JobFilter
 from ffrtmp.telemetry.gauges import Fleet, Sources, StoreUse
 from ffrtmp.telemetry.metrics import Metrics
 from tests.integration.store.conftest import CAPABLE, manifest

@@ -16,8 +16,8 @@ from ffrtmp.domain.messages import Progress
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, Phase
 from ffrtmp.domain.spec import Priority, Queue
-from ffrtmp.store.base import Change, JobFilter
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.records import Change, JobFilter
 from tests.integration.store.conftest import (
     CLASS,
     at,

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from ffrtmp.domain.errors import StoreFailing, Unavailable
-from ffrtmp.store.base import JobFilter
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.records import JobFilter
 from tests.integration.store.conftest import claim, new_job, open_worker
 
 pytestmark = pytest.mark.postgres

@@ -9,9 +9,9 @@ import pytest
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import IdempotencyMismatch, StaleEpoch, StoreFailing, TargetTaken
 from ffrtmp.domain.job import JobState
-from ffrtmp.store.base import Change, JobFilter, Moved
 from ffrtmp.store.errors import Conflict
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.records import Change, JobFilter, Moved
 from ffrtmp.store.transaction import Ahead, Transaction
 from tests.integration.store.conftest import at, job_id, new_job, open_worker, renamed
 

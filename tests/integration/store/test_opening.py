@@ -13,11 +13,11 @@ import asyncpg
 import pytest
 
 from ffrtmp.config import MasterSettings, SettingError
-from ffrtmp.store.base import JobFilter
 from ffrtmp.store.errors import SchemaTooNew, StoreLocked, StoreUnusable
 from ffrtmp.store.migrate import migrations
 from ffrtmp.store.opening import open_store as open_by_address
 from ffrtmp.store.postgres import PostgresStore, shown
+from ffrtmp.store.records import JobFilter
 from ffrtmp.store.sqlite import SqliteStore
 from tests.integration.store.conftest import new_job
 

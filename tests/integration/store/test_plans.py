@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from ffrtmp.store import queries
-from ffrtmp.store.base import JobFilter
+from ffrtmp.store.records import JobFilter
 from ffrtmp.store.sql import _page
 from ffrtmp.store.sqlite import _all_bound, _in_sqlite
 from tests.integration.store.conftest import CLASS, job_id, new_job

@@ -10,7 +10,7 @@ from ffrtmp.domain import standing as standings
 from ffrtmp.domain.errors import HelloOvertaken, Unavailable, WorkerNotFound
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities
-from ffrtmp.store.base import Change, SessionKey
+from ffrtmp.store.records import Change, SessionKey
 from tests.integration.store.conftest import (
     CAPABLE,
     at,

@@ -4,7 +4,7 @@ transaction."""
 import asyncio
 
 from ffrtmp.domain.facts import GroupCommitted, StatementTook
-from ffrtmp.store.base import JobFilter
+from ffrtmp.store.records import JobFilter
 from ffrtmp.store.stopwatch import OTHER
 from tests.integration.store.conftest import at, cancel, claim, job_id, new_job, open_worker
 

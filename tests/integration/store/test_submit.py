@@ -7,7 +7,7 @@ import pytest
 
 from ffrtmp.domain.errors import IdempotencyMismatch, InvalidSpec, JobNotFound, TargetTaken
 from ffrtmp.domain.job import JobState
-from ffrtmp.store.base import JobFilter, JobRecord
+from ffrtmp.store.records import JobFilter, JobRecord
 from tests.integration.store.conftest import (
     CLASS,
     cancel,

@@ -12,8 +12,8 @@ from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import StoreBusy, Unavailable
 from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.store import postgres_pool
-from ffrtmp.store.base import Change, JobFilter
 from ffrtmp.store.postgres import PostgresStore
+from ffrtmp.store.records import Change, JobFilter
 from tests.integration.store.conftest import LATER, claim, manifest, new_job, open_worker
 
 pytestmark = pytest.mark.postgres

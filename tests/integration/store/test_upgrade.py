@@ -13,7 +13,7 @@ from ffrtmp.domain.job import Job
 from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.sla import judged
 from ffrtmp.domain.spec import Purpose, Queue
-from ffrtmp.store.base import Change
+from ffrtmp.store.records import Change
 from tests.integration.store.conftest import NOON, at, cancel, job_id, new_job, open_worker
 
 NEWER = ("queue", "purpose", "evidence", "sla")
