@@ -129,6 +129,7 @@ class Roster:
         self._known_roots: set[str] = set()
         self._contested: dict[str, frozenset[str]] = {}
         self._away: dict[str, tuple[Claim, ...]] = {}
+        self._refused_last: dict[str, Mapping[str, str]] = {}
         self._stale = self._unjudged = False
 
     def get(self, worker: str) -> Presence | None:
@@ -145,6 +146,7 @@ class Roster:
             raise StaleEpoch(worker, presence.session.epoch, older.session.epoch)
         self._present[worker] = presence
         self._away.pop(worker, None)
+        self._refused_last.pop(worker, None)
         if older is not None and older.outbox is not None:
             older.outbox.close(StaleEpoch(worker, older.session.epoch, presence.session.epoch))
         self.recheck()
@@ -171,6 +173,8 @@ class Roster:
         roots, refused = presence.capabilities.roots, self._refused.get(worker, {})
         if claims := claims_of(roots, refused, self._contested, lost=lost):
             self._away[worker] = claims
+        if refused:
+            self._refused_last[worker] = refused
 
     @property
     def waited_for(self) -> Mapping[str, tuple[Claim, ...]]:
@@ -270,6 +274,7 @@ class Roster:
     def forget_roots(self) -> None:
         """All but those of workers that are here."""
         self._known_roots.clear()
+        self._refused_last.clear()
         self.recheck()
 
     @property
@@ -329,6 +334,7 @@ class Roster:
         presence = self._present.get(worker)
         if presence is None:
             bad = {root.name: root.problem for root in last.roots if root.problem}
+            bad |= self._refused_last.get(worker, {})
             lack = lacks(needs.labels, last.labels)
             unfit = misfit(needs, last, bad)
             return Candidate(worker=worker, connected=False, lack=lack, unfit=unfit)
