@@ -60,7 +60,9 @@ def to_each(ids: Sequence[str], choice: Choice, settings: ClientSettings, deed: 
             try:
                 await deed.act(client, job_id)
             except (DomainError, NotEnded, NothingToRetry) as error:
-                print(f"ffrtmp: {error}", file=sys.stderr)
+                said = str(error)
+                which = "" if job_id in said else f"{job_id}: "
+                print(f"ffrtmp: {which}{said}", file=sys.stderr, flush=True)
                 code = Exit.USAGE
         if not ids:
             print(f"no job to be {deed.done}", file=sys.stderr)

@@ -18,6 +18,7 @@ from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.result import score_line
 from ffrtmp.cli.shown import show_line, show_size, show_time
+from ffrtmp.cli.waits import Wait, waits_later
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.job import Cause, JobState
@@ -48,13 +49,18 @@ async def follow(
     `detaches`: when this is cancelled the job goes on, and a line says how to see the rest.
     """
     job: job_pb2.Job | None = None
+    wait = Wait(is_told=not as_json)
     try:
         with _display(as_json=as_json) as display:
-            async for news in client.watch(job_id, after=after):
-                display.show(news)
-                after = news.event.number or after
-                if news.HasField("job"):
-                    job = news.job
+            async with asyncio.TaskGroup() as tasks:
+                telling = tasks.create_task(wait.tell(client, job_id))
+                async for news in client.watch(job_id, after=after):
+                    display.show(news)
+                    wait.note(news)
+                    after = news.event.number or after
+                    if news.HasField("job"):
+                        job = news.job
+                telling.cancel()
     except asyncio.CancelledError:
         if detaches:
             print(f"the job goes on: ffrtmp jobs watch {job_id} --after {after}", file=sys.stderr)
@@ -116,9 +122,10 @@ class _Bar:
     def __init__(self, progress: Progress, *, brief: bool) -> None:
         self._brief = brief
         self._progress = progress
-        self._task = progress.add_task("queued", total=100, detail="")
+        self._task = progress.add_task("", total=100, detail="", visible=False)
 
     def show(self, news: WatchJobResponse) -> None:
+        self._progress.update(self._task, visible=True)
         if news.HasField("event"):
             encoded = JOB_STATES.from_wire(news.event.state) in ENCODED
             self._progress.update(
@@ -242,12 +249,6 @@ def _say_end(job: job_pb2.Job) -> None:
 def shown_state(job: job_pb2.Job) -> str:
     """Its state in a word; `retrying` where it waits for its next try."""
     return "retrying" if job.attempts and waits_later(job) else _state(job.state)
-
-
-def waits_later(job: job_pb2.Job) -> bool:
-    """It is queued, and not offered yet."""
-    is_later = job.eligible_time.ToDatetime(tzinfo=UTC) > utc_now()
-    return is_later and job.state == job_pb2.JOB_STATE_QUEUED
 
 
 def _state(number: int) -> str:

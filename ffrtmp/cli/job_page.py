@@ -1,11 +1,12 @@
 """One job in full, for people: what `ffrtmp jobs get` shows before its history."""
 
 from ffrtmp.cli.attempts import Attempts
-from ffrtmp.cli.follow import shown_state, targets_of, waits_later
+from ffrtmp.cli.follow import shown_state, targets_of
 from ffrtmp.cli.job_table import place_of, source_of
 from ffrtmp.cli.result import result_lines, served
 from ffrtmp.cli.shown import show_count, show_size
 from ffrtmp.cli.table import tell
+from ffrtmp.cli.waits import obstacles_of
 from ffrtmp.domain.labels import written
 from ffrtmp.domain.spec import Purpose
 from ffrtmp.rpc.enums import PURPOSES
@@ -24,11 +25,8 @@ def show_job(job: job_pb2.Job, attempts: Attempts) -> None:
         tell(f"  waits until somebody resumes it: ffrtmp jobs resume {job.job_id}")
     if job.spec.labels:
         tell(f"  requires {', '.join(written(job.spec.labels))}")
-    if job.unschedulable_reason:
-        often = ", tried once a minute" if waits_later(job) else ""
-        tell(f"  no worker takes it{often}: {job.unschedulable_reason}")
-    if job.blocked_by:
-        tell(f"  waits until worker {job.blocked_by} has stopped the last attempt")
+    for obstacle in obstacles_of(job):
+        tell(f"  {obstacle}")
     for file in job.files:
         tell(f"  {file.path}  {show_size(file.size)}  sha256 {file.sha256}")
     for line in result_lines(job, attempts):

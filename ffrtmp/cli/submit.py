@@ -76,11 +76,11 @@ async def _submit(job: JobSpec, how: _How, client: Client, *, watch: bool) -> in
     return Exit.DONE
 
 
-def say_submitted(job: job_pb2.Job, *, as_json: bool) -> None:
+def say_submitted(job: job_pb2.Job, *, as_json: bool, instead_of: str = "") -> None:
     if as_json:
         print_json(job)
     else:
-        print(job.job_id, flush=True)
+        print(f"{instead_of} -> {job.job_id}" if instead_of else job.job_id, flush=True)
 
 
 def _warn_of_purpose(submitted: Sequence[job_pb2.Job], purpose: Purpose) -> None:

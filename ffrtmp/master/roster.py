@@ -138,6 +138,10 @@ class Roster:
     def __iter__(self) -> Iterator[Presence]:
         return iter(list(self._present.values()))
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._present
+
     def attach(self, presence: Presence) -> None:
         """Puts a worker's newest stream in the place of its older one, which is closed."""
         worker = presence.session.worker

@@ -229,11 +229,17 @@ def test_a_failed_job_is_retried_once_as_a_new_one(cluster, shell):
     ran = shell(cluster, "jobs", "submit", "late.mp4", "done.mp4", "--watch")
     old = ran.out.split()[0]
     assert ran.code == 1
+    ran = shell(cluster, "jobs", "submit", "late.mp4", "done-too.mp4", "--watch")
+    refused = ran.out.split()[0]
+    holder = submit(shell, cluster, "done-too.mp4")  # takes its target
     subprocess.run(["cp", cluster.media / "in.mkv", cluster.media / "late.mp4"], check=True)
     ran = shell(cluster, "jobs", "retry", "--state", "failed", "--yes")
-    assert ran.code == 0, ran.err
-    *others, new = ran.out.split()  # what failed in the tests before this one is older
-    for job_id in others:
+    assert ran.code == 2
+    assert f"ffrtmp: {refused}: target media:done-too.mp4 already belongs to job" in ran.err
+    assert shell(cluster, "jobs", "cancel", holder).code == 0
+    *others, (source, new) = (line.split(" -> ") for line in ran.out.splitlines())
+    assert source == old
+    for _, job_id in others:  # what failed in the tests before this one is older
         assert shell(cluster, "jobs", "watch", job_id).code == 1
     assert shell(cluster, "jobs", "watch", new).code == 0
     ran = shell(cluster, "jobs", "retry", old)
