@@ -28,7 +28,7 @@ def get(job: str, settings: ClientSettings) -> int:
             print_json(response)
             return Exit.DONE
         attempts = Attempts.of(response.events)
-        show_job(response.job, attempts)
+        show_job(response.job, response.events, attempts)
         for event in response.events:
             tell(f"  {event_line(event, attempts)}")
         if response.HasField("progress") and (done := percent_of(response.progress)) is not None:
