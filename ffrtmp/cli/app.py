@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
-from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.errors import Exit, UserError, sentence_of
 from ffrtmp.cli.prose import Prose
 from ffrtmp.cli.sources import nearest, origins, sources
 from ffrtmp.config import SettingError
@@ -159,7 +159,7 @@ def explain(error: BaseException) -> tuple[str | None, int]:
         return f"cannot use {error.filename}: {(error.strerror or '').lower()}", Exit.USAGE
     for code, names in _EXITS.items():
         if any(kind.__name__ in names for kind in type(error).__mro__):
-            return str(error), code
+            return sentence_of(error), code
     return None, 1
 
 

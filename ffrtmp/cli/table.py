@@ -44,14 +44,20 @@ def _folded(line: str, width: int) -> list[str]:
 class Table:
     """`flexible` columns may be broken into lines. `spare` ones are left out, first to last, where
     the terminal is too narrow for all. The others are shown whole, or it becomes no table. On a
-    terminal a column in which nothing is said is left out too."""
+    terminal a column in which nothing is said is left out too, and `empty` said where there is
+    no row."""
 
     def __init__(
-        self, *columns: str, flexible: Collection[str] = (), spare: Sequence[str] = ()
+        self,
+        *columns: str,
+        flexible: Collection[str] = (),
+        spare: Sequence[str] = (),
+        empty: str = "",
     ) -> None:
         self._columns = columns
         self._flexible = flexible
         self._spare = spare
+        self._empty = empty
         self._rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: str) -> None:
@@ -61,6 +67,9 @@ class Table:
         if not sys.stdout.isatty():
             for row in (self._columns, *self._rows):
                 print("\t".join(row))
+            return
+        if self._empty and not self._rows:
+            print(self._empty)
             return
         console = Console(highlight=False)
         said = [name for name in self._columns if any(self._cells(name)) or not self._rows]
