@@ -173,7 +173,9 @@ def _reason_of(verdicts: Sequence[Verdict]) -> tuple[WaitReason, str]:
         return WaitReason.TURN, "a worker is free for it"
     if Obstacle.BUSY in met:
         busy = sum(each.obstacle is Obstacle.BUSY for each in verdicts)
-        return WaitReason.NO_FREE_SLOT, f"{busy} workers could run it, and are busy"
+        many = f"{busy} workers could run it, and are busy"
+        one = "1 worker could run it, and is busy"
+        return WaitReason.NO_FREE_SLOT, one if busy == 1 else many
     if met <= {Obstacle.AWAY}:
         return WaitReason.NO_WORKER, NO_WORKER
     away = [each.worker for each in verdicts if each.obstacle is Obstacle.AWAY and each.fits]
