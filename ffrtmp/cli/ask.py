@@ -85,15 +85,16 @@ class Wish:
     rate: str = ""
     """Frames a second, for example 25 or 30000/1001."""
     crf: int | None = None
-    """Constant quality: 0 to 51 for H.264 and H.265, 0 to 63 for the others; lower is better."""
+    """Constant quality: 0 to 51 for H.264 and H.265, 0 to 63 for the others; lower is better.
+    Default: 20 for H.264, 23 for H.265, 28 for AV1, 31 for VP9, 10 for VP8; none of a live push."""
     bitrate: str = ""
     """Average bits a second of the picture, for example 2500k or 4M, instead of --crf."""
     speed: Speed | None = None
-    """Encoder effort: fastest, fast, medium, slow or slowest."""
+    """Encoder effort: fastest, fast, medium, slow or slowest. Default: medium."""
     audio: AudioCodec | None = None
     """Codec of the sound; copy leaves it as it is, none leaves it out."""
     audio_bitrate: str = ""
-    """Bits a second of the sound, for example 128k."""
+    """Bits a second of the sound. Default: 160k for AAC, 128k for Opus."""
     quality: str | None = None
     """Compare the picture with the input's: vmaf, ssim, psnr or xpsnr; with a bar, as "vmaf>=90",
     an output under it fails the job."""
