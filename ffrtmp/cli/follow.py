@@ -5,13 +5,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Protocol
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ffrtmp.cli.attempts import Attempts
@@ -37,7 +38,8 @@ ENCODED = frozenset({JobState.PUBLISHING, JobState.SUCCEEDED})
 LINE_EVERY_PERCENT = 10
 WHOLE_FROM = 10
 """Frames a second; fewer are shown with a decimal, so that few are not none."""
-BAR_FROM = 70
+ECHO = "^C"
+BAR_FROM = 72
 """Columns of the terminal; below, there is no room for a bar beside the figures."""
 
 
@@ -89,6 +91,23 @@ def print_object(fields: Mapping[str, object]) -> None:
     print(json.dumps(fields, ensure_ascii=False), flush=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Margin:
+    """Leaves room for what a terminal echoes of a Ctrl-C: it would break a full line in two, of
+    which only one is wiped."""
+
+    inside: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrower = options.update_width(max(1, options.max_width - len(ECHO)))
+        yield from console.render(self.inside, narrower)
+
+
+class _Narrow(Progress):
+    def get_renderable(self) -> RenderableType:
+        return _Margin(super().get_renderable())
+
+
 class _Display(Protocol):
     def show(self, news: WatchJobResponse) -> None: ...
 
@@ -100,7 +119,7 @@ def _display(*, as_json: bool) -> Iterator[_Display]:
     elif sys.stderr.isatty():
         console = Console(stderr=True)
         bar = [BarColumn()] if console.width >= BAR_FROM else []
-        with Progress(
+        with _Narrow(
             TextColumn("{task.description:9}"),
             *bar,
             TextColumn("{task.percentage:>5.1f} %"),
@@ -210,13 +229,13 @@ def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
     left = from_duration(progress.total, "total").total_seconds() - position
     eta = max(0.0, left / progress.speed)
     if brief:
-        return f"{progress.speed:.2f}x  ETA {_clock(eta)}"
+        return f"{progress.speed:.2f}x  ETA {clock(eta)}"
     rate = progress.frames_per_second  # 0: FFmpeg does not know it yet
     frames = f"{rate:.{0 if rate >= WHOLE_FROM else 1}f} fps  " if rate > 0 else ""
-    return f"at {_clock(position)}  {frames}{progress.speed:.2f}x  ETA {_clock(eta)}"
+    return f"at {clock(position)}  {frames}{progress.speed:.2f}x  ETA {clock(eta)}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

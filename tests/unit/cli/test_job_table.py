@@ -7,7 +7,7 @@ import pytest
 
 from ffrtmp.cli import waits
 from ffrtmp.cli.job_table import COLUMNS, SPARE, row
-from ffrtmp.cli.table import Table
+from ffrtmp.cli.table import Table, _broken
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.spec import Priority, Queue
@@ -76,6 +76,21 @@ def test_why_a_job_waits_or_failed_is_said_in_a_few_words(name):
     made, says = WAITS[name]
     assert told(made)["why"].startswith(says)
     assert bool(told(made)["why"]) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("cell", "lines"),
+    [
+        ("files:deliver/2026/a-480p.mp4", ["files:deliver/", "2026/a-480p.mp4"]),
+        ("no worker has the label", ["no worker has", "the label"]),
+        ("x" * 18, ["x" * 15, "xxx"]),
+        (f"a/{'x' * 18}", ["a/", "x" * 15, "xxx"]),
+        ("short", ["short"]),
+        ("", [""]),
+    ],
+)
+def test_a_cell_is_broken_behind_a_separator(cell, lines):
+    assert _broken(cell, 15).split("\n") == lines
 
 
 def test_a_terminal_is_told_that_there_are_none_and_a_program_gets_an_empty_table(
