@@ -7,15 +7,16 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import UnknownOptionError
 
 from ffrtmp import __version__
-from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.errors import Exit, UserError, sentence_of
+from ffrtmp.cli.mistakes import sentence_about
 from ffrtmp.cli.prose import Prose
-from ffrtmp.cli.sources import nearest, origins, sources
-from ffrtmp.config import SettingError
+from ffrtmp.cli.sources import origins, sources
+from ffrtmp.config import SettingError, state_dir
 from ffrtmp.groups import first_of
 
 
@@ -88,10 +89,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except UnknownOptionError as error:
-        return _fail(_unknown(error), Exit.USAGE)
     except CycloptsError as error:
-        return _fail(_one_line(error), Exit.USAGE)
+        return _fail(sentence_about(error, app), Exit.USAGE)
     except Exception as error:
         if isinstance(first_of(error), BrokenPipeError):
             _hang_up()
@@ -131,18 +130,6 @@ def _fail(sentence: str, code: int) -> int:
     return code
 
 
-def _unknown(error: UnknownOptionError) -> str:
-    name = str(error.token.keyword or error.token.value).strip("[]").split("][")[-1]
-    here = [each for part in error.argument_collection or () for each in part.names]
-    near = nearest(name, [each for each in here if each.startswith("--")])
-    hint = f"did you mean {near}?" if near else "see --help for what there is"
-    return f"there is no option {name!r}: {hint}"
-
-
-def _one_line(error: CycloptsError) -> str:
-    return " ".join(str(error).split())
-
-
 def explain(error: BaseException) -> tuple[str | None, int]:
     """The sentence and exit code for an error; no sentence: it is ours, not the user's."""
     error = first_of(error)
@@ -156,11 +143,20 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     if _is_full(error):
         return "cannot write to standard output: the disk is full", Exit.USAGE
     if isinstance(error, OSError) and error.errno in _FILES and error.filename is not None:
-        return f"cannot use {error.filename}: {(error.strerror or '').lower()}", Exit.USAGE
+        why = (error.strerror or "").lower()
+        return f"cannot use {error.filename}: {why}{_whose(error.filename)}", Exit.USAGE
     for code, names in _EXITS.items():
         if any(kind.__name__ in names for kind in type(error).__mro__):
-            return str(error), code
+            return sentence_of(error), code
     return None, 1
+
+
+def _whose(file: object) -> str:
+    """Where it is in the way of the state folder, or in it."""
+    folder, named = state_dir(), Path(os.fsdecode(file)) if isinstance(file, str | bytes) else None
+    if named is None or not (folder.is_relative_to(named) or named.is_relative_to(folder)):
+        return ""
+    return f"; the state folder is {folder}: FFRTMP_STATE_DIR (--state-dir of a worker) moves it"
 
 
 _FILES = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR})

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.paths import refuse_folder, to_local, to_media
 from ffrtmp.config import Duration, Names, parse_duration
+from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.labels import parse_labels
 from ffrtmp.domain.live import is_url, shown
 from ffrtmp.domain.spec import (
@@ -41,6 +42,25 @@ _RATE = re.compile(r"(\d+)(?:/(\d+))?")
 _TEST = re.compile(r"test:(\d+)x(\d+)@(\d+(?:/\d+)?):(\S+)")
 _QUALITY = re.compile(rf"({'|'.join(Metric)})(?: *(?:>=|=|:) *(\d+(?:\.\d+)?))?")
 _BITRATE = re.compile(r"(\d+(?:\.\d+)?)([kM]?)")
+FLAGS = {
+    "--preset": (".preset",),
+    "--container": (".container",),
+    "--video": (".video.codec",),
+    "--size": (".video.width", ".video.height"),
+    "--upscale": (".video.upscale",),
+    "--rate": (".video.frame_rate",),
+    "--crf": (".video.crf",),
+    "--bitrate": (".video.bitrate",),
+    "--speed": (".video.speed",),
+    "--audio": (".audio.codec",),
+    "--audio-bitrate": (".audio.bitrate",),
+    "--quality": (".quality", ".quality.min"),
+    "--quality-sample": (".quality.sample",),
+    "--accept-truncated": ("accept_truncated",),
+    "--timeout": ("timeout",),
+    "--restart": ("restart", "restart.on_failure"),
+}
+"""What each option is called in a spec."""
 SCALES = {"": 1, "k": 1000, "M": 1_000_000}
 MANY_KEYS = Parameter(name="*")
 
@@ -65,15 +85,16 @@ class Wish:
     rate: str = ""
     """Frames a second, for example 25 or 30000/1001."""
     crf: int | None = None
-    """Constant quality: 0 to 51 for H.264 and H.265, 0 to 63 for the others; lower is better."""
+    """Constant quality: 0 to 51 for H.264 and H.265, 0 to 63 for the others; lower is better.
+    Default: 20 for H.264, 23 for H.265, 28 for AV1, 31 for VP9, 10 for VP8; none of a live push."""
     bitrate: str = ""
     """Average bits a second of the picture, for example 2500k or 4M, instead of --crf."""
     speed: Speed | None = None
-    """Encoder effort: fastest, fast, medium, slow or slowest."""
+    """Encoder effort: fastest, fast, medium, slow or slowest. Default: medium."""
     audio: AudioCodec | None = None
     """Codec of the sound; copy leaves it as it is, none leaves it out."""
     audio_bitrate: str = ""
-    """Bits a second of the sound, for example 128k."""
+    """Bits a second of the sound. Default: 160k for AAC, 128k for Opus."""
     quality: str | None = None
     """Compare the picture with the input's: vmaf, ssim, psnr or xpsnr; with a bar, as "vmaf>=90",
     an output under it fails the job."""
@@ -120,7 +141,7 @@ class Wish:
             restart=Restart(on_failure=self.restart) if self.restart else None,
             labels=parse_labels(self.require, "require"),
         )
-        expand(spec)  # what the master would refuse is refused here, before anything starts
+        _check(spec)  # what the master would refuse is refused here, before anything starts
         look_at_files(spec, roots)
         return spec
 
@@ -149,6 +170,15 @@ class Wish:
         bitrate = parse_bitrate(self.audio_bitrate, "audio-bitrate")
         audio = AudioSettings(codec=self.audio, bitrate=bitrate)
         return audio if audio != AudioSettings() else None
+
+
+def _check(spec: JobSpec) -> None:
+    """Raises InvalidSpec, by the option where there is one."""
+    try:
+        expand(spec)
+    except InvalidSpec as error:
+        flag = next((name for name, ends in FLAGS.items() if error.field.endswith(ends)), None)
+        raise (InvalidSpec(flag, error.value, error.expected) if flag else error) from None
 
 
 def parse_quality(text: str, sample: timedelta | None) -> Quality:

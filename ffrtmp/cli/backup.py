@@ -25,6 +25,8 @@ def backup(file: Path, *, store: str, overwrite: bool) -> None:
 def restore(file: Path, *, store: str, overwrite: bool) -> None:
     load = f"pg_restore --clean --if-exists --dbname '{_shown(store)}' {file}"
     database = _database(store, f"restore it with {load}")
+    if not file.is_file():
+        raise UserError(f"there is no file {file}: name a copy that `ffrtmp backup` made")
     copy = copies.restore(file, database, overwrite=overwrite)
     print(f"{database}: {copy.jobs} jobs. Start its master.")
 

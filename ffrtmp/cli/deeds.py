@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ffrtmp.cli.choice import Choice
 from ffrtmp.cli.connect import at
-from ffrtmp.cli.errors import Exit, UserError
+from ffrtmp.cli.errors import Exit, UserError, sentence_of
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client, NotEnded, NothingToRetry, state_of
 from ffrtmp.clock import utc_now
@@ -60,7 +60,9 @@ def to_each(ids: Sequence[str], choice: Choice, settings: ClientSettings, deed: 
             try:
                 await deed.act(client, job_id)
             except (DomainError, NotEnded, NothingToRetry) as error:
-                print(f"ffrtmp: {error}", file=sys.stderr)
+                said = sentence_of(error)
+                which = "" if job_id in said else f"{job_id}: "
+                print(f"ffrtmp: {which}{said}", file=sys.stderr, flush=True)
                 code = Exit.USAGE
         if not ids:
             print(f"no job to be {deed.done}", file=sys.stderr)

@@ -6,6 +6,7 @@ import platform
 import secrets
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import grpc.aio
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ffrtmp import __version__
@@ -35,6 +35,7 @@ from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.hardware import FfmpegMissing, probe_tools
 
 FEW_DAYS = 30
+INDENT = 6
 LITTLE_BYTES = 20 << 30
 NO_BYTES = 1 << 30
 CLOCKS_APART = timedelta(seconds=5)
@@ -88,13 +89,18 @@ def _say(finding: Finding, *, as_json: bool) -> None:
     if not sys.stdout.isatty():
         print(f"{finding.verdict:4}  {finding.check}: {finding.found}{todo}", flush=True)
         return
-    console = Console(highlight=False)
-    line = Text.assemble((f"{finding.check}: ", "bold"), f"{finding.found}{todo}")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=4)
-    table.add_column(overflow="fold")
-    table.add_row(Text(finding.verdict, style=COLOURS[finding.verdict]), line)
-    console.print(table)
+    console, name = Console(highlight=False), f"{finding.check}: "
+    first, *others = textwrap.wrap(
+        f"{name}{finding.found}{todo}",
+        max(1, console.width - INDENT),
+        break_long_words=False,  # a path is copied whole
+        break_on_hyphens=False,
+    )
+    verdict = Text(f"{finding.verdict:{INDENT}}", style=COLOURS[finding.verdict])
+    line = Text.assemble(verdict, (first[: len(name)], "bold"), first[len(name) :])
+    for other in others:
+        line.append(f"\n{'':{INDENT}}{other}")
+    console.print(line, soft_wrap=True)
 
 
 def _platform() -> Iterator[Finding]:

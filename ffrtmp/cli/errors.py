@@ -12,6 +12,19 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # as shells report Ctrl-C
 
 
+def sentence_of(error: BaseException) -> str:
+    """What it says; and, for people at a command line, where to look."""
+    hint = _HINTS.get(type(error).__name__, "")
+    return f"{error}{hint}"
+
+
+_HINTS = {
+    "JobNotFound": ": ids are in `ffrtmp jobs list`",
+    "WorkerNotFound": ": names are in `ffrtmp workers list`",
+}
+"""By name, so that a quick command need not import what it does not use."""
+
+
 class UserError(Exception):
     """One line on stderr and an exit code; never a traceback."""
 

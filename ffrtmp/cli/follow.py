@@ -5,19 +5,21 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Protocol
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.result import score_line
 from ffrtmp.cli.shown import show_line, show_size, show_time
+from ffrtmp.cli.waits import Wait, waits_later
 from ffrtmp.client import Client
 from ffrtmp.clock import utc_now
 from ffrtmp.domain.job import Cause, JobState
@@ -36,7 +38,8 @@ ENCODED = frozenset({JobState.PUBLISHING, JobState.SUCCEEDED})
 LINE_EVERY_PERCENT = 10
 WHOLE_FROM = 10
 """Frames a second; fewer are shown with a decimal, so that few are not none."""
-BAR_FROM = 70
+ECHO = "^C"
+BAR_FROM = 72
 """Columns of the terminal; below, there is no room for a bar beside the figures."""
 
 
@@ -48,13 +51,18 @@ async def follow(
     `detaches`: when this is cancelled the job goes on, and a line says how to see the rest.
     """
     job: job_pb2.Job | None = None
+    wait = Wait(is_told=not as_json)
     try:
         with _display(as_json=as_json) as display:
-            async for news in client.watch(job_id, after=after):
-                display.show(news)
-                after = news.event.number or after
-                if news.HasField("job"):
-                    job = news.job
+            async with asyncio.TaskGroup() as tasks:
+                telling = tasks.create_task(wait.tell(client, job_id))
+                async for news in client.watch(job_id, after=after):
+                    display.show(news)
+                    wait.note(news)
+                    after = news.event.number or after
+                    if news.HasField("job"):
+                        job = news.job
+                telling.cancel()
     except asyncio.CancelledError:
         if detaches:
             print(f"the job goes on: ffrtmp jobs watch {job_id} --after {after}", file=sys.stderr)
@@ -83,6 +91,23 @@ def print_object(fields: Mapping[str, object]) -> None:
     print(json.dumps(fields, ensure_ascii=False), flush=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Margin:
+    """Leaves room for what a terminal echoes of a Ctrl-C: it would break a full line in two, of
+    which only one is wiped."""
+
+    inside: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrower = options.update_width(max(1, options.max_width - len(ECHO)))
+        yield from console.render(self.inside, narrower)
+
+
+class _Narrow(Progress):
+    def get_renderable(self) -> RenderableType:
+        return _Margin(super().get_renderable())
+
+
 class _Display(Protocol):
     def show(self, news: WatchJobResponse) -> None: ...
 
@@ -94,7 +119,7 @@ def _display(*, as_json: bool) -> Iterator[_Display]:
     elif sys.stderr.isatty():
         console = Console(stderr=True)
         bar = [BarColumn()] if console.width >= BAR_FROM else []
-        with Progress(
+        with _Narrow(
             TextColumn("{task.description:9}"),
             *bar,
             TextColumn("{task.percentage:>5.1f} %"),
@@ -116,9 +141,10 @@ class _Bar:
     def __init__(self, progress: Progress, *, brief: bool) -> None:
         self._brief = brief
         self._progress = progress
-        self._task = progress.add_task("queued", total=100, detail="")
+        self._task = progress.add_task("", total=100, detail="", visible=False)
 
     def show(self, news: WatchJobResponse) -> None:
+        self._progress.update(self._task, visible=True)
         if news.HasField("event"):
             encoded = JOB_STATES.from_wire(news.event.state) in ENCODED
             self._progress.update(
@@ -203,13 +229,13 @@ def speed_of(progress: job_pb2.AttemptProgress, *, brief: bool = False) -> str:
     left = from_duration(progress.total, "total").total_seconds() - position
     eta = max(0.0, left / progress.speed)
     if brief:
-        return f"{progress.speed:.2f}x  ETA {_clock(eta)}"
+        return f"{progress.speed:.2f}x  ETA {clock(eta)}"
     rate = progress.frames_per_second  # 0: FFmpeg does not know it yet
     frames = f"{rate:.{0 if rate >= WHOLE_FROM else 1}f} fps  " if rate > 0 else ""
-    return f"at {_clock(position)}  {frames}{progress.speed:.2f}x  ETA {_clock(eta)}"
+    return f"at {clock(position)}  {frames}{progress.speed:.2f}x  ETA {clock(eta)}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -242,12 +268,6 @@ def _say_end(job: job_pb2.Job) -> None:
 def shown_state(job: job_pb2.Job) -> str:
     """Its state in a word; `retrying` where it waits for its next try."""
     return "retrying" if job.attempts and waits_later(job) else _state(job.state)
-
-
-def waits_later(job: job_pb2.Job) -> bool:
-    """It is queued, and not offered yet."""
-    is_later = job.eligible_time.ToDatetime(tzinfo=UTC) > utc_now()
-    return is_later and job.state == job_pb2.JOB_STATE_QUEUED
 
 
 def _state(number: int) -> str:

@@ -1,6 +1,7 @@
 """`ffrtmp health`: is the master or worker of this machine well? For a container's check."""
 
 import fcntl
+import sys
 import urllib.error
 import urllib.request
 from json import dumps
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from ffrtmp.cli.errors import Exit
 from ffrtmp.cli.sources import origins
-from ffrtmp.config import state_dir
+from ffrtmp.config import state_dir, variable
 from ffrtmp.domain.origin import Origin
 
 SECONDS = 3.0
@@ -23,6 +24,9 @@ def health(*, http: str, json: bool) -> int:
         _say("worker", str(path.parent.parent), "runs", as_json=json)
     if workers:
         return Exit.DONE
+    if not master_only and variable("master"):
+        say = f"FFRTMP_MASTER is not asked: this looks at {http} on this machine, or at --http"
+        print(say, file=sys.stderr)
     answer = _ask(f"http://{http}/readyz")
     _say("master", http, answer, as_json=json)
     return Exit.DONE if answer == "ready" else Exit.NOT_REACHABLE

@@ -31,7 +31,8 @@ SPARE = ("charged", "input", "priority", "queue", "worker")
 
 
 async def show_jobs(found: AsyncIterator[job_pb2.Job], *, as_json: bool) -> None:
-    table = Table(*COLUMNS, flexible={"input", "output", "why"}, spare=SPARE)
+    flexible = {"input", "output", "why"}
+    table = Table(*COLUMNS, flexible=flexible, spare=SPARE, empty="no jobs")
     async for job in found:
         if as_json:
             print_json(job)

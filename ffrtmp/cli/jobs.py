@@ -28,7 +28,7 @@ def get(job: str, settings: ClientSettings) -> int:
             print_json(response)
             return Exit.DONE
         attempts = Attempts.of(response.events)
-        show_job(response.job, attempts)
+        show_job(response.job, response.events, attempts)
         for event in response.events:
             tell(f"  {event_line(event, attempts)}")
         if response.HasField("progress") and (done := percent_of(response.progress)) is not None:
@@ -101,10 +101,11 @@ def cancel(ids: Sequence[str], *, force: bool, choice: Choice, settings: ClientS
 
 
 def retry(ids: Sequence[str], *, choice: Choice, settings: ClientSettings) -> int:
+    is_one = len(ids) == 1  # named by somebody, perhaps a script, that knows which
 
     async def act(client: Client, job_id: str) -> None:
         job = await client.retry(job_id)
-        say_submitted(job, as_json=settings.json)
+        say_submitted(job, as_json=settings.json, instead_of="" if is_one else job_id)
         if state_of(job) in TERMINAL_STATES:
             verb = "was" if state_of(job) is JobState.CANCELLED else "has"
             say = f"it was retried before and {verb} {shown_state(job)}: see {job.job_id}"

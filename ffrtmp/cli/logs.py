@@ -75,7 +75,8 @@ def parse_place(text: str) -> tuple[int, int]:
 
 
 class _Printer:
-    """`attempt`: only that one, by its number; 0: all."""
+    """`attempt`: only that one, by its number; 0: all. Then what tells them apart is a part of it,
+    and goes where their lines go."""
 
     def __init__(self, place: LogPlace, attempt: int, attempts: Attempts, *, as_json: bool) -> None:
         self.attempts = attempts
@@ -100,12 +101,13 @@ class _Printer:
 
     def _print(self, part: pb.ReadJobLogResponse) -> None:
         read = self.place.line if part.fence == self.place.fence else 0
+        beside = sys.stderr if self._attempt else sys.stdout
         sys.stdout.flush()
         if part.fence != self.place.fence:
             number = self._number(part.fence)
-            print(f"attempt {number}, worker {part.worker}:", file=sys.stderr, flush=True)
+            print(f"attempt {number}, worker {part.worker}:", file=beside, flush=True)
         if missing := part.line_number - read - 1:
-            print(f"... {missing} lines are not kept", file=sys.stderr, flush=True)
+            print(f"... {missing} lines are not kept", file=beside, flush=True)
         for line in part.lines:
             print(show_line(line))
         sys.stdout.flush()

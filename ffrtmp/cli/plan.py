@@ -137,6 +137,7 @@ def _place(output: Output, roots: Roots, folders: Mapping[str, Path]) -> str:
 
 
 async def _probed(path: Path, spec: JobSpec) -> MediaInfo:
+    look_into(path, str(spec.input.path))
     try:
         [media] = await probe([path], [f"input {spec.input.path}"])
     except (ProbeRefused, ProbeDied) as error:
@@ -144,6 +145,15 @@ async def _probed(path: Path, spec: JobSpec) -> MediaInfo:
     if problem := judge_source(media):
         raise UserError(f"input {spec.input.path} is not whole: {problem}")
     return media
+
+
+def look_into(path: Path, name: str) -> None:
+    """Raises UserError where this user may not: FFmpeg would call it no media."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UserError(f"input {name} cannot be read ({why}); let this user read it") from None
 
 
 async def _tools(ask: _Ask) -> Tools:

@@ -20,8 +20,9 @@ def result_lines(job: pb.Job, attempts: Attempts) -> Iterator[str]:
     result = job.result
     if result.HasField("source"):
         yield f"source  {media_line(result.source)}"
+    unseen = "" if job.state == pb.JOB_STATE_SUCCEEDED else "; not published"
     for output in result.outputs:
-        yield f"output  {output.path}: {media_line(output.media)}{_made(output)}"
+        yield f"output  {output.path}: {media_line(output.media)}{_made(output)}{unseen}"
         if output.HasField("quality"):
             yield f"quality {output.path}: {score_line(output.quality)}"
     yield f"took    {_took(result)}"
@@ -80,7 +81,9 @@ def _took(result: pb.AttemptResult) -> str:
         "quality": result.quality_duration,
     }
     spent = [f"{name} {_seconds(each):.2f} s" for name, each in phases.items() if _seconds(each)]
-    return ", ".join([*spent, f"{result.speed:.3g}x real time"])
+    if result.speed:
+        spent.append(f"{result.speed:.3g}x real time")
+    return ", ".join(spent) or "no time"
 
 
 def _used(result: pb.AttemptResult, attempts: Attempts) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from ffrtmp.cli.connect import with_client
 from ffrtmp.cli.errors import Exit, UserError
 from ffrtmp.cli.follow import print_json
-from ffrtmp.cli.shown import show_count, show_span
+from ffrtmp.cli.shown import show_span
 from ffrtmp.cli.table import Table, tell
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings, show_duration
@@ -63,7 +63,7 @@ def _print_accounts(found: pb.GetSlaResponse) -> None:
             str(each.missed_queue_wait),
             str(each.missed_start_delay),
             str(each.missed_platform_failure),
-            show_count(each.jobs, "job"),
+            str(each.jobs),
             _ended(each),
         )
     table.print()

@@ -27,6 +27,7 @@ from ffrtmp.config import (
 )
 from ffrtmp.domain.origin import Origin
 
+_WHOLE = re.compile(r"\s*[+-]?\d+(_\d+)*\s*")
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 NEAR = 0.85
 """How alike a variable must be to an option to be a slip of the pen, not somebody else's."""
@@ -39,8 +40,8 @@ def sources(arguments: Iterable[str]) -> tuple[Source, ...]:
         _Variables(ENV_PREFIX, command=False, show=False),
         _refuse_misspelt_variables,
         _from_file(config_file(), _section(command), named=bool(named_config_file())),
-        _refuse_half_numbers,
         _refuse_nothing,
+        _refuse_no_numbers,
         _note_origins,
     )
 
@@ -54,19 +55,23 @@ def origins() -> Mapping[str, Found]:
     return dict(_origins)
 
 
-def _refuse_half_numbers(
-    _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection
-) -> None:
-    """Cyclopts would round them."""
-    for token in (
-        each
-        for argument in arguments
-        if argument.hint in (int, int | None)
-        for each in argument.tokens
-    ):
-        if re.fullmatch(r"[+-]?\d*\.\d*(e\d+)?|[+-]?\d+e\d+", token.value, re.IGNORECASE):
-            where = "" if token.source == "cli" else f" from {token.source}"
-            raise UserError(f"{token.keyword}{where}: {token.value!r} is not a whole number")
+def meaning(option: str, app: App) -> str:
+    """What the help of this command says of it."""
+    known = app.assemble_argument_collection(parse_docstring=True)
+    help_of = {name: each.parameter.help for each in known for name in (each.name, *each.names)}
+    text = " ".join((help_of.get(option) or "see --help").split()).rstrip(".")
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _refuse_no_numbers(app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Cyclopts would round halves, and of others says only that they are none."""
+    plain = (each for each in arguments if not each.parameter.converter)
+    for argument in plain:
+        for token in argument.tokens if argument.hint in (int, int | None) else ():
+            if not _WHOLE.fullmatch(token.value):
+                where = "" if token.source == "cli" else f" from {token.source}"
+                wrong = f"{token.keyword}{where}: {token.value!r} is not a whole number"
+                raise UserError(f"{wrong}: {meaning(argument.name, app)}")
 
 
 def _refuse_nothing(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

@@ -9,6 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ STDIN = "-"
 LONGEST_SHOWN = 60
 RIGHT = "write one JobSpec a line"
 _DURATION = re.compile(r"-?\d{1,12}(\.\d{1,9})?s")
+_JOB = re.compile(r"jobs\[(\d+)\]")
 _BOUNDS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -42,15 +44,38 @@ class Wrong(Exception):
         )
 
 
-def read_specs(name: str) -> list[job_pb2.JobSpec]:
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """`called`: the file, for people. `lines`: on which of it each job stands."""
+
+    called: str
+    jobs: Sequence[job_pb2.JobSpec]
+    lines: Sequence[int]
+
+    def in_lines(self, sentence: str) -> str:
+        """What a master says of `jobs[N]`, as who wrote the file counts. Where there is only one
+        job it has no number."""
+        own = _JOB.match(sentence)
+        if own is None:
+            only = f"{self.called}, line {self.lines[0]}: " if len(self.lines) == 1 else ""
+            return f"{only}{sentence}"
+        rest = _JOB.sub(lambda found: f"line {self._line(found)}", sentence[own.end() :])
+        return f"{self.called}, line {self._line(own)}: {rest.lstrip('.: ')}"
+
+    def _line(self, found: re.Match[str]) -> int:
+        return self.lines[int(found[1])]
+
+
+def read_specs(name: str) -> Specs:
     """Of the file called that, or of standard input for `-`. Raises UserError, naming the line."""
     called = "standard input" if name == STDIN else name
     text = _text(name, called)
-    specs = []
+    specs, lines = [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
                 specs.append(parse_spec(line))
+                lines.append(number)
             except Wrong as error:
                 where = f"{called}, line {number}"
                 if number == 1 and _is_spread(text):
@@ -58,7 +83,7 @@ def read_specs(name: str) -> list[job_pb2.JobSpec]:
                 raise UserError(f"{where}: {error}") from None
     if not specs:
         raise UserError(f"{called} holds no job: {RIGHT}")
-    return specs
+    return Specs(called, specs, lines)
 
 
 def _text(name: str, called: str) -> str:

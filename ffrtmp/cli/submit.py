@@ -13,6 +13,7 @@ from ffrtmp.cli.spec_file import read_specs
 from ffrtmp.cli.target import require_target
 from ffrtmp.client import Client
 from ffrtmp.config import ClientSettings
+from ffrtmp.domain.errors import InvalidSpec
 from ffrtmp.domain.spec import JobSpec, Purpose
 from ffrtmp.v1 import job_pb2
 
@@ -55,8 +56,11 @@ class _How:
 
 
 async def _submit_all(spec: str, how: _How, client: Client) -> int:
-    jobs = read_specs(spec)
-    submitted = await client.submit_many(jobs, key=how.key, purpose=how.purpose)
+    specs = read_specs(spec)
+    try:
+        submitted = await client.submit_many(specs.jobs, key=how.key, purpose=how.purpose)
+    except InvalidSpec as error:
+        raise UserError(specs.in_lines(str(error))) from None
     for job in submitted:
         say_submitted(job, as_json=how.as_json)
     _warn_of_purpose(submitted, how.purpose)
@@ -72,11 +76,11 @@ async def _submit(job: JobSpec, how: _How, client: Client, *, watch: bool) -> in
     return Exit.DONE
 
 
-def say_submitted(job: job_pb2.Job, *, as_json: bool) -> None:
+def say_submitted(job: job_pb2.Job, *, as_json: bool, instead_of: str = "") -> None:
     if as_json:
         print_json(job)
     else:
-        print(job.job_id, flush=True)
+        print(f"{instead_of} -> {job.job_id}" if instead_of else job.job_id, flush=True)
 
 
 def _warn_of_purpose(submitted: Sequence[job_pb2.Job], purpose: Purpose) -> None:

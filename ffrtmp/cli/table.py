@@ -1,5 +1,6 @@
 """Rows for people: a table where it fits, else a few lines a row; tabs where it is no terminal."""
 
+import re
 import sys
 import textwrap
 from collections.abc import Collection, Sequence
@@ -13,6 +14,7 @@ from rich.text import Text
 INDENT = 4
 LEAST_FLEXIBLE = 14
 PADDING = 2
+_PARTS = re.compile(r"[^\s/:,;_-]*[\s/:,;_-]|[^\s/:,;_-]+")
 
 
 def tell(line: str) -> None:
@@ -41,17 +43,34 @@ def _folded(line: str, width: int) -> list[str]:
     return chop_cells(line, width)
 
 
+def _broken(cell: str, width: int) -> str:
+    """Into lines: behind a blank or a separator, within a word only where that is too long."""
+    lines = [""]
+    for part in _PARTS.findall(cell):
+        if lines[-1] and cell_len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        *whole, last = chop_cells(lines[-1] + part, width) if part.strip() else [lines[-1] + part]
+        lines[-1:] = [*whole, last]
+    return "\n".join(line.rstrip() for line in lines)
+
+
 class Table:
     """`flexible` columns may be broken into lines. `spare` ones are left out, first to last, where
     the terminal is too narrow for all. The others are shown whole, or it becomes no table. On a
-    terminal a column in which nothing is said is left out too."""
+    terminal a column in which nothing is said is left out too, and `empty` said where there is
+    no row."""
 
     def __init__(
-        self, *columns: str, flexible: Collection[str] = (), spare: Sequence[str] = ()
+        self,
+        *columns: str,
+        flexible: Collection[str] = (),
+        spare: Sequence[str] = (),
+        empty: str = "",
     ) -> None:
         self._columns = columns
         self._flexible = flexible
         self._spare = spare
+        self._empty = empty
         self._rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: str) -> None:
@@ -62,12 +81,15 @@ class Table:
             for row in (self._columns, *self._rows):
                 print("\t".join(row))
             return
+        if self._empty and not self._rows:
+            print(self._empty)
+            return
         console = Console(highlight=False)
         said = [name for name in self._columns if any(self._cells(name)) or not self._rows]
         for left_out in range(len(self._spare) + 1):
             shown = [name for name in said if name not in self._spare[:left_out]]
             if sum(map(self._least, shown)) - 1 <= console.width:  # the last one needs one less
-                console.print(self._table(shown))
+                console.print(self._table(shown, console.width))
                 return
         first = self._cells(self._columns[0])
         titles = 1 if len(set(first)) == len(first) else 2  # one that many rows have tells little
@@ -83,13 +105,26 @@ class Table:
         widest = max(map(cell_len, [column, *self._cells(column)]))
         return PADDING + (min(widest, LEAST_FLEXIBLE) if column in self._flexible else widest)
 
-    def _table(self, shown: Sequence[str]) -> RichTable:
+    def _table(self, shown: Sequence[str], width: int) -> RichTable:
         table = RichTable(box=box.SIMPLE_HEAD, padding=(0, PADDING - 1, 0, 0), show_edge=False)
         for column in shown:
-            table.add_column(column, overflow="fold", no_wrap=column not in self._flexible)
+            table.add_column(column, no_wrap=True)
+        widths = self._widths(shown, width)
         for row in zip(*map(self._cells, shown), strict=True):
-            table.add_row(*map(Text, row))
+            cells = (_broken(cell, room) for cell, room in zip(row, widths, strict=True))
+            table.add_row(*map(Text, cells))
         return table
+
+    def _widths(self, shown: Sequence[str], width: int) -> list[int]:
+        """What fits is shown as it is; flexible columns share what is left."""
+        widths = {name: max(map(cell_len, [name, *self._cells(name)])) for name in shown}
+        left = width + 1 - PADDING * len(shown)
+        narrowest_first = sorted(shown, key=lambda name: (name in self._flexible, widths[name]))
+        for number, name in enumerate(narrowest_first):
+            if name in self._flexible:
+                widths[name] = min(widths[name], left // (len(shown) - number))
+            left -= widths[name]
+        return [widths[name] for name in shown]
 
     def _card(self, row: tuple[str, ...], width: int, *, titles: int) -> Text:
         """The first cell or two as a title, what is known of the others below it."""

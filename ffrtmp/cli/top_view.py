@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from ffrtmp.cli.follow import as_object, percent_of, targets_of
+from ffrtmp.cli.follow import as_object, clock, percent_of, targets_of
 from ffrtmp.cli.shown import show_span, show_time
 from ffrtmp.client import Client, state_of
 from ffrtmp.domain.errors import JobNotFound, NotAllowed
@@ -26,6 +26,7 @@ ENDED_SHOWN = 5
 NARROW = 72
 CLOCK = 10
 BAR = 6  # with it the longest row has 80 cells
+_DONE = f"{'done':{BAR + 6}}  {'speed':>6}  ETA"
 STYLES: Mapping[str, str] = {
     JobState.SUCCEEDED: "green",
     JobState.FAILED: "red",
@@ -183,7 +184,7 @@ def _held_block(view: View, width: int) -> Iterator[Text]:
         return
     yield Text()
     if width >= NARROW:
-        yield Text(f"{'job':26}  {'worker':8}  {'phase':8}  done", style="dim")
+        yield Text(f"{'job':26}  {'worker':8}  {'phase':8}  {_DONE}", style="dim")
     for job in view.held:
         progress = view.progress.get(job.job_id)
         where = set_cell_size(job.worker, 8)
@@ -211,7 +212,7 @@ def _done(progress: job_pb2.AttemptProgress | None, *, bar: bool = True) -> str:
         return done
     total = from_duration(progress.total, "total")
     left = (total - from_duration(progress.position, "position")) / progress.speed
-    return f"{done}  {progress.speed:5.1f}x  {show_span(left)}"
+    return f"{done}  {progress.speed:5.1f}x  {clock(max(0.0, left.total_seconds()))}"
 
 
 def _ended_block(view: View, now: datetime, width: int) -> Iterator[Text]:

@@ -5,7 +5,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ async def _transcode(source: str, target: str, wish: Wish, settings: ClientSetti
     require_cluster()
     roots = private_roots(source, target)
     spec = wish.spec(source, target, roots)
+    refuse_roots(spec, roots)
     if spec.labels:
         raise UserError(
             "--require chooses among a cluster's workers: give --master, or start ffrtmp up"
@@ -55,6 +56,16 @@ def private_roots(source: str, target: str) -> dict[str, Path]:
     if "out" in roots and roots.get("in") == roots["out"]:
         del roots["in"]
     return roots
+
+
+def refuse_roots(spec: JobSpec, roots: Mapping[str, Path]) -> None:
+    """A cluster of one job has no roots that anybody named. Raises UserError."""
+    for path in (spec.input.path, *spec.paths):
+        if path is not None and path.root not in roots:
+            raise UserError(
+                f"{path}: no cluster is named or runs that has a root {path.root!r}; "
+                f"the file of that name here is ./{path}"
+            )
 
 
 @asynccontextmanager

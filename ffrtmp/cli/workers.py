@@ -24,7 +24,8 @@ GIB = 1 << 30
 def list_workers(*, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
         columns = ("worker", "state", "free/slots", "heartbeat", "FFmpeg", "load", "problems")
-        table = Table(*columns, "labels", flexible={"FFmpeg", "problems", "labels"})
+        flexible = {"FFmpeg", "problems", "labels"}
+        table = Table(*columns, "labels", flexible=flexible, empty="no workers")
         async for worker in client.workers():
             if settings.json:
                 print_json(worker)
@@ -91,9 +92,11 @@ def remove(name: str, settings: ClientSettings) -> int:
 
 def release(name: str, settings: ClientSettings) -> int:
     async def work(client: Client) -> int:
+        before = await client.worker(name)
         worker = await client.release_worker(name)
+        done = "is released" if before.HasField("quarantine_end_time") else "is not quarantined"
         drains = ", and still drains" if worker.draining else ""
-        return _tell(worker, f"worker {name} is released{drains}", as_json=settings.json)
+        return _tell(worker, f"worker {name} {done}{drains}", as_json=settings.json)
 
     return with_client(settings, work)
 

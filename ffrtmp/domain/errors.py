@@ -110,7 +110,8 @@ class IdempotencyMismatch(AlreadyExists):
 
     def __init__(self, key: str, job_id: str) -> None:
         super().__init__(
-            f"idempotency key {key!r} was used for another job ({job_id}) with a different body"
+            f"key {key!r} was used before, for job {job_id}, which is not the same: use a new key "
+            "for a new job"
         )
 
 
@@ -166,7 +167,8 @@ class IllegalTransition(Refused):
     """
 
     def __init__(self, job_id: str, verb: str, state: str) -> None:
-        super().__init__(f"job {job_id} is {state}: cannot {verb} it")
+        being = {"succeeded": "has", "failed": "has", "cancelled": "was"}.get(state, "is")
+        super().__init__(f"job {job_id} {being} {state}: cannot {verb} it")
 
 
 class WorkerInUse(Refused):

@@ -158,7 +158,8 @@ def _check_live(spec: JobSpec) -> None:
     """What only a live job may have, and what it may not."""
     if spec.restart is not None:
         if not spec.exclusive:
-            raise InvalidSpec("restart", "", "only a live push is started again; leave it out")
+            count = spec.restart.on_failure
+            raise InvalidSpec("restart", count, "only a live push is started again; leave it out")
         if not 1 <= spec.restart.on_failure <= MAX_RESTARTS:
             count = spec.restart.on_failure
             raise InvalidSpec("restart.on_failure", count, f"1 to {MAX_RESTARTS}")

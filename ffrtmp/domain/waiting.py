@@ -14,6 +14,8 @@ from ffrtmp.domain.job import HELD_STATES, TERMINAL_STATES, Job, JobState, is_el
 from ffrtmp.domain.scheduling import is_avoided
 from ffrtmp.domain.standing import Standing
 
+NO_WORKER = "no worker is connected"
+
 
 class Obstacle(StrEnum):
     """Why a worker does not get a job, first things first. NONE: it may have it now."""
@@ -171,9 +173,11 @@ def _reason_of(verdicts: Sequence[Verdict]) -> tuple[WaitReason, str]:
         return WaitReason.TURN, "a worker is free for it"
     if Obstacle.BUSY in met:
         busy = sum(each.obstacle is Obstacle.BUSY for each in verdicts)
-        return WaitReason.NO_FREE_SLOT, f"{busy} workers could run it, and are busy"
+        many = f"{busy} workers could run it, and are busy"
+        one = "1 worker could run it, and is busy"
+        return WaitReason.NO_FREE_SLOT, one if busy == 1 else many
     if met <= {Obstacle.AWAY}:
-        return WaitReason.NO_WORKER, "no worker is connected"
+        return WaitReason.NO_WORKER, NO_WORKER
     away = [each.worker for each in verdicts if each.obstacle is Obstacle.AWAY and each.fits]
     could = f"; {away[0]} could, and is away" if len(away) == 1 else ""
     could = f"; {len(away)} that are away could" if len(away) > 1 else could

@@ -4,12 +4,13 @@ What is asked too much of is refused before it costs anything: see `gate` and `c
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
 from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.scheduling import rank
-from ffrtmp.domain.spec import JobSpec
+from ffrtmp.domain.spec import JobSpec, folders_of
 from ffrtmp.domain.worker import check_roots, requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.classes import Classes
@@ -70,7 +71,7 @@ class Intake:
             except InvalidArgument as error:
                 raise error.within(owner) if owner else error from None
 
-        return await in_turns(enumerate(submissions), make)
+        return _with_twice_made(await in_turns(enumerate(submissions), make))
 
     def _new_job(self, submission: Submission, actor: str, owner: str) -> NewJob:
         if not 1 <= len(submission.key) <= LONGEST_KEY:
@@ -110,3 +111,42 @@ class Intake:
         except InvalidSpec as error:
             return error.within(owner) if owner else error
         return None
+
+
+def _with_twice_made(jobs: Sequence[NewJob]) -> list[NewJob]:
+    """The same jobs, with an objection to each that makes what one before it in the call makes, or
+    needs a folder there: the store could name only a job that was never added."""
+    makers: dict[str, int] = {}
+    below: dict[str, int] = {}
+    keys: set[str] = set()
+    judged = []
+    for number, new in enumerate(jobs):
+        found = new
+        if new.key not in keys:  # else it is the same job
+            keys.add(new.key)
+            targets = list(map(str, new.spec.targets))
+            wrong = (_twice(each, n, makers, below) for n, each in enumerate(targets))
+            objection = next(filter(None, wrong), None)
+            if objection is not None and new.objection is None:
+                found = replace(new, objection=objection.within(f"jobs[{number}]"))
+            for target in targets:
+                makers.setdefault(target, number)
+                below |= dict.fromkeys(folders_of(target), number)
+        judged.append(found)
+    return judged
+
+
+def _twice(
+    target: str, number: int, makers: dict[str, int], below: dict[str, int]
+) -> InvalidSpec | None:
+    """`number`: of the output. `makers`: of each target, the job; `below`: of each folder, one."""
+    is_live = "://" in target
+    field = f"outputs[{number}].{'url' if is_live else 'path'}"
+    shown = target.rpartition("#")[0] if is_live else target
+    if (first := makers.get(target)) is not None:
+        return InvalidSpec(field, shown, f"it is the output of jobs[{first}] too: name another")
+    beside = [makers[each] for each in folders_of(target) if each in makers]
+    if (other := below.get(target, next(iter(beside), None))) is not None:
+        what = "one is a file, and a folder of the other: name another"
+        return InvalidSpec(field, shown, f"it cannot be beside the output of jobs[{other}]: {what}")
+    return None

@@ -176,9 +176,11 @@ class Master:
     async def _waits_for(self, spec: JobSpec) -> str:
         """What no worker has, of whichever master it is."""
         waits = waits_for(spec, self._parts.roster.useless_roots)
-        if waits or not spec.labels:
+        if waits or not (spec.labels or self._parts.roster.is_empty):
             return waits
         fleet = [each async for each in all_workers(self._parts.store) if each.alive]
+        if not fleet:
+            return waiting.NO_WORKER
         return nobody_has(spec.labels, (each.capabilities.labels for each in fleet))
 
     async def _progress_of(self, record: JobRecord) -> Progress | None:

@@ -129,6 +129,7 @@ class Roster:
         self._known_roots: set[str] = set()
         self._contested: dict[str, frozenset[str]] = {}
         self._away: dict[str, tuple[Claim, ...]] = {}
+        self._refused_last: dict[str, Mapping[str, str]] = {}
         self._stale = self._unjudged = False
 
     def get(self, worker: str) -> Presence | None:
@@ -136,6 +137,10 @@ class Roster:
 
     def __iter__(self) -> Iterator[Presence]:
         return iter(list(self._present.values()))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._present
 
     def attach(self, presence: Presence) -> None:
         """Puts a worker's newest stream in the place of its older one, which is closed."""
@@ -145,6 +150,7 @@ class Roster:
             raise StaleEpoch(worker, presence.session.epoch, older.session.epoch)
         self._present[worker] = presence
         self._away.pop(worker, None)
+        self._refused_last.pop(worker, None)
         if older is not None and older.outbox is not None:
             older.outbox.close(StaleEpoch(worker, older.session.epoch, presence.session.epoch))
         self.recheck()
@@ -171,6 +177,8 @@ class Roster:
         roots, refused = presence.capabilities.roots, self._refused.get(worker, {})
         if claims := claims_of(roots, refused, self._contested, lost=lost):
             self._away[worker] = claims
+        if refused:
+            self._refused_last[worker] = refused
 
     @property
     def waited_for(self) -> Mapping[str, tuple[Claim, ...]]:
@@ -270,6 +278,7 @@ class Roster:
     def forget_roots(self) -> None:
         """All but those of workers that are here."""
         self._known_roots.clear()
+        self._refused_last.clear()
         self.recheck()
 
     @property
@@ -329,6 +338,7 @@ class Roster:
         presence = self._present.get(worker)
         if presence is None:
             bad = {root.name: root.problem for root in last.roots if root.problem}
+            bad |= self._refused_last.get(worker, {})
             lack = lacks(needs.labels, last.labels)
             unfit = misfit(needs, last, bad)
             return Candidate(worker=worker, connected=False, lack=lack, unfit=unfit)

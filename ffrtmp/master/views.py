@@ -43,7 +43,8 @@ class Submissions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """`waits_for`: a root that no worker can use now, and why; or labels that none has."""
+    """`waits_for`: a root that no worker can use now, and why; or labels that none has; or that
+    there is no worker."""
 
     record: JobRecord
     events: list[JobEvent]

@@ -586,9 +586,9 @@ class Job(_message.Message):
     """
     unschedulable_reason: _builtins.str
     """Output only. Set while no worker takes the job, which 20 offers in ten minutes have shown: why
-    the last one did not. It is still tried, once a minute. In `GetJob` also set while none of the
-    workers can use one of its roots, or has its labels, and why: the job starts by itself when one
-    can.
+    the last one did not. It is still tried, once a minute. In `GetJob` also set while no worker
+    is connected, or none of them can use one of its roots, or has its labels, and why: the job
+    starts by itself when one can.
     """
     priority: Global___Priority.ValueType
     """Output only. The priority that counts: that of the spec, until `ReprioritiseJob` gives another."""

@@ -196,7 +196,7 @@ def test_a_watch_is_detached_by_ctrl_c_and_resumed_without_a_gap(cluster, shell,
 def test_several_jobs_are_cancelled_and_one_that_cannot_be_is_named(cluster, shell):
     ids = [submit(shell, cluster, f"several{number}.mp4") for number in range(2)]
     ran = shell(cluster, "jobs", "cancel", ids[0], "nope", ids[1])
-    assert (ran.code, "no job 'nope'" in ran.err) == (2, True)
+    assert (ran.code, "no job 'nope': ids are in `ffrtmp jobs list`" in ran.err) == (2, True)
     assert ran.out == "".join(f"job {job_id} is cancelled\n" for job_id in ids)
     newest = [job["job_id"] for job in objects(shell(cluster, *RECENT).out)]
     assert newest[:2] == ids[::-1]
@@ -229,11 +229,17 @@ def test_a_failed_job_is_retried_once_as_a_new_one(cluster, shell):
     ran = shell(cluster, "jobs", "submit", "late.mp4", "done.mp4", "--watch")
     old = ran.out.split()[0]
     assert ran.code == 1
+    ran = shell(cluster, "jobs", "submit", "late.mp4", "done-too.mp4", "--watch")
+    refused = ran.out.split()[0]
+    holder = submit(shell, cluster, "done-too.mp4")  # takes its target
     subprocess.run(["cp", cluster.media / "in.mkv", cluster.media / "late.mp4"], check=True)
     ran = shell(cluster, "jobs", "retry", "--state", "failed", "--yes")
-    assert ran.code == 0, ran.err
-    *others, new = ran.out.split()  # what failed in the tests before this one is older
-    for job_id in others:
+    assert ran.code == 2
+    assert f"ffrtmp: {refused}: target media:done-too.mp4 already belongs to job" in ran.err
+    assert shell(cluster, "jobs", "cancel", holder).code == 0
+    *others, (source, new) = (line.split(" -> ") for line in ran.out.splitlines())
+    assert source == old
+    for _, job_id in others:  # what failed in the tests before this one is older
         assert shell(cluster, "jobs", "watch", job_id).code == 1
     assert shell(cluster, "jobs", "watch", new).code == 0
     ran = shell(cluster, "jobs", "retry", old)
@@ -277,13 +283,15 @@ def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell, tmp_path):
     ended = submit(shell, cluster, "logged.mp4", SHORT)
     assert shell(cluster, "jobs", "watch", ended).code == 0
     ran = shell(cluster, "jobs", "logs", ended)
-    attempt = re.search(r"^attempt (\d+), worker w1:$", ran.err, re.MULTILINE)
+    attempt = re.search(r"^attempt (\d+), worker w1:$", ran.out, re.MULTILINE)
     assert (ran.code, attempt is not None) == (0, True), ran.err
     assert re.search(r"^\[libx264 @ \w+\] \[info\] kb/s", ran.out, re.MULTILINE)
     [part] = objects(
         shell(cluster, "jobs", "logs", ended, "--json", "--after", f"{attempt[1]}/3").out
     )
-    assert (part["line_number"], part["lines"]) == ("4", ran.out.splitlines()[3:])
+    assert (part["line_number"], part["lines"]) == ("4", ran.out.splitlines()[4:])
+    only = shell(cluster, "jobs", "logs", ended, "--attempt", attempt[1])
+    assert only.out.splitlines() == ran.out.splitlines()[1:]
     assert part["attempt"] == int(attempt[1]) <= int(part["fence"])
     ran = shell(cluster, "jobs", "logs", ended, "--attempt", "99")
     assert (ran.code, f"attempt 99: job {ended} had 1 attempt" in ran.err) == (2, True)
@@ -308,7 +316,7 @@ def test_a_log_is_shown_followed_and_gone_on_with(cluster, shell, tmp_path):
     assert following.returncode == 130
     on = re.search(r"to go on: ffrtmp (jobs logs \w+ --follow --after \d+/(\d+))\n", err)
     assert on is not None, err
-    assert int(on[2]) == len(seen)
+    assert int(on[2]) == len(seen[1:])  # behind the name of the attempt
     assert shell(cluster, "jobs", "cancel", job_id).code == 0
     rest = shell(cluster, *on[1].split())
     whole = shell(cluster, "jobs", "logs", job_id)

@@ -18,7 +18,7 @@ def address_of(cluster: Cluster) -> str:
 
 
 def test_a_job_waits_for_its_label_says_so_and_runs_on_the_worker_that_brings_it(
-    folders: tuple[Path, Path], tmp_path: Path, shell: Shell
+    folders: tuple[Path, Path], tmp_path: Path, shell: Shell, terminal
 ):
     with up(*folders, "--label", "zone=us,rack=7") as cluster:
         job_id = cluster.submit(CLIP, "eu.mp4", "--require", "zone=eu", "--require", "gpu=none")
@@ -30,6 +30,8 @@ def test_a_job_waits_for_its_label_says_so_and_runs_on_the_worker_that_brings_it
         assert "  requires gpu=none, zone=eu\n" in shown
         assert "no worker takes it: no connected worker has the label gpu=none or zone=eu" in shown
         assert cluster.job(job_id)["job"]["state"] == "JOB_STATE_QUEUED"
+        told = terminal(cluster, "jobs", "watch", job_id, columns=120)
+        told.wait_for("still queued: no worker takes it: no connected worker has the label gpu=no")
         ran = shell(cluster, "jobs", "submit", CLIP, "c.mp4", "--require", "zone")
         assert (ran.code, "require: 'zone' is not valid: write KEY=VALUE" in ran.err) == (2, True)
         assert "h264, aac, media, gpu=none, zone=eu" in shell(cluster, "overview").out.replace(

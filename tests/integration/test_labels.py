@@ -148,12 +148,20 @@ async def test_a_worker_of_another_master_is_known_to_have_the_label(postgres):
     here_and_there = cluster(open_it, timers=SLOW), cluster(open_it, timers=SLOW)
     async with here_and_there[0] as (here, _), here_and_there[1] as (there, worker):
         job_id = await submitted(here, "a", zone="eu")
-        assert (await here.get(job_id)).waits_for == "no connected worker has the label zone=eu"
+        assert (await here.get(job_id)).waits_for == "no worker is connected"
         full = await arrives(worker, "w1", slots=0, zone="eu")
         assert (await here.get(job_id)).waits_for == ""
         full.beat(slots=1)
         assert (await full.hear(Offer)).key.job_id == job_id
         assert (await there.get(job_id)).waits_for == ""
+
+
+async def test_a_job_that_no_worker_is_here_for_says_so(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        for job_id in (await submitted(master, "a"), await submitted(master, "b", zone="eu")):
+            assert (await master.get(job_id)).waits_for == "no worker is connected"
+        await arrives(worker, "w1")
+        assert (await master.get(job_id)).waits_for == "no connected worker has the label zone=eu"
 
 
 async def test_malformed_labels_are_refused_by_name_and_nothing_is_stored(open_store):

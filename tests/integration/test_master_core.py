@@ -39,7 +39,7 @@ from ffrtmp.domain.messages import (
 from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
-from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
+from ffrtmp.domain.spec import Container, Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
 from ffrtmp.domain.worker import Capabilities, RootReport, WorkerState
@@ -652,6 +652,29 @@ async def test_a_batch_with_one_bad_job_adds_none_and_names_it(open_store):
                 [Submission(spec(), "a", "d"), Submission(bad, "b", "d")], actor="client/c"
             )
         assert (await master.find(JobFilter(), size=5, page_token=""))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("t/x.mp4", r"outputs\[0\].path: 'm:t/x.mp4' .*: it is the output of jobs\[1\] too"),
+        ("t/x.mp4/y.mp4", r"it cannot be beside the output of jobs\[1\]: one is a file"),
+        ("t", r"it cannot be beside the output of jobs\[1\]: one is a file"),
+    ],
+)
+async def test_one_output_of_two_jobs_of_a_batch_names_them(open_store, target, why):
+    async with cluster(open_store) as (master, _):
+
+        def ask(path: str, key: str) -> Submission:
+            outputs = (Output(path=MediaPath("m", path), container=Container.MP4),)
+            return Submission(replace(spec(), outputs=outputs), key, "d")
+
+        batch = [ask("o.mp4", "a"), ask("t/x.mp4", "b"), ask(target, "c")]
+        with pytest.raises(InvalidSpec, match=rf"^jobs\[2\]\..*{why}"):
+            await master.submit(batch, actor="client/c")
+        assert (await master.find(JobFilter(), size=5, page_token=""))[0] == []
+        [first, again] = await master.submit([batch[0], batch[0]], actor="client/c")
+        assert first.job.job_id == again.job.job_id
 
 
 async def test_workers_are_sent_away_before_the_master_goes(open_store):

@@ -151,6 +151,17 @@ async def test_a_root_whose_owner_left_is_anothers_only_when_an_operator_says_so
         assert (await w2.accept()).job_id == job_id
 
 
+async def test_a_worker_that_left_with_another_folder_is_not_said_to_be_able(open_store):
+    async with cluster(open_store, timers=SLOW) as (master, worker):
+        await arrives(worker, "w1", with_root("m", "a"), slots=0)
+        w2, _ = await arrives(worker, "w2", with_root("m", "b"))
+        w2.say(Goodbye())
+        await in_state(master, "w2", WorkerState.GONE)
+        job_id = await submitted(master)
+        why = "root 'm': is not the folder that worker 'w1' maps to it"
+        assert (await verdicts(master, job_id))["w2"] == (Obstacle.AWAY, why)
+
+
 async def test_who_comes_when_the_owner_is_away_may_have_the_same_folder(open_store):
     """Nobody knows: w1 took its proof along, and a cluster that stands still is worse."""
     async with cluster(open_store, timers=SLOW) as (master, worker):

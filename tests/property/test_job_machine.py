@@ -421,7 +421,11 @@ class Model:
         self.avoid = self.last[0] if line.elsewhere and self.last else ""
         exhausted = line.charged and charged >= line.limit
         if exhausted:
-            on = ", ".join(self.charges.values())
+            times = {1: "", 2: " (twice)", 3: " (3 times)"}
+            on = ", ".join(
+                worker + times[list(self.charges.values()).count(worker)]
+                for worker in dict.fromkeys(self.charges.values())
+            )
             self.failure = (why[0], f"{why[1]}; given up after {charged} charged attempts, on {on}")
         if not line.retried or exhausted or self.resources >= 5:
             return self._end("failed", still_blocked=still_blocked)

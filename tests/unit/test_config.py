@@ -180,7 +180,12 @@ def test_a_full_file_is_in_nobodys_way(command: str, file: Path, tmp_path: Path,
 
 MISTAKES = {
     "unknown flag": ("", {}, ["up", "--workerz", "2"], "'--workerz': did you mean --workers?"),
-    "wrong flag value": ("", {}, ["up", "--workers", "two"], '--workers: unable to convert "two"'),
+    "wrong flag value": (
+        "",
+        {},
+        ["up", "--workers", "two"],
+        "--workers: 'two' is not a whole number: how many workers to start",
+    ),
     "unknown section": ("[upp]\nworkers = 2", {}, ["up"], "no section [upp]: did you mean up?"),
     "unknown key": ("[up]\nworkrs = 2", {}, ["up"], "'workrs' in [up]: did you mean workers?"),
     "key of another process": ("[up]\noffer_ttl = '1s'", {}, ["up"], "there are workers, root"),
@@ -189,7 +194,7 @@ MISTAKES = {
         "[up]\nworkers = 'two'",
         {},
         ["up"],
-        "up.workers from {file}: unable to co",
+        "up.workers from {file}: 'two' is not a",
     ),
     "no TOML": ("workers", {}, ["up"], "FFRTMP_CONFIG={file} is no TOML: expected '='"),
     "a mistake in another section": ("[client]\nx = 1", {}, ["up"], "'x' in [client]"),
@@ -249,7 +254,7 @@ MISTAKES = {
         "{file}: up.workers takes one value, not a list",
     ),
     "a table for a value": ("[up]\nhttp = {a = 1}", {}, ["up"], "up.http takes a value, not a"),
-    "a switch for a number": ("[up]\nworkers = true", {}, ["up"], 'unable to convert "true" into'),
+    "a switch for a number": ("[up]\nworkers = true", {}, ["up"], "'true' is not a whole number"),
     "half a worker in the file": (
         "[up]\nworkers = 1.5",
         {},

@@ -10,12 +10,13 @@ def health(
 ) -> int:
     """Exit code 0 when a worker of this state folder runs, or a master here is ready.
 
-    With --http on the command line only the master is asked.
+    Only this machine is looked at, whatever FFRTMP_MASTER says. With --http on the command line
+    only the master is asked.
 
     Parameters
     ----------
     http
-        HOST:PORT of the master's HTTP port.
+        HOST:PORT of the HTTP port of a master here, or of a running `ffrtmp up`, if it has another.
     json
         Print one object a line.
     """

@@ -125,8 +125,9 @@ def cancel(
 
 @jobs.command
 def retry(*ids: JobId, choice: Choice | None = None, settings: ClientSettings | None = None) -> int:
-    """Submit failed or cancelled jobs once more, as they were, and print the new jobs' ids.
+    """Submit failed or cancelled jobs once more, as they were.
 
+    Prints the new job's id where one job is named, else OLD -> NEW for each.
     A job is retried once: again it answers with the same new job, which can be retried in turn.
 
     Parameters

@@ -1,5 +1,6 @@
 """How a rule changes a row: every move, a release, an attempt given up. For rules only."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -129,7 +130,13 @@ def _back_to(job: Job) -> JobState:
 
 
 def _given_up(workers: tuple[str, ...]) -> str:
-    return f"; given up after {len(workers)} charged attempts, on {', '.join(workers)}"
+    on = (f"{worker}{_often(count)}" for worker, count in Counter(workers).items())
+    return f"; given up after {len(workers)} charged attempts, on {', '.join(on)}"
+
+
+def _often(count: int) -> str:
+    often = "twice" if count == 2 else f"{count} times"  # noqa: PLR2004
+    return f" ({often})" if count > 1 else ""
 
 
 def _forgiven(job: Job, now: datetime) -> Job:

@@ -47,10 +47,10 @@ async def test_a_worker_is_released_by_name(run, stream, capsys):
     async with run() as master, master.dial("worker-w1") as wire:
         await stream(wire).hello()
         told = await printed(capsys, master, "workers", "release", "w1")
-        assert told == "worker w1 is released\n"
+        assert told == "worker w1 is not quarantined\n"
         await printed(capsys, master, "workers", "drain", "w1")
         told = await printed(capsys, master, "workers", "release", "w1")
-        assert told == "worker w1 is released, and still drains\n"
+        assert told == "worker w1 is not quarantined, and still drains\n"
         assert "its certificate ends in 364 d" in await printed(
             capsys, master, "workers", "get", "w1"
         )

@@ -275,7 +275,7 @@ async def test_a_job_that_waits_is_paused_resumed_and_given_another_priority(run
         assert [event.actor for event in seen.events] == ["client/c"] * 4
         await client.cancel(job.job_id)
         for late in (client.pause, client.resume):
-            with pytest.raises(IllegalTransition, match="is cancelled: cannot"):
+            with pytest.raises(IllegalTransition, match="was cancelled: cannot"):
                 await late(job.job_id)
         with pytest.raises(IllegalTransition, match="cannot change the priority of it"):
             await client.reprioritise(job.job_id, Priority.LOW)

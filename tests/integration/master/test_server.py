@@ -342,6 +342,8 @@ async def test_a_job_outlives_its_master(run, request_for):
         job = (await JobServiceStub(client).SubmitJob(request_for())).job
     async with run() as master, master.dial("client-c") as client:
         found = await JobServiceStub(client).GetJob(pb.GetJobRequest(job_id=job.job_id))
+        assert found.job.unschedulable_reason == "no worker is connected"
+        found.job.ClearField("unschedulable_reason")
         assert found.job == job
 
 
@@ -513,6 +515,8 @@ async def test_after_a_kill_the_next_one_has_the_database_and_every_job(
         await master.end()
     async with run(store=str(tmp_path / "master.db")) as master, master.dial("client-c") as client:
         found = await JobServiceStub(client).GetJob(pb.GetJobRequest(job_id=job.job_id))
+        assert found.job.unschedulable_reason == "no worker is connected"
+        found.job.ClearField("unschedulable_reason")
         assert found.job == job
     with sqlite3.connect(tmp_path / "master.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ffrtmp.cli import follow
+from ffrtmp.cli import waits
 from ffrtmp.cli.job_table import COLUMNS, SPARE, row
-from ffrtmp.cli.table import Table
+from ffrtmp.cli.table import Table, _broken
 from ffrtmp.domain.job import JobState
 from ffrtmp.domain.retry import Reason
 from ffrtmp.domain.spec import Priority, Queue
@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def noon(monkeypatch):
-    monkeypatch.setattr(follow, "utc_now", lambda: NOW)
+    monkeypatch.setattr(waits, "utc_now", lambda: NOW)
 
 
 def job(state: JobState, queue=Queue.DEFAULT, priority=Priority.NORMAL, **facts) -> job_pb2.Job:
@@ -76,6 +76,31 @@ def test_why_a_job_waits_or_failed_is_said_in_a_few_words(name):
     made, says = WAITS[name]
     assert told(made)["why"].startswith(says)
     assert bool(told(made)["why"]) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("cell", "lines"),
+    [
+        ("files:deliver/2026/a-480p.mp4", ["files:deliver/", "2026/a-480p.mp4"]),
+        ("no worker has the label", ["no worker has", "the label"]),
+        ("x" * 18, ["x" * 15, "xxx"]),
+        (f"a/{'x' * 18}", ["a/", "x" * 15, "xxx"]),
+        ("short", ["short"]),
+        ("", [""]),
+    ],
+)
+def test_a_cell_is_broken_behind_a_separator(cell, lines):
+    assert _broken(cell, 15).split("\n") == lines
+
+
+def test_a_terminal_is_told_that_there_are_none_and_a_program_gets_an_empty_table(
+    monkeypatch, capsys
+):
+    Table("job", empty="no jobs").print()
+    assert capsys.readouterr().out == "job\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    Table("job", empty="no jobs").print()
+    assert capsys.readouterr().out == "no jobs\n"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])

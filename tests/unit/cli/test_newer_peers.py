@@ -10,6 +10,7 @@ from ffrtmp.cli.top_view import View, draw
 from ffrtmp.client import JobFailed
 from ffrtmp.clock import utc_now
 from ffrtmp.config import ClientSettings
+from ffrtmp.domain.waiting import Obstacle
 from ffrtmp.rpc import enums
 from ffrtmp.rpc.enums import Twins
 from ffrtmp.v1 import admin_service_pb2 as admin_pb
@@ -49,6 +50,14 @@ def test_a_job_its_history_and_why_it_waits_are_shown(capsys):
     show_explanation("J", pb.ExplainJobResponse(reason=NEWER, detail="d"))
     assert "job J: unknown: d" in capsys.readouterr().out
     assert str(JobFailed(job_pb2.Job(job_id="J", state=NEWER))) == "job J unknown"
+
+
+def test_workers_are_counted_by_what_keeps_them_from_a_job(capsys):
+    label, away = (enums.OBSTACLES.to_wire(each) for each in (Obstacle.LABEL, Obstacle.AWAY))
+    seen = [pb.WorkerVerdict(worker=f"w{n}", obstacle=label) for n in range(2)]
+    seen.append(pb.WorkerVerdict(worker="w3", obstacle=away))
+    show_explanation("J", pb.ExplainJobResponse(workers=seen))
+    assert "workers: 2 without its labels, 1 away\n" in capsys.readouterr().out
 
 
 def test_the_promises_and_the_accounts_of_service_are_shown(capsys):

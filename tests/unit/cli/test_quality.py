@@ -48,11 +48,11 @@ def test_a_sample_without_a_metric_is_a_mistake():
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
-        (Wish(quality="ssim>=2"), r"outputs\[0\].quality.min: .*0 to 1 for ssim"),
-        (Wish(quality="vmaf", video="copy"), r"outputs\[0\].quality: .*codec copy"),
+        (Wish(quality="ssim>=2"), r"--quality: .*0 to 1 for ssim"),
+        (Wish(quality="vmaf", video="copy"), r"--quality: .*codec copy"),
         (
             Wish(quality="vmaf", quality_sample=timedelta(days=2)),
-            r"outputs\[0\].quality.sample: .*1 second to 24 hours",
+            r"--quality-sample: .*1 second to 24 hours",
         ),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_quality_that_cannot_be_is_refused_by_its_field(wish, says):
 
 
 def test_a_live_push_has_nothing_to_compare():
-    with pytest.raises(InvalidSpec, match=r"outputs\[0\].quality: .*leaves no file to compare"):
+    with pytest.raises(InvalidSpec, match=r"--quality: .*leaves no file to compare"):
         Wish(quality="vmaf").spec("m:a.mov", "rtmp://h/app/key", {})
 
 

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from rich.cells import cell_len
 from rich.console import Console
 
-from ffrtmp.cli.doctor import Verdict, _clocks
+from ffrtmp.cli.doctor import Finding, Verdict, _clocks, _say
 from ffrtmp.cli.follow import percent_of, speed_of
 from ffrtmp.cli.shown import show_size, show_span, show_time
 from ffrtmp.cli.table import Table
@@ -187,3 +187,24 @@ def test_the_overview_of_nothing_says_so():
     lines = [line.plain for line in draw(empty, "h:1", NOW, width=80, height=24)]
     assert lines[0].startswith("ffrtmp h:1  0 running, 0 waiting")
     assert "admin" in lines[2]
+
+
+def test_the_live_view_says_what_its_figures_are_and_when_a_job_ends_as_a_watch_does():
+    job = job_pb2.Job(job_id="J", worker="w1", state=job_pb2.JOB_STATE_RUNNING)
+    view = View(workers=None, held=[job], progress={"J": progress()})
+    lines = [line.plain for line in draw(view, "h:1", NOW, width=80, height=None)]
+    [heading] = [line for line in lines if "phase" in line]
+    [row] = [line for line in lines if line.startswith("J ")]
+    assert heading.split() == ["job", "worker", "phase", "done", "speed", "ETA"]
+    assert row.endswith(" 25 %    2.0x  0:45")
+    assert row.index("2.0x") + 4 == heading.index("speed") + 5
+    assert row.index("0:45") == heading.index("ETA")
+
+
+def test_what_a_doctor_found_is_neither_padded_nor_broken_within_a_path(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    path = f"/usr/lib/{'long/' * 10}ffmpeg"
+    _say(Finding("FFmpeg", Verdict.GOOD, f"version nine, of the package at {path}"), as_json=False)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert plain == ["good  FFmpeg: version nine, of the", "      package at", f"      {path}"]

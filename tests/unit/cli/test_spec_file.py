@@ -152,3 +152,16 @@ def test_one_job_over_many_lines_is_told_so(tmp_path: Path):
     file.write_text("\n")
     with pytest.raises(UserError, match="holds no job"):
         read_specs(str(file))
+
+
+def test_what_a_master_says_of_a_job_is_said_of_its_line(tmp_path: Path):
+    file = tmp_path / "jobs.txt"
+    line = json.dumps(GOOD)
+    file.write_text(f"\n{line}\n\n{line}\n")
+    said = "jobs[1].outputs[0].path: 'm:a.mp4' is not valid: it is the output of jobs[0] too"
+    assert read_specs(str(file)).in_lines(said) == (
+        f"{file}, line 4: outputs[0].path: 'm:a.mp4' is not valid: it is the output of line 2 too"
+    )
+    assert read_specs(str(file)).in_lines("jobs: 0 is not valid") == "jobs: 0 is not valid"
+    file.write_text(f"\n{line}\n")
+    assert read_specs(str(file)).in_lines("input: no") == f"{file}, line 2: input: no"

@@ -49,6 +49,13 @@ def test_w12_a_job_that_kills_three_workers_fails_and_names_them():
     assert job.detail == job.failure.message
 
 
+def test_a_worker_that_was_charged_twice_is_named_once():
+    job = queued()
+    for number, worker in enumerate(("w1", "w2", "w1")):
+        job = lost_on(worker, job, 100 * number)
+    assert job.failure.message.endswith("after 3 charged attempts, on w1 (twice), w2")
+
+
 def test_a_failure_sent_again_after_it_was_the_last_straw_is_applied_once():
     job = lost_on("w2", lost_on("w1", queued(), 0), 100)
     job, holder = run_on("w3", job, 200)

@@ -135,6 +135,10 @@ def test_an_encoder_that_is_not_the_first_choice_is_told_in_its_own_words():
             "-c:v libvpx-vp9 -crf 31 -b:v 0 -deadline good -cpu-used 5",
         ),
         (
+            VideoSettings(codec=VideoCodec.VP9, speed=Speed.FASTEST),
+            "-c:v libvpx-vp9 -crf 31 -b:v 0 -deadline realtime -cpu-used 8",
+        ),
+        (
             VideoSettings(codec=VideoCodec.VP9, bitrate=10**6),
             "-c:v libvpx-vp9 -b:v 1000000 -deadline good -cpu-used 3",
         ),
@@ -155,6 +159,12 @@ def test_quality_and_effort_reach_the_encoder(video, expected):
 def test_a_new_size_is_scaled_to_square_pixels(video, size):
     scaled = f"-vf scale={size}:flags=bicubic,setsar=1"
     assert line(video=video) == f"{BOTH} {X264} {scaled} {PLAIN} {KEPT} {AAC} {MP4}"
+
+
+def test_the_fastest_vp8_is_faster_than_the_next_and_chooses_nothing_by_the_clock():
+    found = line("o.webm", video=VideoSettings(codec=VideoCodec.VP8, speed=Speed.FASTEST))
+    assert "-c:v libvpx -crf 10 " in found
+    assert " -deadline realtime -cpu-used -12 " in found
 
 
 def test_a_larger_box_scales_nothing_unless_asked():
