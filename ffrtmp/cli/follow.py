@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.errors import Exit
-from ffrtmp.cli.result import score_line
+from ffrtmp.cli.result import NO_PICTURE, score_line, without_picture
 from ffrtmp.cli.shown import show_line, show_size, show_time
 from ffrtmp.cli.waits import Wait, waits_later
 from ffrtmp.client import Client
@@ -253,6 +253,8 @@ def _say_end(job: job_pb2.Job) -> None:
         for output in job.result.outputs:
             if output.HasField("quality"):
                 print(f"{output.path}  {score_line(output.quality)}")
+        for path in without_picture(job):
+            print(f"{path}  {NO_PICTURE}")
         if not job.files:
             print(f"all was sent to {targets_of(job)}")
         return

@@ -12,6 +12,8 @@ from ffrtmp.rpc.enums import METRICS, SLA_BREACHES, SLA_VERDICTS
 from ffrtmp.rpc.times import from_duration
 from ffrtmp.v1 import job_pb2 as pb
 
+NO_PICTURE = "no picture: its source has none"
+
 
 def result_lines(job: pb.Job, attempts: Attempts) -> Iterator[str]:
     """None where no attempt has told yet."""
@@ -21,14 +23,26 @@ def result_lines(job: pb.Job, attempts: Attempts) -> Iterator[str]:
     if result.HasField("source"):
         yield f"source  {media_line(result.source)}"
     unseen = "" if job.state == pb.JOB_STATE_SUCCEEDED else "; not published"
+    blind = without_picture(job)
     for output in result.outputs:
-        yield f"output  {output.path}: {media_line(output.media)}{_made(output)}{unseen}"
+        lacks = f"; {NO_PICTURE}" if output.path in blind else ""
+        yield f"output  {output.path}: {media_line(output.media)}{_made(output)}{lacks}{unseen}"
         if output.HasField("quality"):
             yield f"quality {output.path}: {score_line(output.quality)}"
     yield f"took    {_took(result)}"
     yield f"used    {_used(result, attempts)}"
     if result.argv:
         yield f"ran     {shlex.join(result.argv)}"
+
+
+def without_picture(job: pb.Job) -> list[str]:
+    """The outputs that were to have a picture, of a source that has none."""
+    if not job.result.HasField("source") or job.result.source.HasField("video"):
+        return []
+    wanted = {
+        output.path for output in job.spec.outputs if output.video.codec != pb.VIDEO_CODEC_NONE
+    }
+    return [output.path for output in job.result.outputs if output.path in wanted]
 
 
 def served(job: pb.Job) -> str:

@@ -1,5 +1,7 @@
 """What `jobs get` says of a job before its history."""
 
+import pytest
+
 from ffrtmp.cli.attempts import Attempts
 from ffrtmp.cli.job_page import show_job
 from ffrtmp.domain.job import Cause, JobState
@@ -44,3 +46,23 @@ def test_a_speed_that_is_not_known_is_not_said(capsys):
 def test_that_a_damaged_source_was_taken_is_said(capsys):
     spec = job_pb2.JobSpec(accept_truncated=True)
     assert any("cut off or damaged" in line for line in page(capsys, JobState.QUEUED, spec=spec))
+
+
+@pytest.mark.parametrize(
+    ("codec", "seen", "told"),
+    [
+        (job_pb2.VIDEO_CODEC_H264, False, True),
+        (job_pb2.VIDEO_CODEC_NONE, False, False),
+        (job_pb2.VIDEO_CODEC_H264, True, False),
+    ],
+)
+def test_that_a_source_without_a_picture_gave_none_is_said(capsys, codec, seen, told):
+    facts = job_pb2.MediaFacts(video=job_pb2.VideoFacts(codec="h264") if seen else None)
+    result = job_pb2.AttemptResult(
+        source=facts, outputs=[job_pb2.OutputResult(path="m:a.mp4", media=facts)]
+    )
+    spec = job_pb2.JobSpec(
+        outputs=[job_pb2.Output(path="m:a.mp4", video=job_pb2.VideoSettings(codec=codec))]
+    )
+    said = "\n".join(page(capsys, JobState.SUCCEEDED, spec=spec, result=result))
+    assert ("no picture: its source has none" in said) is told
