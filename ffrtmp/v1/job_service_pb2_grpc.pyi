@@ -62,7 +62,7 @@ class JobServiceStub:
     """Submits 1 to 1,000 jobs, all or none.
 
     Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
-    `jobs[N]`.
+    `jobs[N]`. Two jobs of one call that make the same output are INVALID_ARGUMENT.
 
     Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
     "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
@@ -209,7 +209,7 @@ class JobServiceAsyncStub(JobServiceStub):
     """Submits 1 to 1,000 jobs, all or none.
 
     Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
-    `jobs[N]`.
+    `jobs[N]`. Two jobs of one call that make the same output are INVALID_ARGUMENT.
 
     Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
     "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
@@ -365,7 +365,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Submits 1 to 1,000 jobs, all or none.
 
         Idempotent as `SubmitJob`, job by job. Errors as there; the field's path begins with
-        `jobs[N]`.
+        `jobs[N]`. Two jobs of one call that make the same output are INVALID_ARGUMENT.
 
         Example: {"jobs": [{"spec": {"input": {"path": "media:1.mov"}, "outputs": [{"path":
         "media:1.mp4"}]}, "idempotency_key": "batch-1"}, {"spec": {"input": {"path": "media:2.mov"},
