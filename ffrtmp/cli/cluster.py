@@ -74,13 +74,9 @@ class Cluster:
     http: str
 
 
-async def _at_once(_cluster: Cluster) -> None:
-    """Nothing is looked at before workers start."""
-
-
 @asynccontextmanager
 async def running_cluster(
-    plan: Plan, *, before_work: Callable[[Cluster], Awaitable[None]] = _at_once
+    plan: Plan, *, before_work: Callable[[Cluster], Awaitable[None]] | None = None
 ) -> AsyncIterator[Cluster]:
     """Starts it, keeps its workers alive, and stops it. `before_work` is awaited once the master
     answers and no worker is there yet. Raises UserError when it cannot start."""
@@ -88,7 +84,8 @@ async def running_cluster(
     async with AsyncExitStack() as stack:
         master = await stack.enter_async_context(_child(plan, _master_arguments(plan), read=True))
         cluster = await _await_ready(master)
-        await before_work(cluster)
+        if before_work is not None:
+            await before_work(cluster)
         async with asyncio.TaskGroup() as tasks:
             keepers = [
                 tasks.create_task(_keep(plan, number, cluster.address))

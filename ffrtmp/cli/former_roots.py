@@ -1,11 +1,13 @@
 """Which folders the roots of `ffrtmp up` were: a job that waits names a root, not its folder."""
 
-import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ffrtmp.cli.errors import UserError
 from ffrtmp.cli.shown import show_count
@@ -15,14 +17,18 @@ if TYPE_CHECKING:
     from ffrtmp.v1 import job_pb2
 
 FILE = "roots.json"
+_ROOTS = msgspec.json.Decoder(dict[str, str])
 
 
 def note_roots(folder: Path, roots: Mapping[str, Path]) -> None:
     """Those of other names stay as they were: jobs may wait for them yet."""
     known = _known(folder) | {name: str(path) for name, path in roots.items()}
-    partial = folder / f"{FILE}.new"
-    partial.write_text(json.dumps(known))
-    partial.replace(folder / FILE)
+    new = folder / f"{FILE}.new"
+    with new.open("wb") as file:
+        file.write(msgspec.json.encode(known))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / FILE)
 
 
 async def require_same_folders(folder: Path, roots: Mapping[str, Path], client: "Client") -> None:
@@ -36,11 +42,14 @@ async def require_same_folders(folder: Path, roots: Mapping[str, Path], client: 
     waiting = Counter[str]()
     async for job in client.list(states=[each for each in JobState if each not in TERMINAL_STATES]):
         waiting.update(_roots_of(job.spec) & moved.keys())
-    for name, count in sorted(waiting.items()):
-        raise UserError(
+    if waiting:
+        which = "; ".join(
             f"root {name} is {roots[name]} now, but {moved[name]} for {show_count(count, 'job')} "
-            f"not ended: add --root {name}={moved[name]}, and give the other folder another name"
+            "not ended"
+            for name, count in sorted(waiting.items())
         )
+        former = " ".join(f"--root {name}={moved[name]}" for name in sorted(waiting))
+        raise UserError(f"{which}: add {former}, and give the other folder another name")
 
 
 def _moved(folder: Path, roots: Mapping[str, Path]) -> dict[str, str]:
@@ -58,6 +67,6 @@ def _roots_of(spec: "job_pb2.JobSpec") -> set[str]:
 
 
 def _known(folder: Path) -> dict[str, str]:
-    with suppress(OSError, ValueError):
-        return dict(json.loads((folder / FILE).read_text()))
+    with suppress(OSError, msgspec.MsgspecError):
+        return _ROOTS.decode((folder / FILE).read_bytes())
     return {}

@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,7 +52,11 @@ async def _run(settings: UpSettings, folder: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    async with running_cluster(plan, before_work=partial(_look_at_roots, plan)) as cluster:
+
+    async def look_at_roots(cluster: Cluster) -> None:
+        await _done_before(told, _look_at_roots(plan, cluster))
+
+    async with running_cluster(plan, before_work=look_at_roots) as cluster:
         idle = await _done_before(told, await_workers(plan, cluster))
         if idle is not None:
             note_roots(plan.folder, plan.roots)

@@ -172,9 +172,7 @@ class WorkerSettings:
             raise SettingError.of("root", "", "write NAME=DIR, for example media=/mnt/media")
         labels_of(self.label)
         if self.slots < 0:
-            raise SettingError.of(
-                "slots", self.slots, "at least 1, or 0 for one for every two cores"
-            )
+            raise SettingError.of("slots", self.slots, "at least 1, or 0 for as many as fit")
         if self.memory_limit and self.memory_limit < LEAST_MEMORY:
             raise SettingError.of(
                 "memory_limit", show_size(self.memory_limit), f"at least {show_size(LEAST_MEMORY)}"

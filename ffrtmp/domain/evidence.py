@@ -50,11 +50,10 @@ class Evidence:
             waited = max(NOTHING, at - max(since, eligible_at))
         if state is JobState.LEASED:
             offered = max(NOTHING, at - since)
-        return Evidence(
+        return replace(
+            self,
             queue_wait=self.queue_wait + waited,
             start_delay=self.start_delay + offered,
-            failures=self.failures,
-            failed_fence=self.failed_fence,
             moves=self.moves + 1,
         )
 

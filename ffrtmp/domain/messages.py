@@ -131,6 +131,8 @@ class Failed:
 
 
 Result = Staged | Published | Failed
+AttemptEvent = OfferReply | Result
+"""What is committed of an attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,12 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from ffrtmp.domain.messages import Event, Failed, LogReport, OfferReply, Published, Staged
+from ffrtmp.domain.messages import AttemptEvent, Event, LogReport
 
 LIMIT = 256
 """Messages that may wait. A worker that fills it loses its stream; nothing is dropped."""
 AT_ONCE = 64
 """Events, from so many on no more messages are added to them: others have their turn."""
-
-_OF_ATTEMPTS = (OfferReply, Staged, Published, Failed, LogReport)
 
 Message = tuple[Sequence[Event], float]
 """A batch and when it was read, in seconds of CLOCK_BOOTTIME."""
@@ -49,12 +47,13 @@ class Inbox:
                 return None
             self._ready.clear()
             await self._ready.wait()
-        batch, arrived = self._waiting.popleft()
-        while self._waiting and len(batch) < AT_ONCE and _is_of_attempts(batch):
-            more, arrived = self._waiting.popleft()
-            batch = [*batch, *more]
+        newest, arrived = self._waiting.popleft()
+        batch = list(newest)
+        while self._waiting and len(batch) < AT_ONCE and _is_of_attempts(newest):
+            newest, arrived = self._waiting.popleft()
+            batch += newest
         return batch, arrived
 
 
 def _is_of_attempts(batch: Sequence[Event]) -> bool:
-    return all(isinstance(event, _OF_ATTEMPTS) for event in batch)
+    return all(isinstance(event, AttemptEvent | LogReport) for event in batch)

@@ -4,6 +4,7 @@ Listeners are told after the commit, in order of the outcomes, and must not bloc
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ffrtmp.domain.job import Job
@@ -51,12 +52,10 @@ class Jobs:
 
     def _completed(self, change: Change) -> Change:
         """Judged where it ends the job, and with what is not stored yet of the job's log."""
-        return Change(
-            change.job_id,
-            judged(change.rule, self._targets),
-            change.session,
+        return replace(
+            change,
+            rule=judged(change.rule, self._targets),
             log=self._logs.unsaved(change.job_id) or change.log,
-            figures=change.figures,
         )
 
     async def claim(

@@ -57,8 +57,9 @@ from ffrtmp.telemetry.traffic import Traffic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What an operator decides. `targets`: what is promised of the platform. `raw_arguments`:
-    whether jobs may have them. `most_submitted`: jobs on their way into the store at once."""
+    """What an operator decides: `targets`, what is promised of the platform; `raw_arguments`,
+    whether jobs may have them. And what is decided for them: `most_submitted`, jobs on their way
+    into the store at once."""
 
     retention: Retention = field(default_factory=Retention)
     targets: Targets = field(default_factory=Targets)

@@ -15,6 +15,7 @@ from ffrtmp.domain.errors import (
 )
 from ffrtmp.domain.facts import AttemptDisowned, MessageStale
 from ffrtmp.domain.messages import (
+    AttemptEvent,
     Cancel,
     Failed,
     OfferAck,
@@ -33,7 +34,6 @@ from ffrtmp.store.records import Change, Moved, Outcome
 
 CROWDED_FOR = timedelta(seconds=30)
 """A worker without room for a job is asked again for it then, if nothing ends there before."""
-AttemptEvent = OfferReply | Result
 DONE = frozenset({ResultOutcome.COMMITTED, ResultOutcome.ALREADY})
 
 

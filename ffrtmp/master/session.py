@@ -27,6 +27,7 @@ from ffrtmp.domain.facts import MessageStale, SessionClosed, SessionOpened, Stre
 from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import (
+    AttemptEvent,
     CapabilitiesChanged,
     Event,
     Failed,
@@ -49,7 +50,7 @@ from ffrtmp.master.outbox import Outbox, Send
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.reconciler import Reconciler
 from ffrtmp.master.renewer import Renewer
-from ffrtmp.master.results import AttemptEvent, Results
+from ffrtmp.master.results import Results
 from ffrtmp.master.roster import Presence
 from ffrtmp.store.records import SessionKey, WorkerRecord
 
@@ -257,21 +258,27 @@ class Session:
             await self._take(*message)
 
     async def _take(self, batch: Sequence[Event], arrived: float) -> None:
-        """In the order in which the worker said it: what came behind a list is not in that list."""
-        lists = [at for at, event in enumerate(batch) if isinstance(event, Heartbeat)]
-        behind = lists[-1] + 1 if lists else 0
-        await self._take_words(batch[:behind])
-        if lists:
-            beat = batch[lists[-1]]
-            assert isinstance(beat, Heartbeat)
-            self._note_beat(beat)
-            await self._answer(beat, arrived)
-        await self._take_words(batch[behind:])
+        """What the worker said behind a list is not in that list."""
+        lists = [(at, event) for at, event in enumerate(batch) if isinstance(event, Heartbeat)]
+        if not lists:
+            await self._take_words(batch)
+            return
+        at, beat = lists[-1]
+        await self._take_words(batch[: at + 1])
+        self._note_beat(beat)
+        await self._answer(beat, arrived)
+        if behind := batch[at + 1 :]:
+            await self._take_words(behind)
 
     async def _take_words(self, words: Sequence[Event]) -> None:
+        """How far attempts are, then what came of them: the rest of an attempt's progress and log
+        comes before its result."""
+        for event in words:
+            if isinstance(event, ProgressReport):
+                self._note_progress(event)
         self._note_logs(words)
         said = [event for event in words if isinstance(event, AttemptEvent)]
-        if said or (words and self._results.owes):
+        if said or self._results.owes:
             await self._results.commit(said)
         for event in words:
             await self._note(event)
@@ -280,8 +287,6 @@ class Session:
         match event:
             case Hello():
                 raise ProtocolViolation("hello comes once a stream, first")
-            case ProgressReport():
-                self._note_progress(event)
             case CapabilitiesChanged(capabilities):
                 await self._parts.store.report(self._session, capabilities)
                 self._presence.capabilities = capabilities
@@ -290,7 +295,9 @@ class Session:
                 self._parts.wake()
             case Goodbye():
                 await self._leave()
-            case Heartbeat() | OfferReply() | LogReport() | Staged() | Published() | Failed():
+            case Heartbeat() | ProgressReport() | LogReport():
+                pass  # taken before
+            case OfferReply() | Staged() | Published() | Failed():
                 pass  # taken as one
 
     def _note_progress(self, report: ProgressReport) -> None:

@@ -136,6 +136,9 @@ async def run_member(member: Member, stops: Stops, starts: asyncio.Semaphore) ->
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         ending = tasks.create_task(drain_when_told(session, attempts, stops))
         await starts.acquire()
+        if ending.done():
+            starts.release()
+            return
         welcome = tasks.create_task(session.first_welcome())
         welcome.add_done_callback(lambda _: starts.release())
         await session.run(settings.addresses)

@@ -670,7 +670,10 @@ class Welcome(_message.Message):
     def timers(self) -> Global___Timers: ...
     @_builtins.property
     def reconnect_spread_duration(self) -> _duration_pb2.Duration:
-        """Before dialling again wait a uniform share of this."""
+        """Before dialling again wait a uniform share of this; of twice as much, up to 15 s, after each
+        30 s without a master, and with nothing held of up to 60 s after dials that nothing answered.
+        With a live attempt never longer than 1 s.
+        """
 
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]:

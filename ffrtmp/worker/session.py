@@ -70,7 +70,7 @@ class Lease:
         self.tell(self.deadline)
 
     def give_up(self) -> None:
-        """Before goodbye: what is held goes back to the queue, and nothing of it is published."""
+        """Before goodbye: what is held goes back to the queue, and no more of it is published."""
         self.given_up = True
 
     def is_held(self) -> bool:
@@ -177,6 +177,7 @@ class Session:
             self._lease.spread,
             away=self._lease.boot() - self._lease.last_contact,
             unheard=self._unheard,
+            holds=bool(self._attempts.keys),
             pushes=bool(self._attempts.pushes),
         )
         try:

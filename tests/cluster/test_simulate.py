@@ -78,10 +78,13 @@ def test_a_trial_with_kills_accounts_for_every_job(tmp_path: Path):
     arguments += ["--failure-rate", "0.1", "--kill-rate", "20", "--seed", "3"]
     said = ffrtmp(tmp_path, "simulate", *arguments, "--evidence", "kept").splitlines()
     counts = dict(line.split(": ") for line in said[2:])
-    ended = ("finished", "failed as meant", "failed otherwise")  # the last: lost three times
-    assert sum(int(counts[each]) for each in ended) == JOBS
+    otherwise = int(counts["failed otherwise"])
+    assert int(counts["finished"]) + int(counts["failed as meant"]) == JOBS - otherwise
     assert (counts["lost"], counts["duplicates"]) == ("0", "0")
-    assert '"killed"' in (tmp_path / "kept" / "client.jsonl").read_text()
+    told = [json.loads(line) for line in (tmp_path / "kept" / "client.jsonl").open()]
+    reasons = Counter(line["reason"] for line in told if line["did"] == "ended" and line["reason"])
+    assert reasons["worker_lost"] == otherwise  # three times, on a slow machine
+    assert any(line["did"] == "killed" for line in told)
 
 
 def test_a_trial_that_loses_a_process_ends_with_a_sentence(tmp_path: Path):

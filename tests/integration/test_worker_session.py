@@ -141,7 +141,9 @@ async def for_a_while(seconds: float, work: Coroutine[Any, Any, None]) -> None:
 # -- when it dials ------------------------------------------------------------------------------
 
 
-async def dials(folder: Path, stream_at: Callable[[float], Mute], *, seconds: float) -> list[float]:
+async def dials(
+    folder: Path, stream_at: Callable[[float], Mute], *entries: Entry, seconds: float
+) -> list[float]:
     """When a worker dials, in seconds from its start."""
     loop = asyncio.get_running_loop()
     began, found = loop.time(), list[float]()
@@ -151,7 +153,7 @@ async def dials(folder: Path, stream_at: Callable[[float], Mute], *, seconds: fl
         found.append(loop.time() - began)
         yield stream_at(found[-1])
 
-    async with session_of(folder, dial) as session:
+    async with session_of(folder, dial, *entries) as session:
         await for_a_while(seconds, session.run(["m"]))
     return found
 
@@ -164,7 +166,15 @@ def waits(found: list[float], silence: float) -> list[float]:
 def test_one_that_nobody_answers_dials_less_and_less(tmp_path: Path, on_virtual_time):
     found = on_virtual_time(dials(tmp_path, lambda _now: Mute(), seconds=900))
     assert waits(found, 5.0)[:8] == [1, 1, 1, 2, 4, 8, 16, 32]
-    assert max(waits(found, 5.0)) == 120
+    assert max(waits(found, 5.0)) == 60
+
+
+def test_one_with_an_attempt_does_not_stay_away_for_longer_than_its_master_waits(
+    tmp_path: Path, on_virtual_time
+):
+    made = Entry(key=KEY, spec=SPEC, manifest=MADE)
+    found = on_virtual_time(dials(tmp_path, lambda _now: Mute(), made, seconds=900))
+    assert max(waits(found, 5.0)) == 15
 
 
 def test_one_that_is_refused_dials_on(tmp_path: Path, on_virtual_time):

@@ -373,9 +373,11 @@ def test_a_worker_takes_several_masters_and_roots():
     assert settings.roots == {"m": Path("/m"), "n": Path("/n"), "o": Path.home() / "o"}
 
 
-def test_slots_are_half_the_cores_for_a_worker_and_a_share_for_each_of_up(monkeypatch):
+def test_slots_are_what_the_machine_has_room_for_and_a_share_of_it_for_each_of_up(
+    monkeypatch,
+):
     monkeypatch.setattr("ffrtmp.config.room.usable_cores", lambda: 24.0)
-    monkeypatch.setattr("ffrtmp.config.room.usable_memory", lambda: 24 << 30)
+    monkeypatch.setattr("ffrtmp.config.room.usable_memory", lambda: 64 << 30)
     assert WorkerSettings(certs=Path(), master=("a:1",), root=("m=/m",)).slot_count == 12
     assert UpSettings(workers=4).slots_each == 3
     assert UpSettings(workers=4, slots=2).slots_each == 2

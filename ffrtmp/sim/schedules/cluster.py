@@ -25,7 +25,7 @@ from ffrtmp.sim.schedules.injector import Injector
 from ffrtmp.sim.schedules.loop import Stuck, VirtualLoop
 from ffrtmp.sim.schedules.many import Verdict
 from ffrtmp.sim.schedules.masters import MasterHost
-from ffrtmp.sim.schedules.network import Network, Pace, Serves
+from ffrtmp.sim.schedules.network import Network, Serves, Slowness
 from ffrtmp.sim.schedules.notes import Record
 from ffrtmp.sim.schedules.plan import CLIENTS, FAULT_SECONDS, Plan, make_plan
 from ffrtmp.sim.schedules.rest import leftovers, table
@@ -74,9 +74,9 @@ def _chance(plan: Plan, what: str) -> Random:
     return Random(f"{what} {plan.seed}")  # noqa: S311
 
 
-def _pace(plan: Plan) -> Pace:
+def _slowness(plan: Plan) -> Slowness:
     writes, sends = _chance(plan, "writes"), _chance(plan, "sends")
-    return Pace(
+    return Slowness(
         lambda: plan.write_seconds * writes.random() ** 2,
         lambda: plan.send_seconds * sends.random() ** 2,
     )
@@ -100,7 +100,7 @@ class World:
         self._masters = self._make_masters()
         serving: dict[str, Serves] = dict(self._masters)
         self._network = Network(
-            serving, _chance(plan, "network"), twice=plan.twice, pace=_pace(plan)
+            serving, _chance(plan, "network"), twice=plan.twice, slowness=_slowness(plan)
         )
         self._workers = {name: self._make_worker(name) for name in plan.slots}
         mains = {name: master.run for name, master in self._masters.items()} | {

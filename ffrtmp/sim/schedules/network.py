@@ -15,7 +15,7 @@ from random import Random
 from typing import Generic, Protocol, TypeVar
 
 from ffrtmp.domain.errors import DomainError
-from ffrtmp.domain.messages import Event, Failed, Numbered, OfferReply, Published, Staged
+from ffrtmp.domain.messages import AttemptEvent, Event, Numbered
 from ffrtmp.rpc.interceptors import opened
 from ffrtmp.rpc.status import status_of
 from ffrtmp.sim.schedules.loop import NOBODY, require_alive
@@ -107,7 +107,7 @@ class Serves(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Slowness:
     """How long a write of a worker and of a master takes, drawn anew for each; in seconds."""
 
     write: Callable[[], float]
@@ -123,7 +123,7 @@ class Wire:
     down: _Way[Sequence[Numbered]]
     chance: Random
     twice: float
-    pace: Pace
+    slowness: Slowness
     serving: "asyncio.Task[None] | None" = None
     number: int = field(default_factory=count().__next__)
 
@@ -137,10 +137,10 @@ class Wire:
         if self.down.has_ended:
             await self.down.get()  # raises its end
         self.up.put(events)
-        again = [e for e in events if isinstance(e, OfferReply | Staged | Published | Failed)]
+        again = [event for event in events if isinstance(event, AttemptEvent)]
         if again and self.chance.random() < self.twice:
             self.up.put(again)
-        await asyncio.sleep(self.pace.write())
+        await asyncio.sleep(self.slowness.write())
 
     # -- the master's side ------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class Wire:
     async def send(self, commands: Sequence[Numbered]) -> None:
         require_alive()
         self.down.put(list(commands))
-        await asyncio.sleep(self.pace.send())
+        await asyncio.sleep(self.slowness.send())
 
     # -- both -------------------------------------------------------------------------------
 
@@ -192,12 +192,12 @@ class Network:
         chance: Random,
         *,
         twice: float,
-        pace: Pace,
+        slowness: Slowness,
     ) -> None:
         self._masters = masters
         self._chance = chance
         self._twice = twice
-        self._pace = pace
+        self._slowness = slowness
         self._wires: set[Wire] = set()
         self.paths: dict[str, Path] = {}
 
@@ -234,7 +234,7 @@ class Network:
 
         up = _Way[Sequence[Event]](delay, lambda: path.up_hole)
         down = _Way[Sequence[Numbered]](delay, lambda: path.down_hole)
-        wire = Wire(worker, up, down, self._chance, self._twice, self._pace)
+        wire = Wire(worker, up, down, self._chance, self._twice, self._slowness)
         up.on_end = wire.end
         return wire
 
