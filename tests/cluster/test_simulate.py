@@ -81,7 +81,8 @@ def test_a_trial_with_kills_accounts_for_every_job(tmp_path: Path):
     otherwise = int(counts["failed otherwise"])
     assert int(counts["finished"]) + int(counts["failed as meant"]) == JOBS - otherwise
     assert (counts["lost"], counts["duplicates"]) == ("0", "0")
-    told = [json.loads(line) for line in (tmp_path / "kept" / "client.jsonl").open()]
+    client = tmp_path / "kept" / "client.jsonl"
+    told = [json.loads(line) for line in client.read_text().splitlines()]
     reasons = Counter(line["reason"] for line in told if line["did"] == "ended" and line["reason"])
     assert reasons["worker_lost"] == otherwise  # three times, on a slow machine
     assert any(line["did"] == "killed" for line in told)

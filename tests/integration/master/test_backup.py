@@ -159,7 +159,8 @@ def test_mistakes_are_sentences_and_postgresql_is_shown_its_own_tools(
         (["backup", "no/new", "--store", "there"], "no such file or directory"),
         (["backup", "new", "--store", remote], "pg_dump --format=custom --file new 'postgresql://"),
         (["restore", "new", "--store", remote], "pg_restore --clean --if-exists --dbname"),
-        (["restore", "new"], "there is no new.sha256 beside new"),
+        (["restore", "new"], "there is no file new"),
+        (["restore", "there"], "there is no there.sha256 beside there"),
         (["restore"], "FILE"),
         (["backup"], "FILE"),
     ):
