@@ -24,6 +24,8 @@ MOST_HELD = 100
 MOST_WAITING = 1000
 ENDED_SHOWN = 5
 NARROW = 72
+WIDE = 100
+ROW = 82  # of a running job, up to its output
 CLOCK = 10
 BAR = 6  # with it the longest row has 80 cells
 _DONE = f"{'done':{BAR + 6}}  {'speed':>6}  ETA"
@@ -184,13 +186,16 @@ def _held_block(view: View, width: int) -> Iterator[Text]:
         return
     yield Text()
     if width >= NARROW:
-        yield Text(f"{'job':26}  {'worker':8}  {'phase':8}  {_DONE}", style="dim")
+        head = f"{'job':26}  {'worker':8}  {'phase':8}  {_DONE}"
+        yield Text(f"{head:{ROW}}output" if width >= WIDE else head, style="dim")
     for job in view.held:
         progress = view.progress.get(job.job_id)
         where = set_cell_size(job.worker, 8)
         if width >= NARROW:
-            how = f"{where}  {_phase(job, progress):8}  {_done(progress)}"
-            yield Text(f"{job.job_id:26}  {how}")
+            row = f"{job.job_id:26}  {where}  {_phase(job, progress):8}  {_done(progress)}"
+            if width >= WIDE:
+                row = set_cell_size(f"{set_cell_size(row, ROW)}{targets_of(job)}", width)
+            yield Text(row.rstrip())
         else:
             yield Text(f"{job.job_id}  {where}")
             yield Text(f"  {_phase(job, progress):8}  {_done(progress, bar=False)}")
