@@ -8,9 +8,9 @@ from functools import partial
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import orders, waiting
-from ffrtmp.domain.errors import DomainError, WorkerInUse
+from ffrtmp.domain.errors import DomainError, Unavailable, WorkerInUse
 from ffrtmp.domain.event import JobEvent
-from ffrtmp.domain.facts import Fact, JobMoved, WorkerRemoved
+from ffrtmp.domain.facts import Fact, JobMoved, StoreFailed, WorkerRemoved
 from ffrtmp.domain.job import TERMINAL_STATES, WAITING_STATES, JobState
 from ffrtmp.domain.labels import nobody_has
 from ffrtmp.domain.log import AttemptLog, LogPlace
@@ -68,6 +68,7 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy()
+LEARN_AGAIN_SECONDS = 0.5
 
 
 class Master:
@@ -146,9 +147,7 @@ class Master:
 
     async def run(self) -> None:
         """Dispatches, sweeps and follows other masters until cancelled."""
-        self._parts.roster.learn(await self._parts.store.classes())
-        await learn_roots(self._parts)
-        await recall_at_start(self._parts)
+        await self._learn()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(Sweeper(self._parts).run())
@@ -159,6 +158,20 @@ class Master:
             tasks.create_task(ProgressKeeper(self._parts).run())
             tasks.create_task(self.census.run())
             tasks.create_task(self.tally.run())
+
+    async def _learn(self) -> None:
+        """What the store knows, before anything is granted; again until it can be read: a table may
+        be locked for a while, which is no reason to end."""
+        while True:
+            try:
+                self._parts.roster.learn(await self._parts.store.classes())
+                await learn_roots(self._parts)
+                await recall_at_start(self._parts)
+            except Unavailable as error:
+                self._parts.observe(StoreFailed("start", str(error)))
+                await asyncio.sleep(LEARN_AGAIN_SECONDS)
+            else:
+                return
 
     # -- jobs -------------------------------------------------------------------------------
 

@@ -19,9 +19,11 @@ async def all_workers(store: WorkerStore) -> AsyncIterator[WorkerRecord]:
 
 async def learn_roots(parts: Parts) -> None:
     """Of every worker that ever connected: a job may wait for one that is away."""
+    known = [
+        root.name async for record in all_workers(parts.store) for root in record.capabilities.roots
+    ]
     parts.roster.forget_roots()
-    async for record in all_workers(parts.store):
-        parts.roster.know_roots(root.name for root in record.capabilities.roots)
+    parts.roster.know_roots(known)
 
 
 async def recall_at_start(parts: Parts) -> None:
