@@ -17,6 +17,7 @@ import pytest
 
 from ffrtmp.cli.sources import read_file
 from ffrtmp.config import WorkerSettings
+from ffrtmp.config.room import slots_for_this_machine
 from ffrtmp.v1.job_pb2 import AttemptResult
 from tests.cluster.conftest import Cluster, environment, up, wait_for
 
@@ -259,7 +260,9 @@ def test_a_job_that_has_not_ended_is_not_retried(cluster, shell):
 
 
 def test_a_job_that_waits_is_paused_resumed_and_moved_in_the_queue(cluster, shell):
-    busy = [submit(shell, cluster, f"busy{number}.mp4") for number in range(os.cpu_count())]
+    busy = [
+        submit(shell, cluster, f"busy{number}.mp4") for number in range(slots_for_this_machine())
+    ]
     wait_for(lambda: all(state(shell, cluster, each) == "running" for each in busy))
     waits = submit(shell, cluster, "waits.mp4")
     ran = shell(cluster, "jobs", "pause", waits, busy[0])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp.cli.target import RECORD
 from tests.cluster.conftest import Cluster, Shell, process, up
 
 pytestmark = pytest.mark.slow
@@ -13,8 +14,7 @@ CLIP = "test:64x48@25:1s"
 
 
 def address_of(cluster: Cluster) -> str:
-    [record] = (cluster.state / "up").glob("*.json")
-    return json.loads(record.read_text())["address"]
+    return json.loads((cluster.state / "up" / RECORD).read_text())["address"]
 
 
 def test_a_job_waits_for_its_label_says_so_and_runs_on_the_worker_that_brings_it(
