@@ -144,14 +144,21 @@ class Gate:
                     continue
             publisher = Publisher(time.monotonic())
             self.publishers.append(publisher)
-            port = free_port()
-            log = self.folder / f"receiver-{len(self.publishers):03}.log"
-            url = f"rtmp://127.0.0.1:{port}/{self.path}"
-            self._receivers.append(receiver(url, "-listen", "1", port=port, table="tcp", log=log))
-            server = socket.create_connection(("127.0.0.1", port))
+            server = self._receive()
             self._sockets += [client, server]
             for a, b, end in ((client, server, publisher), (server, client, None)):
                 self._thread(self._relay, a, b, end)
+
+    def _receive(self) -> socket.socket:
+        """To an FFmpeg of its own for the newest publisher: to another one when its port was taken
+        by somebody else, between being found free and being listened on."""
+        log = self.folder / f"receiver-{len(self.publishers):03}.log"
+        while True:
+            port = free_port()
+            url = f"rtmp://127.0.0.1:{port}/{self.path}"
+            self._receivers.append(receiver(url, "-listen", "1", port=port, table="tcp", log=log))
+            with suppressed():
+                return socket.create_connection(("127.0.0.1", port))
 
     def _relay(self, a: socket.socket, b: socket.socket, publisher: Publisher | None) -> None:
         with suppressed():
