@@ -54,6 +54,8 @@ from ffrtmp.store.base import Store
 from ffrtmp.store.records import Change, JobFilter, JobRecord, PageKey
 from ffrtmp.telemetry.traffic import Traffic
 
+LEARN_AGAIN_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -68,7 +70,6 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy()
-LEARN_AGAIN_SECONDS = 0.5
 
 
 class Master:

@@ -16,6 +16,7 @@ from ffrtmp.domain.errors import (
     Overloaded,
     ProtocolViolation,
 )
+from ffrtmp.domain.facts import Fact, MessageStale
 from ffrtmp.domain.job import Failure, FileRecord, Job, JobState, Manifest
 from ffrtmp.domain.messages import (
     Cancel,
@@ -29,6 +30,8 @@ from ffrtmp.domain.messages import (
     Numbered,
     Offer,
     OfferReply,
+    Progress,
+    ProgressReport,
     Published,
     Reconnect,
     ResultAck,
@@ -247,6 +250,24 @@ async def test_what_is_said_behind_a_list_in_one_message_is_not_missed_in_it(ope
         assert (await w1.hear(HeartbeatAck)).verdicts == ()
         causes = [event.cause.value for event in (await master.get(job_id)).events]
         assert causes == ["submitted", "granted", "accepted"]
+
+
+async def test_progress_that_comes_with_its_result_is_not_stale(open_store):
+    facts: list[Fact] = []
+    async with cluster(open_store, facts) as (master, worker):
+        job_id = await submitted(master)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(master, job_id, JobState.RUNNING)
+        last = Progress(key=key, phase=Phase.ENCODE, position=timedelta(seconds=1))
+        failure = Failure(reason=Reason.FFMPEG_FAILED, message="no")
+        w1.say(ProgressReport((last,)), Failed(key, failure))
+        assert (await w1.hear(ResultAck)).outcome is ResultOutcome.COMMITTED
+        w1.say(ProgressReport((last,)))  # this one is
+        w1.beat()
+        await w1.hear(HeartbeatAck)
+    assert facts.count(MessageStale("w1", "progress")) == 1
 
 
 class Overtaken:
