@@ -116,7 +116,7 @@ class Census:
         """One that another master serves is shown as that one told."""
         roster, now = self._parts.roster, self._parts.now()
         presence = roster.get(record.name)
-        refused = dict(roster.refused_roots(record.name))
+        refused = dict(roster.roots.refused(record.name))
         served = self._elsewhere(record.name, now) if presence is None and record.alive else None
         return view_of(
             record, presence, refused, now=now, served=served, this_master=self.this.name
@@ -193,7 +193,7 @@ class Census:
     def _able(self, needs: Requirements) -> int:
         roster = self._parts.roster
         return sum(
-            misfit(needs, each.capabilities, roster.refused_roots(each.session.worker)) is None
+            misfit(needs, each.capabilities, roster.roots.refused(each.session.worker)) is None
             for each in roster
             if each.outbox is not None
         )

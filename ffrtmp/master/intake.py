@@ -9,9 +9,10 @@ from dataclasses import replace
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import InvalidArgument, InvalidSpec
 from ffrtmp.domain.raw_arguments import check_allowed
+from ffrtmp.domain.roots import check_roots
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.spec import JobSpec, folders_of
-from ffrtmp.domain.worker import check_roots, requirements
+from ffrtmp.domain.worker import requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.classes import Classes
 from ffrtmp.master.gate import Gate
@@ -107,7 +108,7 @@ class Intake:
         """Told only of a job that is new: workers come and go, and a submit that is sent again gets
         its first answer."""
         try:
-            check_roots(spec, self._parts.roster.known_roots)
+            check_roots(spec, self._parts.roster.roots.known)
         except InvalidSpec as error:
             return error.within(owner) if owner else error
         return None

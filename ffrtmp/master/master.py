@@ -17,11 +17,12 @@ from ffrtmp.domain.log import AttemptLog, LogPlace
 from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retention import Retention
+from ffrtmp.domain.roots import waits_for
 from ffrtmp.domain.session import AttemptKey, BlockObserver
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Explanation
-from ffrtmp.domain.worker import requirements, waits_for
+from ffrtmp.domain.worker import requirements
 from ffrtmp.master.census import Census, Self
 from ffrtmp.master.dispatcher import Dispatcher, Health
 from ffrtmp.master.follower import Follower
@@ -190,7 +191,7 @@ class Master:
 
     async def _waits_for(self, spec: JobSpec) -> str:
         """What no worker has, of whichever master it is."""
-        waits = waits_for(spec, self._parts.roster.useless_roots)
+        waits = waits_for(spec, self._parts.roster.roots.useless)
         if waits or not (spec.labels or self._parts.roster.is_empty):
             return waits
         fleet = [each async for each in all_workers(self._parts.store) if each.alive]

@@ -22,19 +22,20 @@ async def learn_roots(parts: Parts) -> None:
     known = [
         root.name async for record in all_workers(parts.store) for root in record.capabilities.roots
     ]
-    parts.roster.forget_roots()
-    parts.roster.know_roots(known)
+    parts.roster.roots.forget()
+    parts.roster.roots.know(known)
 
 
 async def recall_at_start(parts: Parts) -> None:
     """Also of the workers whose sessions are alive: they are about to return."""
     away = [each async for each in all_workers(parts.store) if each.alive or each.lost]
-    parts.roster.recall({}, away)
+    parts.roster.roots.recall({}, away)
 
 
 async def recall_roots(parts: Parts) -> None:
     """Of workers that were lost, and of those waited for: they may be with another master by now,
     or removed."""
-    asked = parts.roster.waited_for
-    if parts.roster.recall(asked, await parts.store.lost_workers(asked.keys())):
+    roots = parts.roster.roots
+    asked = roots.waited_for
+    if roots.recall(asked, await parts.store.lost_workers(asked.keys())):
         parts.wake()

@@ -57,7 +57,10 @@ class Reconciler:
         Of an attempt that somebody else got since it was read nothing is said: the worker's next
         list is held against the store again."""
         presence = self._presence
-        jobs = await self._read(listed)
+        moves = presence.moves
+        named = {report.key.job_id for report in listed}
+        found = await self._parts.store.concerned(self._worker, named)
+        jobs = {job.job_id: job for job in found}
         unseen = {
             AttemptKey(job.job_id, job.fence)
             for job in jobs.values()
@@ -68,7 +71,10 @@ class Reconciler:
         why = "its worker does not have it"
         await self._lose([jobs[key.job_id] for key in result.lost], why, dead=True)
         await self._unblock([jobs[key.job_id] for key in result.gone], why)
-        await self._mirror()
+        if refused or presence.moves != moves:
+            await self._mirror()
+        else:
+            self._hold(found)
         self._report_lies(result.verdicts, jobs)
         return tuple(verdict for verdict in result.verdicts if verdict.key not in refused)
 
@@ -101,32 +107,25 @@ class Reconciler:
         held = await self._parts.store.held_by(self._worker)
         await self._lose([job for job in held if job.holder == holder], why, dead=True)
         await self._lose([job for job in held if job.holder != holder], why)
-        blocked = await self._parts.store.blocked_by(self._worker)
+        blocked = await self._parts.store.concerned(self._worker)
         await self._unblock([job for job in blocked if job.blocked_by == holder], why)
 
-    async def _read(self, listed: Collection[AttemptReport]) -> dict[str, Job]:
-        store = self._parts.store
-        jobs = await store.get_many({report.key.job_id for report in listed})
-        for job in (*await store.held_by(self._worker), *await store.blocked_by(self._worker)):
-            jobs[job.job_id] = job
-        return jobs
-
     async def _mirror(self) -> None:
-        """Reads anew what the worker holds. A job that moves meanwhile makes the reading old."""
-        presence, store = self._presence, self._parts.store
-        holder = presence.holder
+        """Reads anew what the worker holds. A job that moves meanwhile makes the reading old; what
+        was noted of each move is newer than any reading."""
         for _ in range(MIRROR_TRIES):
-            moves = presence.moves
-            held = await store.held_by(self._worker)
-            blocked = await store.blocked_by(self._worker)
-            if presence.moves == moves:
-                break
-        else:
-            return  # what was noted of each move is newer than any reading
+            moves = self._presence.moves
+            found = await self._parts.store.concerned(self._worker)
+            if self._presence.moves == moves:
+                self._hold(found)
+                return
+
+    def _hold(self, found: Collection[Job]) -> None:
+        presence, holder = self._presence, self._presence.holder
         presence.held = {
-            job.job_id: job for job in held if job.state in HELD_STATES and job.holder == holder
+            job.job_id: job for job in found if job.state in HELD_STATES and job.holder == holder
         }
-        keys = [AttemptKey(job.job_id, job.fence) for job in blocked if job.blocked_by == holder]
+        keys = [AttemptKey(job.job_id, job.fence) for job in found if job.blocked_by == holder]
         presence.blocks = {key: presence.blocks.get(key, 0) for key in keys}
 
     async def _lose(self, jobs: Iterable[Job], why: str, *, dead: bool = False) -> None:

@@ -3,9 +3,9 @@
 A mirror for speed, never the truth: the store decides, and every heartbeat is held against it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ffrtmp.domain.errors import DomainError, SessionExpired, StaleEpoch
@@ -16,21 +16,15 @@ from ffrtmp.domain.scheduling import Room
 from ffrtmp.domain.session import AttemptKey, AttemptReport
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.waiting import Candidate, hindrance
-from ffrtmp.domain.worker import (
-    Capabilities,
-    Claim,
-    Load,
-    Requirements,
-    claims_of,
-    contested_roots,
-    misfit,
-    refused_roots,
-    useless_roots,
-)
+from ffrtmp.domain.worker import Capabilities, Load, Requirements, misfit
 from ffrtmp.master.outbox import Outbox
-from ffrtmp.store.records import SessionKey, WorkerRecord
+from ffrtmp.master.roots import Roots
+from ffrtmp.store.records import SessionKey
 
 RETURNS_A_SECOND = 200
+MOST_ABILITIES = 4096
+"""Remembered of all that workers were able to, with the classes they may run."""
+NO_JOBS: frozenset[str] = frozenset()
 NOT_SENT = 0
 """Below every command's number: any list of the worker shows that it does not have it."""
 NOT_SENT_YET = 1 << 64
@@ -81,8 +75,10 @@ class Presence:
     @property
     def free(self) -> int:
         """Slots without an attempt that the worker lists or the store says it holds."""
+        if self.slots <= max(len(self.held), len(self.listed)):
+            return 0  # as of most workers that are busy, at each pass over all of them
         if not self.listed:
-            return max(0, self.slots - len(self.held))
+            return self.slots - len(self.held)
         held = {AttemptKey(job.job_id, job.fence) for job in self.held.values()}
         return max(0, self.slots - len(held | self.listed.keys()))
 
@@ -104,6 +100,8 @@ class Presence:
 
     def not_for(self, now: datetime) -> frozenset[str]:
         """Jobs it is not asked for."""
+        if not self.excluded and not self.crowded:
+            return NO_JOBS
         crowded = (job_id for job_id, until in self.crowded.items() if until > now)
         return frozenset(self.excluded).union(crowded)
 
@@ -122,15 +120,9 @@ class Presence:
 class Roster:
     def __init__(self) -> None:
         self._present: dict[str, Presence] = {}
-        self._refused: dict[str, dict[str, str]] = {}
-        self._useless: dict[str, str] = {}
         self._needs: dict[str, Requirements] = {}
         self._matches: dict[object, frozenset[str]] = {}
-        self._known_roots: set[str] = set()
-        self._contested: dict[str, frozenset[str]] = {}
-        self._away: dict[str, tuple[Claim, ...]] = {}
-        self._refused_last: dict[str, Mapping[str, str]] = {}
-        self._stale = self._unjudged = False
+        self.roots = Roots()
 
     def get(self, worker: str) -> Presence | None:
         return self._present.get(worker)
@@ -149,11 +141,9 @@ class Roster:
         if older is not None and older.session.epoch > presence.session.epoch:
             raise StaleEpoch(worker, presence.session.epoch, older.session.epoch)
         self._present[worker] = presence
-        self._away.pop(worker, None)
-        self._refused_last.pop(worker, None)
+        self.roots.put(worker, presence.capabilities.roots)
         if older is not None and older.outbox is not None:
             older.outbox.close(StaleEpoch(worker, older.session.epoch, presence.session.epoch))
-        self.recheck()
 
     def detach(self, session: SessionKey) -> None:
         """Its stream broke. The session goes on until it is expired or the worker returns."""
@@ -163,67 +153,10 @@ class Roster:
     def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
         """Its session is over: goodbye, or expired."""
         if (presence := self._current(session)) is not None:
-            if self._unjudged:
-                self._refresh()
-            self._keep_claims(presence, lost=isinstance(why, SessionExpired))
+            self.roots.leave(session.worker, lost=isinstance(why, SessionExpired))
             del self._present[session.worker]
             if presence.outbox is not None and why is not None:
                 presence.outbox.close(why)
-            self._stale = True
-
-    def _keep_claims(self, presence: Presence, *, lost: bool) -> None:
-        """Its folders are not another worker's because it is away."""
-        worker = presence.session.worker
-        roots, refused = presence.capabilities.roots, self._refused.get(worker, {})
-        if claims := claims_of(roots, refused, self._contested, lost=lost):
-            self._away[worker] = claims
-        if refused:
-            self._refused_last[worker] = refused
-
-    @property
-    def waited_for(self) -> Mapping[str, tuple[Claim, ...]]:
-        """Workers that are away whose folders are not another's all the same, as of now."""
-        return dict(self._away)
-
-    def recall(
-        self, asked: Mapping[str, tuple[Claim, ...]], records: Iterable[WorkerRecord]
-    ) -> bool:
-        """What the store knew of workers that are away, when `asked` were those waited for: which
-        comes back first is chance, and it gets no work on a root that is another's. Who is not
-        there was removed: its names may mean other folders now. Says whether anything changed."""
-        absent = {each.name: each for each in records if each.name not in self._present}
-        found, away = self._claims_of(absent), dict(self._away)
-        for name in asked.keys() | absent.keys():
-            if self._away.get(name) is not asked.get(name):
-                continue  # it came or went meanwhile: what was read is older
-            away.pop(name, None)
-            if claims := found.get(name):
-                away[name] = claims
-        if away == self._away:
-            return False
-        self._away = away
-        self.recheck()
-        return True
-
-    def _claims_of(self, absent: Mapping[str, WorkerRecord]) -> dict[str, tuple[Claim, ...]]:
-        """As if all were here with what they reported last, wherever that was."""
-        if not absent:
-            return {}
-        reports = {name: each.capabilities.roots for name, each in self._present.items()}
-        reports |= {name: each.capabilities.roots for name, each in absent.items()}
-        refused = refused_roots(reports)
-        contested = contested_roots(reports, refused)
-        found = {}
-        for name, each in absent.items():
-            rivals = contested if each.alive else contested | self._rivals_of(name)
-            claims = claims_of(reports[name], refused[name], rivals, lost=each.lost)
-            found[name] = tuple(replace(claim, alive=each.alive) for claim in claims)
-        return found
-
-    def _rivals_of(self, worker: str) -> dict[str, frozenset[str]]:
-        """Of one that said goodbye: those it had then. Whoever came since may have its folder."""
-        claims = self._away.get(worker, ())
-        return {each.report.name: each.rivals for each in claims if each.rivals is not None}
 
     def drop_ended(self, sessions: Collection[SessionKey], read_at: float) -> None:
         """Of all live sessions, of which the reading began then: a worker whose newer stream is
@@ -266,48 +199,17 @@ class Roster:
             self._needs = kept
             self._forget_matches()
 
-    def recheck(self) -> None:
-        """What a worker can run has changed, and with its roots what others can. What follows is
-        found out when somebody asks: a thousand workers may come at once."""
-        self._stale = self._unjudged = True
-
-    def know_roots(self, names: Iterable[str]) -> None:
-        """Of workers that are away: a job may wait for them."""
-        self._known_roots.update(names)
-
-    def forget_roots(self) -> None:
-        """All but those of workers that are here."""
-        self._known_roots.clear()
-        self._refused_last.clear()
-        self.recheck()
-
-    @property
-    def known_roots(self) -> Collection[str]:
-        """Of every worker that ever connected."""
-        self._refresh()
-        return self._known_roots
-
-    @property
-    def useless_roots(self) -> Mapping[str, str]:
-        """Roots that get no work on any worker that has them, and one of the reasons."""
-        self._refresh()
-        return self._useless
-
-    def refused_roots(self, worker: str) -> Mapping[str, str]:
-        self._refresh()
-        return self._refused.get(worker, {})
+    def report(self, presence: Presence, capabilities: Capabilities) -> None:
+        """What a worker can run has changed, and with its roots what others can."""
+        presence.capabilities = capabilities
+        presence.excluded.clear()
+        if self._current(presence.session) is presence:
+            self.roots.put(presence.session.worker, capabilities.roots)
 
     def _refresh(self) -> None:
-        if not self._stale:
-            return
-        self._stale = self._unjudged = False
-        reports = {name: each.capabilities.roots for name, each in self._present.items()}
-        self._refused = refused_roots(reports, self._away)
-        self._contested = contested_roots(reports, self._refused)
-        self._useless = useless_roots(reports, self._refused)
-        for presence in self._present.values():
-            self._known_roots.update(root.name for root in presence.capabilities.roots)
-        self._forget_matches()
+        for worker in self.roots.settle():
+            if (presence := self._present.get(worker)) is not None:
+                presence.classes = None
 
     def _forget_matches(self) -> None:
         self._matches.clear()
@@ -322,10 +224,14 @@ class Roster:
 
     def _room_of(self, presence: Presence, now: datetime) -> Room:
         """The one of the last time, as long as it is still right: most are, at each pass."""
-        room, free, classes = presence.room, presence.free, self._classes_of(presence)
-        excluded = presence.not_for(now)
-        known = (room.free, room.excluded) if room and room.classes is classes else None
-        if room is None or known != (free, excluded):
+        room, free, excluded = presence.room, presence.free, presence.not_for(now)
+        classes = presence.classes or self._classes_of(presence)
+        if (
+            room is None
+            or room.free != free
+            or room.classes is not classes
+            or (room.excluded is not excluded and room.excluded != excluded)
+        ):
             room = presence.room = Room(
                 holder=presence.holder, free=free, classes=classes, excluded=excluded
             )
@@ -338,11 +244,11 @@ class Roster:
         presence = self._present.get(worker)
         if presence is None:
             bad = {root.name: root.problem for root in last.roots if root.problem}
-            bad |= self._refused_last.get(worker, {})
+            bad |= self.roots.refused_last(worker)
             lack = lacks(needs.labels, last.labels)
             unfit = misfit(needs, last, bad)
             return Candidate(worker=worker, connected=False, lack=lack, unfit=unfit)
-        unfit = misfit(needs, presence.capabilities, self.refused_roots(worker))
+        unfit = misfit(needs, presence.capabilities, self.roots.refused(worker))
         lack = lacks(needs.labels, presence.capabilities.labels)
         return presence.as_candidate(job_id, lack, unfit)
 
@@ -354,11 +260,13 @@ class Roster:
     def _classes_of(self, presence: Presence) -> frozenset[str]:
         """The known classes that it may run: found out once for all workers that can the same."""
         if presence.classes is None:
-            refused, can = self._refused.get(presence.session.worker, {}), presence.capabilities
+            refused, can = self.roots.refused(presence.session.worker), presence.capabilities
             roots = frozenset(root.name for root in can.roots)
             labels = frozenset(can.labels.items())
             ability = can.spec_version, can.codecs, roots, frozenset(refused), labels
             if ability not in self._matches:
+                if len(self._matches) >= MOST_ABILITIES:
+                    self._matches.clear()
                 self._matches[ability] = frozenset(
                     name for name, needs in self._needs.items() if not misfit(needs, can, refused)
                 )

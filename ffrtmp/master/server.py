@@ -1,7 +1,6 @@
 """The master process, put together: store, use cases, gRPC and HTTP ports, and how it ends."""
 
 import asyncio
-import gc
 import logging
 import random
 import signal
@@ -22,6 +21,7 @@ from ffrtmp.config import Found, MasterSettings, options_of, shown_store
 from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.facts import Fact
 from ffrtmp.domain.identity import Role
+from ffrtmp.garbage import look_less_often
 from ffrtmp.master.http import serving_http
 from ffrtmp.master.master import Master, Policy
 from ffrtmp.master.servicers import About, AdminServicer, JobServicer, WorkerServicer
@@ -46,9 +46,6 @@ LEAVE_SECONDS = 2.0
 GRACE_SECONDS = 5.0
 STALE_TICK_SECONDS = 5.0
 LAG_SECONDS = 0.5
-GARBAGE_AFTER = 50_000
-"""Objects made and not freed, until the collector looks at them. Of Python's 700 nearly all are
-still in use by jobs on their way: it took a sixteenth of the master's time to find nothing."""
 
 SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -108,7 +105,7 @@ async def run_master(
         http_address = await stack.enter_async_context(_answering_http(settings, metrics, check))
         # Last in, first out: nothing is granted any more once the master goes down.
         await stack.enter_async_context(_running(master, metrics, identity))
-        _look_for_garbage_less_often()
+        look_less_often()
         ready(grpc_address, http_address)
         await told.wait()
     return 0
@@ -148,11 +145,6 @@ async def _answering_http(
         except OSError:
             raise PortTaken("http", settings.http) from None
         yield f"{host}:{bound}"
-
-
-def _look_for_garbage_less_often() -> None:
-    gc.freeze()  # what lives as long as the process need not be looked at again
-    gc.set_threshold(GARBAGE_AFTER)
 
 
 async def _clock_of(store: Store) -> SteadyClock:

@@ -289,9 +289,7 @@ class Session:
                 raise ProtocolViolation("hello comes once a stream, first")
             case CapabilitiesChanged(capabilities):
                 await self._parts.store.report(self._session, capabilities)
-                self._presence.capabilities = capabilities
-                self._presence.excluded.clear()
-                self._parts.roster.recheck()
+                self._parts.roster.report(self._presence, capabilities)
                 self._parts.wake()
             case Goodbye():
                 await self._leave()

@@ -19,9 +19,11 @@ from ffrtmp.domain.massloss import MassLoss
 from ffrtmp.domain.session import AttemptKey, Observer
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.recall import recall_roots
+from ffrtmp.master.turns import shares
 from ffrtmp.store.records import Change, SessionKey
 
 BATCH = 500
+EXPIRED_AT_ONCE = 100
 LATE = timedelta(seconds=1)
 SHORTEST_PAUSE = 0.01
 
@@ -94,8 +96,8 @@ class Sweeper:
         }
         silent = self._observer.observe(readings, self._parts.boot(), beats)
         in_a_mass = bool(silent) and self._is_mass_loss(len(silent))
-        for name in silent:
-            await self._expire(by_name[name], readings[name], in_a_mass=in_a_mass)
+        for share in shares([by_name[name] for name in silent], EXPIRED_AT_ONCE):
+            await self._expire({each: renewals[each] for each in share}, in_a_mass=in_a_mass)
         if silent:  # who was not here when it was lost has claims too, before its jobs return
             await recall_roots(self._parts)
 
@@ -110,15 +112,12 @@ class Sweeper:
             self._parts.observe(MassLossBegan(lost + failing, fleet))
         return is_on
 
-    async def _expire(self, session: SessionKey, renewal: int, *, in_a_mass: bool) -> None:
-        if not await self._parts.store.close_session(session, renewal=renewal):
-            return
-        self._run_out[session.worker] = _RunOut(session, in_a_mass)
-        self._parts.roster.remove(session, SessionExpired(session.worker))
-        missed = self._parts.timers.missed_heartbeats
-        self._parts.observe(
-            SessionClosed(session.worker, session.epoch, f"{missed} heartbeats missed")
-        )
+    async def _expire(self, renewals: Mapping[SessionKey, int], *, in_a_mass: bool) -> None:
+        why = f"{self._parts.timers.missed_heartbeats} heartbeats missed"
+        for session in await self._parts.store.expire_sessions(renewals):
+            self._run_out[session.worker] = _RunOut(session, in_a_mass)
+            self._parts.roster.remove(session, SessionExpired(session.worker))
+            self._parts.observe(SessionClosed(session.worker, session.epoch, why))
 
     async def _return_orphans(self) -> None:
         at = self._parts.boot()

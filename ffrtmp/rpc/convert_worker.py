@@ -2,7 +2,8 @@
 
 from ffrtmp.domain.errors import InvalidArgument, ProtocolViolation
 from ffrtmp.domain.labels import check_labels
-from ffrtmp.domain.worker import AttemptLimits, Capabilities, LimitWay, Load, RootReport
+from ffrtmp.domain.roots import RootReport
+from ffrtmp.domain.worker import AttemptLimits, Capabilities, LimitWay, Load
 from ffrtmp.rpc.enums import LIMIT_WAYS
 from ffrtmp.v1 import admin_service_pb2 as pb
 

@@ -17,8 +17,10 @@ from ffrtmp.clock import boot_seconds, utc_now
 from ffrtmp.config import SimulateSettings
 from ffrtmp.config.ending import at_end_of_input
 from ffrtmp.domain.identity import Role
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.spec import SPEC_VERSION, AudioCodec, VideoCodec
-from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.domain.worker import Capabilities, Load
+from ffrtmp.garbage import look_less_often
 from ffrtmp.groups import first_of
 from ffrtmp.pki import authority
 from ffrtmp.pki.identity import Identity, load_identity
@@ -72,6 +74,7 @@ async def run_fleet(settings: SimulateSettings) -> int:
     identities = await asyncio.to_thread(
         make_identities, settings.ca, settings.workers, settings.name
     )
+    look_less_often()
     refusals: list[Exception] = []
     try:
         await _run_members(settings, identities)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.spec import MediaPath, folders_of
-from ffrtmp.domain.worker import RootReport
 from ffrtmp.storage.errors import (
     InputNotAFile,
     PathEscapes,

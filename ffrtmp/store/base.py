@@ -141,8 +141,9 @@ class LeaseStore(Protocol):
         """Held jobs whose holder (worker and incarnation) has no live session."""
         ...
 
-    async def blocked_by(self, worker: str) -> list[Job]:
-        """Every job blocked by this worker, whatever its incarnation; some of them have ended."""
+    async def concerned(self, worker: str, also: Collection[str] = ()) -> list[Job]:
+        """In one reading, every job that this worker holds or blocks, whatever its incarnation, and
+        those of these ids. Some of them have ended."""
         ...
 
     async def stale_blocks(self, limit: int) -> list[Job]:
@@ -162,10 +163,14 @@ class SessionStore(Protocol):
         stored, or an incarnation that knows this one to have ended."""
         ...
 
-    async def close_session(self, session: SessionKey, *, renewal: int | None = None) -> bool:
-        """Ends it, unless a newer stream took over, or its renewal number is not `renewal` any
-        more: then it ran out, and the worker is lost until its next session. None: the worker said
-        goodbye. Says whether it did."""
+    async def close_session(self, session: SessionKey) -> bool:
+        """The worker said goodbye: ends it, unless a newer stream took over. Says whether it
+        did."""
+        ...
+
+    async def expire_sessions(self, renewals: Mapping[SessionKey, int]) -> list[SessionKey]:
+        """They ran out: ends each, unless a newer stream took over or its renewal number is another
+        by now; the worker is lost until its next session. Returns those that it ended."""
         ...
 
     async def renew(self, sessions: Collection[SessionKey]) -> None:

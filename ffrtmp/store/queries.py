@@ -95,7 +95,11 @@ ORPHANS = (
     " AND sessions.incarnation = jobs.holder_incarnation AND sessions.alive = 1"
     " WHERE jobs.holder IS NOT NULL AND sessions.worker IS NULL LIMIT $1"
 )
-BLOCKED_BY = f"SELECT {_COLUMNS} FROM jobs WHERE blocked_by = $1 ORDER BY job_id"
+CONCERNED = (
+    f"SELECT {_COLUMNS} FROM jobs WHERE job_id IN (SELECT job_id FROM jobs WHERE holder = $1"
+    " UNION ALL SELECT job_id FROM jobs WHERE blocked_by = $1"
+    " UNION ALL SELECT unnest($2::text[]) AS job_id) ORDER BY job_id"
+)
 STALE_BLOCKS = (
     f"SELECT {_JOB} FROM jobs LEFT JOIN sessions ON sessions.worker = jobs.blocked_by"
     " AND sessions.incarnation = jobs.blocked_incarnation AND sessions.alive = 1"

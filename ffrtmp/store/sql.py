@@ -206,8 +206,9 @@ class SqlStore(Census):
     async def orphans(self, limit: int) -> list[Job]:
         return [job_from_row(row) for row in await self._hot.fetch(queries.ORPHANS, limit)]
 
-    async def blocked_by(self, worker: str) -> list[Job]:
-        return [job_from_row(row) for row in await self._hot.fetch(queries.BLOCKED_BY, worker)]
+    async def concerned(self, worker: str, also: Collection[str] = ()) -> list[Job]:
+        rows = await self._hot.fetch(queries.CONCERNED, worker, list(also))
+        return [job_from_row(row) for row in rows]
 
     async def stale_blocks(self, limit: int) -> list[Job]:
         return [job_from_row(row) for row in await self._hot.fetch(queries.STALE_BLOCKS, limit)]
@@ -232,16 +233,24 @@ class SqlStore(Census):
 
         return await self._hot.writer.do(apply, Ahead(workers=frozenset({record.name})))
 
-    async def close_session(self, session: SessionKey, *, renewal: int | None = None) -> bool:
+    async def close_session(self, session: SessionKey) -> bool:
         async def apply(tx: Transaction) -> bool:
-            if renewal is not None:
-                found = await self._renewals.number(tx.connection, session)
-                if found != renewal:
-                    return False
-            lost = int(renewal is not None)
-            return bool(await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch, lost))
+            return bool(await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch, 0))
 
         return await self._hot.writer.do(apply, Ahead(workers=frozenset({session.worker})))
+
+    async def expire_sessions(self, renewals: Mapping[SessionKey, int]) -> list[SessionKey]:
+        async def apply(tx: Transaction) -> list[SessionKey]:
+            ended = []
+            for session, renewal in renewals.items():
+                if await self._renewals.number(tx.connection, session) == renewal and (
+                    await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch, 1)
+                ):
+                    ended.append(session)
+            return ended
+
+        workers = frozenset(session.worker for session in renewals)
+        return await self._hot.writer.do(apply, Ahead(workers=workers))
 
     async def renew(self, sessions: Collection[SessionKey]) -> None:
         await self._renewals.renew(sessions)

@@ -18,8 +18,9 @@ import psutil
 from ffrtmp import __version__
 from ffrtmp.domain.labels import Labels
 from ffrtmp.domain.live import SCHEMES
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.spec import SPEC_VERSION, Metric
-from ffrtmp.domain.worker import Capabilities, Load, RootReport
+from ffrtmp.domain.worker import Capabilities, Load
 from ffrtmp.ffmpeg.capabilities import (
     FILTERS,
     all_candidates,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
-from ffrtmp.domain.worker import RootReport
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.storage.roots import Roots
 from ffrtmp.worker.journal import Journal
 from ffrtmp.worker.threads import in_thread

@@ -25,9 +25,10 @@ from cluster import machine, percentiles
 from ffrtmp.clock import boot_seconds, utc_now
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import Holder, Job
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import Capabilities, RootReport, requirements
+from ffrtmp.domain.worker import Capabilities, requirements
 from ffrtmp.master.master import Master
 from ffrtmp.sim.chaos.stores import opened
 from ffrtmp.store.base import Store

@@ -1,7 +1,7 @@
 """The master's core over a real store, driven by streams that are plain Python: no gRPC between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -41,11 +41,12 @@ from ffrtmp.domain.messages import (
 )
 from ffrtmp.domain.raw_arguments import RawArgument
 from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
 from ffrtmp.domain.spec import Container, Input, JobSpec, MediaPath, Output, TestSource
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Obstacle, Place, WaitReason
-from ffrtmp.domain.worker import Capabilities, RootReport, WorkerState
+from ffrtmp.domain.worker import Capabilities, WorkerState
 from ffrtmp.master.master import Master, Policy
 from ffrtmp.master.views import Submission
 from ffrtmp.store.base import Store
@@ -280,8 +281,8 @@ class Overtaken:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    async def blocked_by(self, worker: str) -> list[Job]:
-        found = await self._store.blocked_by(worker)
+    async def concerned(self, worker: str, also: Collection[str] = ()) -> list[Job]:
+        found = await self._store.concerned(worker, also)
         if worker in self.meanwhile:
             await self.meanwhile.pop(worker)()
         return found

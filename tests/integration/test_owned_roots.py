@@ -18,9 +18,9 @@ from ffrtmp.domain.messages import (
     Staged,
     Welcome,
 )
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.session import AttemptKey, VerdictKind
 from ffrtmp.domain.waiting import Obstacle, WaitReason
-from ffrtmp.domain.worker import RootReport
 from ffrtmp.master.master import Master
 from ffrtmp.master.views import WorkerState
 from ffrtmp.store.postgres import PostgresStore

@@ -20,8 +20,9 @@ from ffrtmp.domain.messages import (
     OfferReply,
     Welcome,
 )
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.worker import Load, RootReport, WorkerState
+from ffrtmp.domain.worker import Load, WorkerState
 from ffrtmp.master.master import Master
 from ffrtmp.worker.attempts import Attempts
 from ffrtmp.worker.journal import Journal

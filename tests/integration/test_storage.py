@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ffrtmp.domain.job import FileRecord, Manifest
+from ffrtmp.domain.roots import refused_roots
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.spec import MediaPath
-from ffrtmp.domain.worker import refused_roots
 from ffrtmp.storage.errors import (
     InputMissing,
     InputNotAFile,

@@ -2,8 +2,12 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from ffrtmp.domain.worker import Claim, RootReport, claims_of, contested_roots, refused_roots
+from ffrtmp.domain.roots import Claim, RootReport, claims_of, contested_roots, refused_roots
+from ffrtmp.domain.worker import Capabilities
+from ffrtmp.master.roots import Roots
+from ffrtmp.store.records import WorkerRecord
 
 WORKERS = ("w1", "w2", "w3", "w4")
 
@@ -167,3 +171,92 @@ def test_nobody_is_told_to_start_an_owner_whose_session_runs():
         why = refused_roots({"w2": [other]}, away)["w2"]["m"]
         assert "worker 'w1'" in why
         assert ("which is away: start it" in why) != alive
+
+
+FOLDERS = {"x": frozenset("xX"), "y": frozenset("yY"), "z": frozenset("z")}
+"""What is seen in each; a report may say less."""
+
+
+@st.composite
+def reports(draw) -> tuple[RootReport, ...]:
+    found = []
+    for name in draw(st.lists(st.sampled_from("mn"), unique=True)):
+        nonces = FOLDERS[draw(st.sampled_from("xyz"))]
+        sees = draw(st.frozensets(st.sampled_from(sorted(nonces))))
+        found.append(
+            RootReport(
+                name=name,
+                nonce=min(nonces),
+                sees=sees,
+                empty=draw(st.booleans()),
+                problem=draw(st.sampled_from(["", "", "", "is read-only"])),
+            )
+        )
+    return tuple(found)
+
+
+class RootsKeptUp(RuleBasedStateMachine):
+    """Workers come, report and go: what is kept up is what the rule says of all of them anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.roots = Roots()
+        self.here: dict[str, tuple[RootReport, ...]] = {}
+        self.before: dict[str, set[str]] = {}
+
+    @rule(worker=st.sampled_from(WORKERS), found=reports())
+    def come(self, worker, found):
+        self.here[worker] = found
+        self.roots.put(worker, found)
+
+    @rule(data=st.data(), lost=st.booleans())
+    def leave(self, data, lost):
+        if self.here:
+            worker = data.draw(st.sampled_from(sorted(self.here)))
+            del self.here[worker]
+            self.before.pop(worker, None)
+            self.roots.leave(worker, lost=lost)
+
+    @rule(worker=st.sampled_from(WORKERS), found=reports(), alive=st.booleans(), lost=st.booleans())
+    def recall(self, worker, found, alive, lost):
+        record = WorkerRecord(
+            name=worker,
+            incarnation="i",
+            epoch=1,
+            address="",
+            alive=alive,
+            lost=lost,
+            capabilities=Capabilities(
+                spec_version=1, ffmpeg_version="9", codecs=frozenset(), roots=found
+            ),
+        )
+        before = self.roots.waited_for
+        assert self.roots.recall(before, [record]) == (self.roots.waited_for != before)
+
+    @rule()
+    def hear_that_all_were_removed(self):
+        self.roots.recall(self.roots.waited_for, [])
+        assert not self.roots.waited_for
+
+    @rule()
+    def settle(self):
+        """In between nobody asks: several changes are judged as one."""
+        changed = self.roots.settle()
+        plain = refused_roots(self.here, self.roots.waited_for)
+        assert {worker: dict(self.roots.refused(worker)) for worker in self.here} == plain
+        now = {worker: set(plain[worker]) for worker in self.here}
+        assert {each for each in now if now[each] != self.before.get(each, set())} <= changed
+        self.before = now
+        for name in "mn":
+            having = [
+                worker
+                for worker, found in self.here.items()
+                if name in {each.name for each in found}
+            ]
+            nowhere = bool(having) and all(name in plain[worker] for worker in having)
+            assert (name in self.roots.useless) == nowhere
+        assert self.roots.known >= {each.name for found in self.here.values() for each in found}
+
+
+TestRootsKeptUp = RootsKeptUp.TestCase
+TestRootsKeptUp.settings = settings(max_examples=150, stateful_step_count=20)

@@ -8,8 +8,9 @@ import pytest
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import SessionExpired
 from ffrtmp.domain.job import Holder
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.session import AttemptKey
-from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.domain.worker import Capabilities
 from ffrtmp.master.outbox import Outbox
 from ffrtmp.master.roster import NOT_SENT, NOT_SENT_YET, Presence, Roster
 from ffrtmp.store.records import SessionKey, WorkerRecord
@@ -81,18 +82,18 @@ def test_who_came_or_went_while_the_store_was_asked_is_not_taken_for_what_it_was
         capabilities=presence.capabilities,
     )
     roster = Roster()
-    asked = roster.waited_for
-    assert roster.recall(asked, [record])
-    assert not roster.recall(roster.waited_for, [record])
-    asked = roster.waited_for
+    asked = roster.roots.waited_for
+    assert roster.roots.recall(asked, [record])
+    assert not roster.roots.recall(roster.roots.waited_for, [record])
+    asked = roster.roots.waited_for
     roster.attach(presence)
-    assert not roster.recall(asked, [record])
-    asked = roster.waited_for
+    assert not roster.roots.recall(asked, [record])
+    asked = roster.roots.waited_for
     roster.remove(presence.session, SessionExpired("w1"))
-    assert not roster.recall(asked, [])
-    assert roster.waited_for.keys() == {"w1"}
-    assert roster.recall(roster.waited_for, [])
-    assert not roster.waited_for
+    assert not roster.roots.recall(asked, [])
+    assert roster.roots.waited_for.keys() == {"w1"}
+    assert roster.roots.recall(roster.roots.waited_for, [])
+    assert not roster.roots.waited_for
 
 
 def taken_back(roster: Roster, holder: Holder, *, noted: bool) -> AttemptKey:

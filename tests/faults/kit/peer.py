@@ -29,8 +29,9 @@ from ffrtmp.domain.messages import (
     Staged,
     Welcome,
 )
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, VerdictKind
-from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.domain.worker import Capabilities
 from ffrtmp.master.server import run_master
 from ffrtmp.pki.identity import load_identity
 from ffrtmp.rpc.channel import open_channel

@@ -12,8 +12,9 @@ import pytest
 from ffrtmp.clock import utc_now
 from ffrtmp.config import MasterSettings
 from ffrtmp.domain.messages import Command, Event, Hello, Welcome
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, TestSource
-from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.domain.worker import Capabilities
 from ffrtmp.master.server import run_master
 from ffrtmp.pki import authority
 from ffrtmp.pki.identity import load_identity

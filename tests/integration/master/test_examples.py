@@ -17,7 +17,8 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
 from ffrtmp.domain.messages import Goodbye, Hello, Welcome
-from ffrtmp.domain.worker import Capabilities, RootReport
+from ffrtmp.domain.roots import RootReport
+from ffrtmp.domain.worker import Capabilities
 from ffrtmp.v1 import admin_service_pb2, job_service_pb2
 from ffrtmp.v1.admin_service_pb2_grpc import AdminServiceStub
 from ffrtmp.v1.job_service_pb2_grpc import JobServiceStub

@@ -12,8 +12,9 @@ import pytest
 
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.job import FileRecord, Holder, Job, Manifest
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Purpose, Queue, TestSource
-from ffrtmp.domain.worker import Capabilities, RootReport, requirements
+from ffrtmp.domain.worker import Capabilities, requirements
 from ffrtmp.store.base import Store
 from ffrtmp.store.records import Change, NewJob, SessionKey, WorkerRecord
 

@@ -37,6 +37,12 @@ CASES = [
     pytest.param(queries.FORGETTABLE, [10**18, 5], "jobs_ended", id="forgettable"),
     pytest.param(FIRST_PAGE, PAGE_VALUES, "jobs_newest", id="first page"),
     pytest.param(queries.HELD_BY, ["w1"], "jobs_held", id="held"),
+    pytest.param(
+        queries.CONCERNED,
+        ["w1", [job_id(1), job_id(2)]],
+        r"(?s)(SEARCH jobs|using).*jobs_held.*jobs_blocked",
+        id="concerned",
+    ),
     pytest.param(queries.ORPHANS, [500], "jobs_held", id="orphans"),
     pytest.param(
         queries.TARGETS_BELOW,

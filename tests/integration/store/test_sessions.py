@@ -1,6 +1,7 @@
 """Sessions: epochs, renewals, what workers hold, and what is known of them."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -80,13 +81,25 @@ async def test_a_session_is_closed_once_and_only_if_it_is_as_it_was_seen(store):
     w1 = await open_worker(store)
     seen = (await store.renewals())[w1.session]
     await store.renew([w1.session])
-    assert not await store.close_session(w1.session, renewal=seen)
+    assert await store.expire_sessions({w1.session: seen}) == []
     assert (await store.worker("w1")).alive
     now = (await store.renewals())[w1.session]
-    assert await store.close_session(w1.session, renewal=now)
+    assert await store.expire_sessions({w1.session: now}) == [w1.session]
     assert not (await store.worker("w1")).alive
     assert not await store.close_session(w1.session)
     assert await store.renewals() == {}
+
+
+async def test_of_many_that_ran_out_those_renewed_or_taken_over_meanwhile_stay(store):
+    gone, renewed, _, left = [await open_worker(store, f"w{number}") for number in range(4)]
+    seen = await store.renewals()
+    await store.renew([renewed.session])
+    newer = await open_worker(store, "w2")
+    await store.close_session(left.session)
+    assert await store.expire_sessions(seen) == [gone.session]
+    assert (await store.renewals()).keys() == {renewed.session, newer.session}
+    assert not (await store.worker("w3")).lost
+    assert await store.expire_sessions({}) == []
 
 
 async def test_an_older_stream_cannot_close_the_newer(store):
@@ -103,7 +116,7 @@ async def lost(store, *also: str) -> set[str]:
 async def test_a_worker_is_lost_from_when_its_session_ran_out_until_its_next_or_its_removal(store):
     w1, w2 = await open_worker(store), await open_worker(store, "w2")
     numbers = await store.renewals()
-    assert await store.close_session(w1.session, renewal=numbers[w1.session])
+    assert await store.expire_sessions({w1.session: numbers[w1.session]}) == [w1.session]
     assert await store.close_session(w2.session)
     assert await lost(store) == {"w1"} == {each.name for each in await store.lost_workers(())}
     named = {each.name: each.lost for each in await store.lost_workers(["w2", "w9"])}
@@ -114,7 +127,7 @@ async def test_a_worker_is_lost_from_when_its_session_ran_out_until_its_next_or_
     await store.close_session(back.session)
     assert await lost(store, "w1") == set()
     again = await open_worker(store)
-    await store.close_session(again.session, renewal=(await store.renewals())[again.session])
+    assert await store.expire_sessions(await store.renewals()) == [again.session]
     assert await lost(store) == {"w1"}
     await store.remove_worker("w1")
     assert await store.lost_workers(["w1"]) == []
@@ -151,8 +164,26 @@ async def test_blocked_jobs_are_found_by_their_blocker(store):
     await w1.grant(1)
     rule = partial(rules.leave_unanswered, fence=1, now=at(1001))
     [moved] = await store.change([Change(job_id(1), rule)])
-    assert await store.blocked_by("w1") == ([moved.after] if moved.after.blocked_by else [])
+    assert await store.concerned("w1") == ([moved.after] if moved.after.blocked_by else [])
     assert await store.stale_blocks(9) == []
+
+
+async def test_jobs_that_a_worker_holds_blocks_or_names_are_read_at_once(store):
+    push = new_job(2)
+    push = replace(push, job=replace(push.job, exclusive=True))
+    await store.submit([new_job(1), push, new_job(3), new_job(4)])
+    w1, w2 = await open_worker(store), await open_worker(store, "w2")
+    await w1.grant(1)
+    await w1.grant(2)
+    await w2.grant(3)
+    rule = partial(rules.leave_unanswered, fence=1, now=at(1001))
+    [moved] = await store.change([Change(job_id(2), rule)])
+    assert moved.after.blocked_by is not None
+    found = await store.concerned("w1", [job_id(1), job_id(3), job_id(9)])
+    assert [int(job.job_id) for job in found] == [1, 2, 3]
+    assert found[1] == moved.after
+    assert [int(job.job_id) for job in await store.concerned("w1")] == [1, 2]
+    assert await store.concerned("w9") == []
 
 
 async def test_workers_are_listed_by_name_with_what_they_last_said(store):

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from ffrtmp.domain.errors import InvalidSpec
+from ffrtmp.domain.roots import RootReport, check_roots, waits_for, why_useless
 from ffrtmp.domain.spec import (
     AudioCodec,
     AudioSettings,
@@ -18,15 +19,7 @@ from ffrtmp.domain.spec import (
     VideoCodec,
     VideoSettings,
 )
-from ffrtmp.domain.worker import (
-    Capabilities,
-    RootReport,
-    check_roots,
-    misfit,
-    requirements,
-    useless_roots,
-    waits_for,
-)
+from ffrtmp.domain.worker import Capabilities, misfit, requirements
 
 SPEC = JobSpec(
     input=Input(path=MediaPath("in", "a.mov")),
@@ -118,9 +111,8 @@ def test_nothing_is_said_of_roots_before_any_worker_came():
 
 
 def test_a_root_is_useless_only_where_no_worker_gets_work_on_it():
-    reports = {
-        "w1": (RootReport(name="a"), RootReport(name="b")),
-        "w2": (RootReport(name="a"), RootReport(name="c")),
-    }
-    refused = {"w1": {"a": "is empty", "b": "is gone"}, "w2": {}}
-    assert useless_roots(reports, refused) == {"b": "gets no work on worker w1: is gone"}
+    assert why_useless({"w1": "is empty"}, workers=2) is None
+    assert why_useless({}, workers=0) is None
+    assert why_useless({"w2": "is gone", "w1": "is gone"}, workers=2) == (
+        "gets no work on worker w1: is gone"
+    )

@@ -51,10 +51,11 @@ from ffrtmp.domain.messages import (
     Welcome,
 )
 from ffrtmp.domain.retry import Reason
+from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.session import AttemptKey, AttemptReport, Phase, Verdict, VerdictKind
 from ffrtmp.domain.spec import FrameRate, Input, JobSpec, MediaPath, Metric, Output, TestSource
 from ffrtmp.domain.timers import Timers
-from ffrtmp.domain.worker import AttemptLimits, Capabilities, LimitWay, Load, RootReport
+from ffrtmp.domain.worker import AttemptLimits, Capabilities, LimitWay, Load
 from ffrtmp.rpc.convert_stream import (
     command_from_pb,
     command_to_pb,
