@@ -59,7 +59,7 @@ class Reconciler:
         presence = self._presence
         moves = presence.moves
         named = {report.key.job_id for report in listed}
-        found = await self._parts.store.concerned(self._worker, named)
+        found = await self._parts.store.held_or_blocked(self._worker, named)
         jobs = {job.job_id: job for job in found}
         unseen = {
             AttemptKey(job.job_id, job.fence)
@@ -71,7 +71,7 @@ class Reconciler:
         why = "its worker does not have it"
         await self._lose([jobs[key.job_id] for key in result.lost], why, dead=True)
         await self._unblock([jobs[key.job_id] for key in result.gone], why)
-        if refused or presence.moves != moves:
+        if refused or result.lost or result.gone or presence.moves != moves:
             await self._mirror()
         else:
             self._hold(found)
@@ -107,15 +107,15 @@ class Reconciler:
         held = await self._parts.store.held_by(self._worker)
         await self._lose([job for job in held if job.holder == holder], why, dead=True)
         await self._lose([job for job in held if job.holder != holder], why)
-        blocked = await self._parts.store.concerned(self._worker)
-        await self._unblock([job for job in blocked if job.blocked_by == holder], why)
+        left = await self._parts.store.held_or_blocked(self._worker)
+        await self._unblock([job for job in left if job.blocked_by == holder], why)
 
     async def _mirror(self) -> None:
         """Reads anew what the worker holds. A job that moves meanwhile makes the reading old; what
         was noted of each move is newer than any reading."""
         for _ in range(MIRROR_TRIES):
             moves = self._presence.moves
-            found = await self._parts.store.concerned(self._worker)
+            found = await self._parts.store.held_or_blocked(self._worker)
             if self._presence.moves == moves:
                 self._hold(found)
                 return

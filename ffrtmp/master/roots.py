@@ -23,15 +23,17 @@ from ffrtmp.store.records import WorkerRecord
 
 
 @dataclass(slots=True)
-class _Root:
+class _Entry:
     """What is reported of one name: `here` by workers that are, `away` by others, `bad` by those
-    that cannot use it, and why. `seen`: how many saw each nonce."""
+    that cannot use it, and why. `seen`: how many saw each nonce. `rivals`: the nonces of those that
+    were refused when it was judged last."""
 
     here: dict[str, RootReport] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     away: dict[str, Claim] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
     refused: Mapping[str, str] = field(default_factory=dict)
+    rivals: frozenset[str] = frozenset()
 
     def put(self, worker: str, report: RootReport) -> None:
         self.drop(worker)
@@ -68,29 +70,27 @@ class _Root:
         if max(self.seen.values(), default=0) < len(self.here) + len(self.away):
             members = self.here | {worker: claim.report for worker, claim in self.away.items()}
             self.refused = refused_of(members, self.away)
+        self.rivals = frozenset(self.here[worker].nonce for worker in self.refused)
         return before.keys() ^ self.refused.keys()
 
     def why_not(self, worker: str) -> str | None:
         return self.bad.get(worker) or self.refused.get(worker)
 
     @property
-    def why_useless(self) -> str | None:
+    def why_nowhere(self) -> str | None:
         return why_useless({**self.bad, **self.refused}, len(self.here) + len(self.bad))
 
-    @property
-    def rivals(self) -> frozenset[str]:
-        """The nonces of those that are refused."""
-        return frozenset(self.here[worker].nonce for worker in self.refused)
 
-
-class Roots:
+class RootBook:
     def __init__(self) -> None:
         self._reports: dict[str, tuple[RootReport, ...]] = {}
-        self._roots: dict[str, _Root] = {}
+        self._roots: dict[str, _Entry] = {}
         self._away: dict[str, tuple[Claim, ...]] = {}
         self._refused_last: dict[str, Mapping[str, str]] = {}
         self._known: set[str] = set()
-        self._unjudged: set[str] = set()
+        self._reported: set[str] = set()
+        self._left: set[str] = set()
+        """Those to be judged again: some worker's report is new, or some worker has left."""
         self._changed: set[str] = set()
 
     # -- who comes and goes -----------------------------------------------------------------
@@ -98,43 +98,51 @@ class Roots:
     def put(self, worker: str, reports: tuple[RootReport, ...]) -> None:
         """It is here, and that is what it found."""
         self._refused_last.pop(worker, None)
-        self._set_claims(worker, ())
+        self._reported |= self._set_claims(worker, ())
         self._changed.add(worker)
         if self._reports.get(worker) == reports:
             return
-        self._drop(worker)
+        self._reported |= self._drop(worker)
         self._reports[worker] = reports
         for report in reports:
-            self._of(report.name).put(worker, report)
-        self._known.update(report.name for report in reports)
+            self._entry(report.name).put(worker, report)
+            self._reported.add(report.name)
+            self._known.add(report.name)
 
     def leave(self, worker: str, *, lost: bool) -> None:
-        """Its folders are not another worker's because it is away. `lost`: without a goodbye."""
-        refused = self.refused(worker)
-        found = ((name, self._roots[name].rivals) for name in self._names_of(worker))
-        contested = {name: rivals for name, rivals in found if rivals}
+        """Its folders are not another worker's because it is away. `lost`: without a goodbye.
+
+        Those that leave together are all held against one judgement: a thousand may be lost at
+        once, and where they saw different things each judgement takes a while.
+        """
+        self._judge(self._reported)
+        refused, names = self._refused(worker), self._names_of(worker)
+        contested = {name: self._roots[name].rivals for name in names if self._roots[name].rivals}
         claims = claims_of(self._reports.get(worker, ()), refused, contested, lost=lost)
         if refused:
             self._refused_last[worker] = refused
-        self._drop(worker)
-        self._set_claims(worker, claims)
+        self._left |= self._drop(worker) | self._set_claims(worker, claims)
 
-    def _drop(self, worker: str) -> None:
-        for report in self._reports.pop(worker, ()):
-            self._of(report.name).drop(worker)
+    def _drop(self, worker: str) -> set[str]:
+        """Returns the names that it changed."""
+        names = {report.name for report in self._reports.pop(worker, ())}
+        for name in names:
+            self._roots[name].drop(worker)
+        return names
 
-    def _of(self, name: str) -> _Root:
-        """To be changed: it is judged again."""
-        self._unjudged.add(name)
-        return self._roots.setdefault(name, _Root())
+    def _entry(self, name: str) -> _Entry:
+        return self._roots.setdefault(name, _Entry())
 
-    def _set_claims(self, worker: str, claims: tuple[Claim, ...]) -> None:
-        for claim in self._away.pop(worker, ()):
-            self._of(claim.report.name).stop_waiting(worker)
+    def _set_claims(self, worker: str, claims: tuple[Claim, ...]) -> set[str]:
+        """Returns the names that it changed."""
+        former = self._away.pop(worker, ())
+        for claim in former:
+            self._roots[claim.report.name].stop_waiting(worker)
         for claim in claims:
-            self._of(claim.report.name).wait_for(worker, claim)
+            self._entry(claim.report.name).wait_for(worker, claim)
         if claims:
             self._away[worker] = claims
+        return {claim.report.name for claim in (*former, *claims)}
 
     # -- who is away ------------------------------------------------------------------------
 
@@ -156,7 +164,7 @@ class Roots:
                 continue  # it came or went meanwhile: what was read is older
             claims = found.get(name, ())
             if claims != self._away.get(name, ()):
-                self._set_claims(name, claims)
+                self._reported |= self._set_claims(name, claims)
                 has_changed = True
         return has_changed
 
@@ -184,7 +192,7 @@ class Roots:
         self._known.update(names)
 
     def forget(self) -> None:
-        """What is known of workers that are neither here nor waited for."""
+        """All but the roots of workers that are here."""
         self._refused_last.clear()
         self._known = {each.name for reports in self._reports.values() for each in reports}
 
@@ -192,15 +200,14 @@ class Roots:
 
     def settle(self) -> AbstractSet[str]:
         """Workers of which other roots may be refused than when this was last asked."""
-        self._judge()
+        self._judge_all()
         changed, self._changed = self._changed, set()
         return changed
 
     def refused(self, worker: str) -> Mapping[str, str]:
         """Those that get no work there, and why."""
-        self._judge()
-        found = ((name, self._roots[name].why_not(worker)) for name in self._names_of(worker))
-        return {name: why for name, why in found if why}
+        self._judge_all()
+        return self._refused(worker)
 
     def refused_last(self, worker: str) -> Mapping[str, str]:
         """Of a worker that is away: those that were when it left."""
@@ -214,17 +221,26 @@ class Roots:
     @property
     def useless(self) -> Mapping[str, str]:
         """Those that get no work on any worker that has them, and one of the reasons."""
-        self._judge()
-        found = ((name, root.why_useless) for name, root in self._roots.items())
+        self._judge_all()
+        found = ((name, root.why_nowhere) for name, root in self._roots.items())
+        return {name: why for name, why in found if why}
+
+    def _refused(self, worker: str) -> dict[str, str]:
+        found = ((name, self._roots[name].why_not(worker)) for name in self._names_of(worker))
         return {name: why for name, why in found if why}
 
     def _names_of(self, worker: str) -> list[str]:
         return [report.name for report in self._reports.get(worker, ())]
 
-    def _judge(self) -> None:
-        for name in self._unjudged:
-            root = self._roots[name]
-            self._changed |= root.judge()
-            if not (root.here or root.bad or root.away):
+    def _judge_all(self) -> None:
+        self._judge(self._reported)
+        self._judge(self._left)
+
+    def _judge(self, names: set[str]) -> None:
+        for name in names:
+            if (entry := self._roots.get(name)) is None:
+                continue
+            self._changed |= entry.judge()
+            if not (entry.here or entry.bad or entry.away):
                 del self._roots[name]
-        self._unjudged.clear()
+        names.clear()

@@ -18,11 +18,11 @@ from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.waiting import Candidate, hindrance
 from ffrtmp.domain.worker import Capabilities, Load, Requirements, misfit
 from ffrtmp.master.outbox import Outbox
-from ffrtmp.master.roots import Roots
+from ffrtmp.master.roots import RootBook
 from ffrtmp.store.records import SessionKey
 
 RETURNS_A_SECOND = 200
-MOST_ABILITIES = 4096
+MOST_ABILITIES = 1024
 """Remembered of all that workers were able to, with the classes they may run."""
 NO_JOBS: frozenset[str] = frozenset()
 NOT_SENT = 0
@@ -75,12 +75,12 @@ class Presence:
     @property
     def free(self) -> int:
         """Slots without an attempt that the worker lists or the store says it holds."""
-        if self.slots <= max(len(self.held), len(self.listed)):
-            return 0  # as of most workers that are busy, at each pass over all of them
-        if not self.listed:
-            return self.slots - len(self.held)
-        held = {AttemptKey(job.job_id, job.fence) for job in self.held.values()}
-        return max(0, self.slots - len(held | self.listed.keys()))
+        listed = len(self.listed)
+        if not self.held or self.slots <= listed:  # most, at each pass over all workers
+            return max(0, self.slots - listed)
+        held = (AttemptKey(job.job_id, job.fence) for job in self.held.values())
+        unlisted = sum(key not in self.listed for key in held)
+        return max(0, self.slots - listed - unlisted)
 
     def takes_work(self, now: datetime) -> bool:
         connected, standing = self.outbox is not None, self.standing
@@ -122,7 +122,7 @@ class Roster:
         self._present: dict[str, Presence] = {}
         self._needs: dict[str, Requirements] = {}
         self._matches: dict[object, frozenset[str]] = {}
-        self.roots = Roots()
+        self.roots = RootBook()
 
     def get(self, worker: str) -> Presence | None:
         return self._present.get(worker)

@@ -24,6 +24,7 @@ from ffrtmp.store.records import Change, SessionKey
 
 BATCH = 500
 EXPIRED_AT_ONCE = 100
+"""Sessions in one transaction: what came of jobs waits no longer behind a mass of losses."""
 LATE = timedelta(seconds=1)
 SHORTEST_PAUSE = 0.01
 

@@ -141,7 +141,7 @@ class LeaseStore(Protocol):
         """Held jobs whose holder (worker and incarnation) has no live session."""
         ...
 
-    async def concerned(self, worker: str, also: Collection[str] = ()) -> list[Job]:
+    async def held_or_blocked(self, worker: str, also: Collection[str] = ()) -> list[Job]:
         """In one reading, every job that this worker holds or blocks, whatever its incarnation, and
         those of these ids. Some of them have ended."""
         ...

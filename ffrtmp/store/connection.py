@@ -50,8 +50,10 @@ class Renewals(Protocol):
 
     async def live(self) -> dict[SessionKey, int]: ...
 
-    async def number(self, connection: Connection, session: SessionKey) -> int:
-        """Within a transaction that has locked the session's row; 0 if it was never renewed."""
+    async def numbers(
+        self, connection: Connection, sessions: Collection[SessionKey]
+    ) -> dict[SessionKey, int]:
+        """Of those that were ever renewed. Within a transaction that has locked their rows."""
         ...
 
 

@@ -53,7 +53,7 @@ _OLDEST_SNAPSHOT = (
     " AND datname = current_database()"
 )
 _RENEWALS = "SELECT worker, epoch, renewal FROM sessions WHERE alive = 1"
-_RENEWAL = "SELECT renewal FROM sessions WHERE worker = $1 AND epoch = $2"
+_NUMBERS = "SELECT worker, epoch, renewal FROM sessions WHERE worker = ANY($1)"
 
 
 class PostgresStore(SqlStore):
@@ -230,6 +230,8 @@ class _Renewals:
         rows = await self._fetch(_RENEWALS)
         return {SessionKey(row["worker"], row["epoch"]): row["renewal"] for row in rows}
 
-    async def number(self, connection: Connection, session: SessionKey) -> int:
-        rows = await connection.fetch(_RENEWAL, session.worker, session.epoch)
-        return rows[0]["renewal"] if rows else 0
+    async def numbers(
+        self, connection: Connection, sessions: Collection[SessionKey]
+    ) -> dict[SessionKey, int]:
+        rows = await connection.fetch(_NUMBERS, [key.worker for key in sessions])
+        return {SessionKey(row["worker"], row["epoch"]): row["renewal"] for row in rows}

@@ -95,7 +95,7 @@ ORPHANS = (
     " AND sessions.incarnation = jobs.holder_incarnation AND sessions.alive = 1"
     " WHERE jobs.holder IS NOT NULL AND sessions.worker IS NULL LIMIT $1"
 )
-CONCERNED = (
+HELD_OR_BLOCKED = (
     f"SELECT {_COLUMNS} FROM jobs WHERE job_id IN (SELECT job_id FROM jobs WHERE holder = $1"
     " UNION ALL SELECT job_id FROM jobs WHERE blocked_by = $1"
     " UNION ALL SELECT unnest($2::text[]) AS job_id) ORDER BY job_id"
@@ -123,8 +123,13 @@ OPEN_SESSION = (
     " RETURNING epoch"
 )
 CLOSE_SESSION = (
-    "UPDATE sessions SET alive = 0, lost_epoch = epoch * $3"
+    "UPDATE sessions SET alive = 0, lost_epoch = 0"
     " WHERE worker = $1 AND epoch = $2 AND alive = 1 RETURNING worker"
+)
+# By worker/epoch; the workers beside it for the index.
+EXPIRE_SESSIONS = (
+    "UPDATE sessions SET alive = 0, lost_epoch = epoch WHERE worker = ANY($1) AND alive = 1"
+    " AND worker || '/' || epoch = ANY($2) RETURNING worker, epoch"
 )
 REPORT = "UPDATE sessions SET capabilities = $1 WHERE worker = $2 AND epoch = $3"
 LIVE_SESSIONS = "SELECT worker, epoch FROM sessions WHERE alive = 1"

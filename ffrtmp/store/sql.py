@@ -206,8 +206,8 @@ class SqlStore(Census):
     async def orphans(self, limit: int) -> list[Job]:
         return [job_from_row(row) for row in await self._hot.fetch(queries.ORPHANS, limit)]
 
-    async def concerned(self, worker: str, also: Collection[str] = ()) -> list[Job]:
-        rows = await self._hot.fetch(queries.CONCERNED, worker, list(also))
+    async def held_or_blocked(self, worker: str, also: Collection[str] = ()) -> list[Job]:
+        rows = await self._hot.fetch(queries.HELD_OR_BLOCKED, worker, list(also))
         return [job_from_row(row) for row in rows]
 
     async def stale_blocks(self, limit: int) -> list[Job]:
@@ -235,19 +235,20 @@ class SqlStore(Census):
 
     async def close_session(self, session: SessionKey) -> bool:
         async def apply(tx: Transaction) -> bool:
-            return bool(await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch, 0))
+            return bool(await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch))
 
         return await self._hot.writer.do(apply, Ahead(workers=frozenset({session.worker})))
 
     async def expire_sessions(self, renewals: Mapping[SessionKey, int]) -> list[SessionKey]:
         async def apply(tx: Transaction) -> list[SessionKey]:
-            ended = []
-            for session, renewal in renewals.items():
-                if await self._renewals.number(tx.connection, session) == renewal and (
-                    await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch, 1)
-                ):
-                    ended.append(session)
-            return ended
+            now = await self._renewals.numbers(tx.connection, renewals)
+            left = [key for key, number in renewals.items() if now.get(key, 0) == number]
+            rows = await tx.fetch(
+                queries.EXPIRE_SESSIONS,
+                [key.worker for key in left],
+                [f"{key.worker}/{key.epoch}" for key in left],
+            )
+            return [SessionKey(row["worker"], row["epoch"]) for row in rows]
 
         workers = frozenset(session.worker for session in renewals)
         return await self._hot.writer.do(apply, Ahead(workers=workers))

@@ -253,8 +253,10 @@ class _Renewals:
         self._numbers = Counter(live)
         return live
 
-    async def number(self, _connection: Connection, session: SessionKey) -> int:
-        return self._numbers[session]
+    async def numbers(
+        self, _connection: Connection, sessions: Collection[SessionKey]
+    ) -> dict[SessionKey, int]:
+        return {key: self._numbers[key] for key in sessions}
 
 
 def _size_of(values: Sequence[object]) -> int:

@@ -281,8 +281,8 @@ class Overtaken:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    async def concerned(self, worker: str, also: Collection[str] = ()) -> list[Job]:
-        found = await self._store.concerned(worker, also)
+    async def held_or_blocked(self, worker: str, also: Collection[str] = ()) -> list[Job]:
+        found = await self._store.held_or_blocked(worker, also)
         if worker in self.meanwhile:
             await self.meanwhile.pop(worker)()
         return found

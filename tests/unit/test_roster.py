@@ -8,10 +8,11 @@ import pytest
 from ffrtmp.domain import job as rules
 from ffrtmp.domain.errors import SessionExpired
 from ffrtmp.domain.job import Holder
-from ffrtmp.domain.roots import RootReport
+from ffrtmp.domain.roots import RootReport, refused_of
 from ffrtmp.domain.session import AttemptKey
 from ffrtmp.domain.worker import Capabilities
 from ffrtmp.master.outbox import Outbox
+from ffrtmp.master.roots import RootBook
 from ffrtmp.master.roster import NOT_SENT, NOT_SENT_YET, Presence, Roster
 from ffrtmp.store.records import SessionKey, WorkerRecord
 
@@ -94,6 +95,31 @@ def test_who_came_or_went_while_the_store_was_asked_is_not_taken_for_what_it_was
     assert roster.roots.waited_for.keys() == {"w1"}
     assert roster.roots.recall(roster.roots.waited_for, [])
     assert not roster.roots.waited_for
+
+
+def test_a_thousand_that_leave_at_once_are_held_against_one_judgement(monkeypatch):
+    """Each saw those before it, and one has the folder unmounted: so there is a lot to judge."""
+    judged = []
+
+    def counted(*asked):
+        judged.append(asked)
+        return refused_of(*asked)
+
+    monkeypatch.setattr("ffrtmp.master.roots.refused_of", counted)
+    book, nonces = RootBook(), [f"n{number}" for number in range(30)]
+    for number, nonce in enumerate(nonces):
+        sees = frozenset(nonces[: number + 1])
+        book.put(f"w{number}", (RootReport(name="m", nonce=nonce, sees=sees),))
+    odd = RootReport(name="m", nonce="odd", sees=frozenset({"odd"}), empty=True)
+    book.put("odd", (odd,))
+    assert "is it mounted?" in book.refused("odd")["m"]
+    before = len(judged)
+    for number in range(30):
+        book.leave(f"w{number}", lost=True)
+    assert len(judged) == before
+    assert "is it mounted?" in book.refused("odd")["m"]
+    assert len(judged) == before + 1
+    assert len(book.waited_for) == 30
 
 
 def taken_back(roster: Roster, holder: Holder, *, noted: bool) -> AttemptKey:

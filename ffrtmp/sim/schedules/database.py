@@ -140,8 +140,10 @@ class SharedRenewals:
         keys = [SessionKey(worker, epoch) for worker, epoch in rows]
         return {key: self._numbers.get(key, 0) for key in keys}
 
-    async def number(self, _connection: Connection, session: SessionKey) -> int:
-        return self._numbers.get(session, 0)
+    async def numbers(
+        self, _connection: Connection, sessions: Collection[SessionKey]
+    ) -> dict[SessionKey, int]:
+        return {key: self._numbers.get(key, 0) for key in sessions}
 
 
 class SharedStore(SqliteStore):

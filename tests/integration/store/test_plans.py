@@ -38,10 +38,10 @@ CASES = [
     pytest.param(FIRST_PAGE, PAGE_VALUES, "jobs_newest", id="first page"),
     pytest.param(queries.HELD_BY, ["w1"], "jobs_held", id="held"),
     pytest.param(
-        queries.CONCERNED,
+        queries.HELD_OR_BLOCKED,
         ["w1", [job_id(1), job_id(2)]],
         r"(?s)(SEARCH jobs|using).*jobs_held.*jobs_blocked",
-        id="concerned",
+        id="held or blocked",
     ),
     pytest.param(queries.ORPHANS, [500], "jobs_held", id="orphans"),
     pytest.param(

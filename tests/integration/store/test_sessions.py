@@ -164,7 +164,7 @@ async def test_blocked_jobs_are_found_by_their_blocker(store):
     await w1.grant(1)
     rule = partial(rules.leave_unanswered, fence=1, now=at(1001))
     [moved] = await store.change([Change(job_id(1), rule)])
-    assert await store.concerned("w1") == ([moved.after] if moved.after.blocked_by else [])
+    assert await store.held_or_blocked("w1") == ([moved.after] if moved.after.blocked_by else [])
     assert await store.stale_blocks(9) == []
 
 
@@ -179,11 +179,11 @@ async def test_jobs_that_a_worker_holds_blocks_or_names_are_read_at_once(store):
     rule = partial(rules.leave_unanswered, fence=1, now=at(1001))
     [moved] = await store.change([Change(job_id(2), rule)])
     assert moved.after.blocked_by is not None
-    found = await store.concerned("w1", [job_id(1), job_id(3), job_id(9)])
+    found = await store.held_or_blocked("w1", [job_id(1), job_id(3), job_id(9)])
     assert [int(job.job_id) for job in found] == [1, 2, 3]
     assert found[1] == moved.after
-    assert [int(job.job_id) for job in await store.concerned("w1")] == [1, 2]
-    assert await store.concerned("w9") == []
+    assert [int(job.job_id) for job in await store.held_or_blocked("w1")] == [1, 2]
+    assert await store.held_or_blocked("w9") == []
 
 
 async def test_workers_are_listed_by_name_with_what_they_last_said(store):
