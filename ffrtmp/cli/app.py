@@ -142,13 +142,21 @@ def explain(error: BaseException) -> tuple[str | None, int]:
         ), Exit.USAGE
     if _is_full(error):
         return "cannot write to standard output: the disk is full", Exit.USAGE
-    if isinstance(error, OSError) and error.errno in _FILES and error.filename is not None:
+    if isinstance(error, OSError) and error.filename is not None and _is_theirs(error):
         why = (error.strerror or "").lower()
         return f"cannot use {error.filename}: {why}{_whose(error.filename)}", Exit.USAGE
     for code, names in _EXITS.items():
         if any(kind.__name__ in names for kind in type(error).__mro__):
             return sentence_of(error), code
     return None, 1
+
+
+def _is_theirs(error: OSError) -> bool:
+    """A folder that this user may not use, or a state folder that cannot be made at all. Anything
+    else that the system says of a file is for us to mend."""
+    if error.errno in _FILES:
+        return True
+    return bool(_whose(error.filename)) and not state_dir().exists()
 
 
 def _whose(file: object) -> str:
@@ -159,8 +167,17 @@ def _whose(file: object) -> str:
     return f"; the state folder is {folder}: FFRTMP_STATE_DIR (--state-dir of a worker) moves it"
 
 
-_FILES = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR})
-"""A folder that this user may not use; anything else that the system says is for us to mend."""
+_FILES = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
 
 _EXITS: dict[int, frozenset[str]] = {
     Exit.NOT_REACHABLE: frozenset({"Unreachable", "NotAllowed", "Unavailable"}),

@@ -76,6 +76,21 @@ def test_a_state_folder_that_cannot_be_made_is_named(monkeypatch):
     assert said == "cannot use /elsewhere: permission denied"
 
 
+@pytest.mark.parametrize("folder", ["/proc/x", "/dev/null/x", f"/tmp/{'a' * 300}"])
+def test_up_names_a_state_folder_that_nobody_can_make(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FFRTMP_STATE_DIR", folder)
+    assert run(["up"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("ffrtmp: cannot use ")
+    assert "FFRTMP_STATE_DIR" in line
+
+
+def test_a_file_that_is_missing_in_a_state_folder_is_no_mistake_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("FFRTMP_STATE_DIR", str(tmp_path))
+    said, _ = explain(FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "journal")))
+    assert said is None
+
+
 def test_what_may_not_be_read_is_not_called_no_media(tmp_path: Path):
     with pytest.raises(UserError, match=r"input m:a cannot be read \(is a directory\); let this"):
         look_into(tmp_path, "m:a")
