@@ -12,6 +12,7 @@ from ffrtmp.domain.raw_arguments import check_allowed
 from ffrtmp.domain.roots import check_roots
 from ffrtmp.domain.scheduling import rank
 from ffrtmp.domain.spec import JobSpec, folders_of
+from ffrtmp.domain.targets import clash
 from ffrtmp.domain.worker import requirements
 from ffrtmp.ffmpeg.presets import expand
 from ffrtmp.master.classes import Classes
@@ -118,36 +119,32 @@ def _with_twice_made(jobs: Sequence[NewJob]) -> list[NewJob]:
     """The same jobs, with an objection to each that makes what one before it in the call makes, or
     needs a folder there: the store could name only a job that was never added."""
     makers: dict[str, int] = {}
-    below: dict[str, int] = {}
+    below: dict[str, str] = {}
     keys: set[str] = set()
     judged = []
     for number, new in enumerate(jobs):
         found = new
         if new.key not in keys:  # else it is the same job
             keys.add(new.key)
-            targets = list(map(str, new.spec.targets))
-            wrong = (_twice(each, n, makers, below) for n, each in enumerate(targets))
-            objection = next(filter(None, wrong), None)
-            if objection is not None and new.objection is None:
-                found = replace(new, objection=objection.within(f"jobs[{number}]"))
-            for target in targets:
+            for place, target in enumerate(map(str, new.spec.targets)):
+                inside = filter(None, [below.get(target)])
+                wrong = clash(target, number, owner_of=makers.get, inside=inside)
+                if wrong is not None and found.objection is None:
+                    objection = _objection_to(target, place, *wrong)
+                    found = replace(new, objection=objection.within(f"jobs[{number}]"))
                 makers.setdefault(target, number)
-                below |= dict.fromkeys(folders_of(target), number)
+                for folder in folders_of(target):
+                    below.setdefault(folder, target)
         judged.append(found)
     return judged
 
 
-def _twice(
-    target: str, number: int, makers: dict[str, int], below: dict[str, int]
-) -> InvalidSpec | None:
-    """`number`: of the output. `makers`: of each target, the job; `below`: of each folder, one."""
+def _objection_to(target: str, place: int, other: str, maker: int) -> InvalidSpec:
+    """`place`: of the output. `other`: the target of the job `maker` that stands in its way."""
     is_live = "://" in target
-    field = f"outputs[{number}].{'url' if is_live else 'path'}"
+    field = f"outputs[{place}].{'url' if is_live else 'path'}"
     shown = target.rpartition("#")[0] if is_live else target
-    if (first := makers.get(target)) is not None:
-        return InvalidSpec(field, shown, f"it is the output of jobs[{first}] too: name another")
-    beside = [makers[each] for each in folders_of(target) if each in makers]
-    if (other := below.get(target, next(iter(beside), None))) is not None:
-        what = "one is a file, and a folder of the other: name another"
-        return InvalidSpec(field, shown, f"it cannot be beside the output of jobs[{other}]: {what}")
-    return None
+    if other == target:
+        return InvalidSpec(field, shown, f"it is the output of jobs[{maker}] too: name another")
+    what = "one is a file, and a folder of the other: name another"
+    return InvalidSpec(field, shown, f"it cannot be beside the output of jobs[{maker}]: {what}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ffrtmp.domain.errors import IdempotencyMismatch, TargetTaken
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.spec import folders_of
+from ffrtmp.domain.targets import clash
 from ffrtmp.store.records import NewJob
 from ffrtmp.store.transaction import Owner, Transaction
 
@@ -41,19 +42,24 @@ def _fresh(tx: Transaction, jobs: Sequence[NewJob]) -> list[NewJob]:
 
 
 def _refuse_taken_targets(tx: Transaction, fresh: Sequence[NewJob]) -> None:
-    """Also a file where another job needs a folder, and the reverse: a worker would make the folder
-    at once, and the file's job would fail when it is done."""
     owners: dict[str, Owner] = {}
     below: dict[str, str] = {}
+
+    def owner_of(target: str) -> Owner | None:
+        return tx.owners.get(target) or owners.get(target)
+
     for new in fresh:
-        self = Owner(new.job.job_id, ended=False)
+        owner = Owner(new.job.job_id, ended=False)
         for target in map(str, new.spec.targets):
-            owner = tx.owners.get(target) or owners.setdefault(target, self)
-            if owner != self:
-                raise TargetTaken(target, owner.job_id, stopping=owner.ended)
-            folders = folders_of(target)
-            for other in (*folders, tx.below.get(target, ""), below.get(target, "")):
-                found = tx.owners.get(other) or owners.get(other)
-                if found is not None and found != self:
-                    raise TargetTaken(target, found.job_id, owned=other)
-            below |= dict.fromkeys(folders, target)
+            inside = filter(None, (tx.below.get(target), below.get(target)))
+            if (found := clash(target, owner, owner_of=owner_of, inside=inside)) is not None:
+                raise _taken(target, *found)
+            owners.setdefault(target, owner)
+            for folder in folders_of(target):
+                below.setdefault(folder, target)
+
+
+def _taken(target: str, other: str, owner: Owner) -> TargetTaken:
+    if other == target:
+        return TargetTaken(target, owner.job_id, stopping=owner.ended)
+    return TargetTaken(target, owner.job_id, owned=other)
