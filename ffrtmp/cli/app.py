@@ -154,8 +154,8 @@ def explain(error: BaseException) -> tuple[str | None, int]:
 def _is_theirs(error: OSError) -> bool:
     """A folder that this user may not use, or a state folder that cannot be made at all. Anything
     else that the system says of a file is for us to mend."""
-    if error.errno in _FILES:
-        return True
+    if error.errno != errno.ENOENT:
+        return error.errno in _FILES
     return bool(_whose(error.filename)) and not state_dir().exists()
 
 

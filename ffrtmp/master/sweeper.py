@@ -23,8 +23,9 @@ from ffrtmp.master.turns import shares
 from ffrtmp.store.records import Change, SessionKey
 
 BATCH = 500
-EXPIRED_AT_ONCE = 100
-"""Sessions in one transaction: what came of jobs waits no longer behind a mass of losses."""
+EXPIRED_AT_ONCE = 50
+"""Sessions in one transaction: what came of jobs waits no longer behind a mass of losses. So few
+that SQLite, too, ends them before a heartbeat can come in between."""
 LATE = timedelta(seconds=1)
 SHORTEST_PAUSE = 0.01
 
