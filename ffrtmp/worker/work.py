@@ -20,7 +20,7 @@ from ffrtmp.storage.errors import StagedLost, words
 from ffrtmp.worker.failures import AttemptFailed
 from ffrtmp.worker.journal import Entry, Journal
 from ffrtmp.worker.process import Deadline
-from ffrtmp.worker.threads import in_thread
+from ffrtmp.worker.threads import in_thread, whole
 
 _log = logging.getLogger("ffrtmp.worker")
 
@@ -163,7 +163,11 @@ class Work:
             raise
 
     async def publish(self, attempt: Attempt) -> None:
-        """The manifest is committed: its files get their final names."""
+        """The manifest is committed: its files get their final names. Whoever cancels it waits for
+        all of it: the thread that does it goes on, and what it did must be in the journal."""
+        await whole(self._publish(attempt))
+
+    async def _publish(self, attempt: Attempt) -> None:
         assert attempt.entry is not None
         manifest = attempt.entry.manifest
         assert manifest is not None
