@@ -106,8 +106,7 @@ async def test_d1_a_restart_of_the_server_under_load_loses_nothing_and_all_goes_
                 done_at.append(loop.time())
                 number += 8
 
-        async def work(name: str) -> None:
-            worker = await open_worker(store, name)
+        async def work(worker) -> None:
             while not stop.is_set():
                 try:
                     granted.extend(job.job_id for job in await claim(store, worker, 2))
@@ -127,10 +126,11 @@ async def test_d1_a_restart_of_the_server_under_load_loses_nothing_and_all_goes_
             stop.set()
             return done_at[count] - up_at
 
+        workers = [await open_worker(store, f"w{number}") for number in range(4)]
         resumed, *_ = await asyncio.gather(
             restart(),
             *(submit(first) for first in range(1, 9)),
-            *(work(f"w{number}") for number in range(4)),
+            *(work(worker) for worker in workers),
         )
         with capsys.disabled():
             print(f"\nresumed {max(0.0, resumed):.2f} s after PostgreSQL was back (goal 3 s)")  # noqa: T201
