@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -25,7 +26,9 @@ async def _to_its_end(future: "asyncio.Future[T]") -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await asyncio.wait([future])
+        while not future.done():
+            with suppress(asyncio.CancelledError):  # a second one does not walk away either
+                await asyncio.wait([future])
         if not future.cancelled():
             future.exception()  # seen: the cancellation is what counts
         raise

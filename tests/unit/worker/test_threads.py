@@ -7,7 +7,8 @@ import pytest
 from ffrtmp.worker.threads import whole
 
 
-async def test_who_is_cancelled_waits_until_all_of_it_is_done():
+@pytest.mark.parametrize("times", [1, 2])
+async def test_who_is_cancelled_waits_until_all_of_it_is_done(times):
     did = []
 
     async def work() -> None:
@@ -16,8 +17,9 @@ async def test_who_is_cancelled_waits_until_all_of_it_is_done():
         did.append("noted")
 
     task = asyncio.get_running_loop().create_task(whole(work()))
-    await asyncio.sleep(0.005)
-    task.cancel()
+    for _ in range(times):
+        await asyncio.sleep(0.005)
+        task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert did == ["renamed", "noted"]
