@@ -265,15 +265,16 @@ class HelloLate(DomainError):
 
 
 class NameUnsettled(DomainError):
-    """This master has just started, and the last run of that worker may still come back.
+    """Another run of that worker may still live: this master has just started, or has not seen yet
+    whether another master hears of it.
 
     Do: nothing: the worker dials again, and is taken when the time is over.
     """
 
     def __init__(self, worker: str, seconds: float) -> None:
         super().__init__(
-            f"another run of worker {worker!r} was connected when this master started; "
-            f"if it does not come back in {seconds:.0f} s, this one is taken"
+            f"another run of worker {worker!r} was connected last; "
+            f"if nothing is heard of it in {seconds:.0f} s, this one is taken"
         )
 
 

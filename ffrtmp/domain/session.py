@@ -12,6 +12,7 @@ from math import inf
 from types import MappingProxyType
 
 from ffrtmp.domain.job import HELD_STATES, WAITING_STATES, Holder, Job, JobState
+from ffrtmp.domain.timers import Timers
 
 
 class Phase(StrEnum):
@@ -146,6 +147,8 @@ def _superseded(holder: Holder, report: AttemptReport, job: Job | None) -> Verdi
     return VerdictKind.STOP
 
 
+LATE = timedelta(seconds=1)
+"""A reading that comes so much after the next one was due shows that the reader was stopped."""
 NOBODYS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -154,6 +157,19 @@ class _Observation:
     renewal: int
     since: float
     patience: float
+    renewed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """For how many seconds nothing new was read of a session, as of the last reading; `renewed`:
+    it was seen to be renewed before."""
+
+    seconds: float
+    renewed: bool
+
+
+NEVER_SEEN = Silence(0.0, renewed=False)
 
 
 class Observer:
@@ -176,6 +192,14 @@ class Observer:
         self._last: float | None = None
         self._anew = True
         self._grace_end = 0.0
+
+    @classmethod
+    def by(cls, timers: Timers) -> "Observer":
+        return cls(
+            lease_ttl=timers.lease_ttl,
+            grace=timers.recovery_grace,
+            late_after=timers.sweep_interval + LATE,
+        )
 
     def observe(
         self, renewals: Mapping[str, int], at: float, beats: Mapping[str, float] = NOBODYS
@@ -208,6 +232,13 @@ class Observer:
         """How many sessions have not renewed for that long, as of the last reading."""
         return sum(at - seen.since > longer_than for seen in self._seen.values())
 
+    def silence(self, name: str) -> Silence:
+        """Of one session. A reader that was stopped itself takes nobody for silent."""
+        seen = self._seen.get(name)
+        if seen is None or self._last is None:
+            return NEVER_SEEN
+        return Silence(self._last - seen.since, seen.renewed)
+
     def begin_anew(self) -> None:
         """A reading failed or came late: nothing seen before counts."""
         self._seen = {}
@@ -217,7 +248,8 @@ class Observer:
         seen = self._seen.get(name)
         if seen is None or seen.renewal != renewal:
             patience = patience if seen is None else self._lease_ttl
-            seen = self._seen[name] = _Observation(renewal, since, patience)
+            renewed = seen is not None
+            seen = self._seen[name] = _Observation(renewal, since, patience, renewed)
         return at - seen.since >= seen.patience
 
 

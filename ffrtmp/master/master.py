@@ -18,7 +18,7 @@ from ffrtmp.domain.messages import Progress, Reconnect
 from ffrtmp.domain.promises import Targets
 from ffrtmp.domain.retention import Retention
 from ffrtmp.domain.roots import waits_for
-from ffrtmp.domain.session import AttemptKey, BlockObserver
+from ffrtmp.domain.session import AttemptKey, BlockObserver, Observer
 from ffrtmp.domain.spec import JobSpec, Priority
 from ffrtmp.domain.timers import Timers
 from ffrtmp.domain.waiting import Explanation
@@ -98,6 +98,7 @@ class Master:
             warden=Warden(store, roster, now=now, observe=observe),
             watchers=Watchers(),
             logs=logs,
+            leases=Observer.by(timers),
             blocks=BlockObserver(timers.lease_ttl),
             timers=timers,
             now=now,
@@ -105,7 +106,6 @@ class Master:
             chance=chance,
             observe=observe,
             wake=wake.set,
-            started_at=boot(),
         )
         self._intake = Intake(
             parts,
@@ -182,9 +182,10 @@ class Master:
         return await self._intake.submit(asked, actor=actor)
 
     async def get(self, job_id: str) -> JobView:
-        """Raises JobNotFound."""
+        """Raises JobNotFound. The job and its history are of one moment: that of the job."""
         record = await self._parts.store.get(job_id)
-        events = await self._parts.store.events(job_id)
+        later = await self._parts.store.events(job_id)
+        events = [event for event in later if event.number <= record.job.version]
         queued = record.job.state in WAITING_STATES
         waits = await self._waits_for(record.spec) if queued else ""
         return JobView(record, events, await self._progress_of(record), waits)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ffrtmp.domain.facts import Fact
-from ffrtmp.domain.session import BlockObserver
+from ffrtmp.domain.session import BlockObserver, Observer
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.fences import Fences
 from ffrtmp.master.jobs import Jobs
@@ -45,8 +45,7 @@ class Hellos:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`now` is for showing and ordering, `boot` (seconds of CLOCK_BOOTTIME) for leases; by `boot`
-    this master has run since `started_at`.
+    """`now` is for showing and ordering, `boot` (seconds of CLOCK_BOOTTIME) for leases.
 
     `chance` is uniform in [0, 1). `wake` tells the dispatcher that something may be possible now.
     """
@@ -56,6 +55,7 @@ class Parts:
     roster: Roster
     watchers: Watchers
     logs: Logs
+    leases: Observer
     blocks: BlockObserver
     warden: Warden
     timers: Timers
@@ -64,6 +64,5 @@ class Parts:
     chance: Callable[[], float]
     observe: Callable[[Fact], None]
     wake: Callable[[], None]
-    started_at: float
     fences: Fences = field(default_factory=Fences)
     hellos: Hellos = field(default_factory=Hellos)

@@ -147,12 +147,12 @@ class Roster:
 
     def detach(self, session: SessionKey) -> None:
         """Its stream broke. The session goes on until it is expired or the worker returns."""
-        if (presence := self._current(session)) is not None:
+        if (presence := self.find(session)) is not None:
             presence.outbox = None
 
     def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
         """Its session is over: goodbye, or expired."""
-        if (presence := self._current(session)) is not None:
+        if (presence := self.find(session)) is not None:
             self.roots.leave(session.worker, lost=isinstance(why, SessionExpired))
             del self._present[session.worker]
             if presence.outbox is not None and why is not None:
@@ -172,7 +172,8 @@ class Roster:
             if is_over and presence.beat < read_at:
                 self.remove(presence.session, SessionExpired(presence.session.worker))
 
-    def _current(self, session: SessionKey) -> Presence | None:
+    def find(self, session: SessionKey) -> Presence | None:
+        """None where it is over, or a newer stream took over."""
         presence = self._present.get(session.worker)
         return presence if presence is not None and presence.session == session else None
 
@@ -203,7 +204,7 @@ class Roster:
         """What a worker can run has changed, and with its roots what others can."""
         presence.capabilities = capabilities
         presence.excluded.clear()
-        if self._current(presence.session) is presence:
+        if self.find(presence.session) is presence:
             self.roots.put(presence.session.worker, capabilities.roots)
 
     def _refresh(self) -> None:

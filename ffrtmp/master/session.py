@@ -9,21 +9,20 @@ is committed.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ffrtmp.domain.errors import (
     HelloLate,
     HelloOvertaken,
     NameTaken,
-    NameUnsettled,
     Overtaken,
     ProtocolViolation,
     StaleEpoch,
     Unavailable,
     WorkerFloods,
-    WorkerNotFound,
 )
 from ffrtmp.domain.facts import MessageStale, SessionClosed, SessionOpened, StreamRefused
+from ffrtmp.domain.hello import Incumbent, Signs, require_turn
 from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import (
@@ -136,7 +135,6 @@ class Session:
     # -- hello ------------------------------------------------------------------------------
 
     async def _open(self, hello: Hello) -> None:
-        await self._refuse_a_twin(hello)
         record = WorkerRecord(
             name=self._worker,
             incarnation=hello.incarnation,
@@ -148,7 +146,7 @@ class Session:
             previous=hello.previous,
         )
         opened_at = self._parts.boot()
-        epoch = await self._open_session(record)
+        epoch = await self._open_session(hello, record)
         presence = self._attach(hello, epoch, opened_at)
         verdicts = await self._reconciler.resume(hello.attempts)
         await self._parts.warden.judge(self._worker)
@@ -165,40 +163,31 @@ class Session:
         self._parts.observe(SessionOpened(self._worker, epoch, self._address))
         self._parts.wake()
 
-    async def _open_session(self, record: WorkerRecord) -> int:
+    async def _open_session(self, hello: Hello, record: WorkerRecord) -> int:
+        interval = self._parts.timers.heartbeat_interval
+
+        def admit(incumbent: Incumbent) -> None:
+            signs = self._signs_of(incumbent.epoch)
+            require_turn(self._worker, hello, incumbent, signs, interval)
+
         try:
-            return await self._parts.store.open_session(record)
+            return await self._parts.store.open_session(record, admit)
         except HelloOvertaken:
             self._parts.observe(MessageStale(self._worker, "hello"))
             raise
-
-    async def _refuse_a_twin(self, hello: Hello) -> None:
-        """The same incarnation always wins, and the one after it; another one only when the
-        incumbent is not alive. A master that has just started gives the incumbent time to return.
-        """
-        patience = 2 * self._parts.timers.heartbeat_interval.total_seconds()
-        incumbent = self._parts.roster.get(self._worker)
-        if incumbent is None:
-            await self._await_the_incumbent(hello, patience)
-            return
-        if incumbent.holder.incarnation in {hello.incarnation, hello.previous}:
-            return
-        silence = self._parts.boot() - incumbent.beat
-        if incumbent.outbox is not None and silence < patience:
-            error = NameTaken(self._worker, incumbent.address)
+        except NameTaken as error:
             self._parts.observe(StreamRefused(self._worker, self._address, str(error)))
-            raise error
+            raise
 
-    async def _await_the_incumbent(self, hello: Hello, patience: float) -> None:
-        left = self._parts.started_at + patience - self._parts.boot()
-        if left <= 0:
-            return
-        try:
-            record = await self._parts.store.worker(self._worker)
-        except WorkerNotFound:
-            return
-        if record.alive and record.incarnation not in {hello.incarnation, hello.previous}:
-            raise NameUnsettled(self._worker, left)
+    def _signs_of(self, epoch: int) -> Signs:
+        session = SessionKey(self._worker, epoch)
+        here = self._parts.roster.find(session)
+        silence = self._parts.leases.silence(str(session))
+        return Signs(
+            broken=here is not None and here.outbox is None,
+            lives=here is not None or silence.renewed,
+            silent=timedelta(seconds=silence.seconds),
+        )
 
     def _attach(self, hello: Hello, epoch: int, opened_at: float) -> Presence:
         parts, former = self._parts, self._parts.roster.get(self._worker)

@@ -8,7 +8,6 @@ an exclusive job ends with the lease of its old holder, which was seen here to r
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 
 from ffrtmp.domain import job as rules
@@ -16,7 +15,7 @@ from ffrtmp.domain.errors import CertificateEnded, SessionExpired, Unavailable
 from ffrtmp.domain.facts import CertificateRanOut, MassLossBegan, SessionClosed, StoreFailed
 from ffrtmp.domain.job import Holder, Job
 from ffrtmp.domain.massloss import MassLoss
-from ffrtmp.domain.session import AttemptKey, Observer
+from ffrtmp.domain.session import AttemptKey
 from ffrtmp.master.parts import Parts
 from ffrtmp.master.recall import recall_roots
 from ffrtmp.master.turns import shares
@@ -26,7 +25,6 @@ BATCH = 500
 EXPIRED_AT_ONCE = 50
 """Sessions in one transaction: what came of jobs waits no longer behind a mass of losses. So few
 that SQLite, too, ends them before a heartbeat can come in between."""
-LATE = timedelta(seconds=1)
 SHORTEST_PAUSE = 0.01
 
 
@@ -46,11 +44,6 @@ class Sweeper:
         self._mass_loss = MassLoss(timers.lease_ttl)
         self._run_out: dict[str, _RunOut] = {}
         self._orphans: set[tuple[str, int]] = set()
-        self._observer = Observer(
-            lease_ttl=timers.lease_ttl,
-            grace=timers.recovery_grace,
-            late_after=timers.sweep_interval + LATE,
-        )
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -58,7 +51,7 @@ class Sweeper:
             try:
                 await self.sweep()
             except Unavailable as error:
-                self._observer.begin_anew()
+                self._parts.leases.begin_anew()
                 self._parts.observe(StoreFailed("sweeper", str(error)))
             await asyncio.sleep(self._pause())
 
@@ -66,7 +59,7 @@ class Sweeper:
         """Earlier than the next sweep when a lease may run out before: nobody waits longer for a
         dead worker than its lease."""
         at = self._parts.boot()
-        return min(self._interval, max(SHORTEST_PAUSE, self._observer.next_due(at) - at))
+        return min(self._interval, max(SHORTEST_PAUSE, self._parts.leases.next_due(at) - at))
 
     async def sweep(self) -> None:
         self._end_with_certificates()
@@ -91,12 +84,10 @@ class Sweeper:
         renewals = await self._parts.store.renewals()
         if self._parts.store.shared:
             self._parts.roster.drop_ended(renewals, read_at)
-        by_name = {f"{key.worker}/{key.epoch}": key for key in renewals}
+        by_name = {str(key): key for key in renewals}
         readings = {name: renewals[key] for name, key in by_name.items()}
-        beats = {
-            f"{each.session.worker}/{each.session.epoch}": each.beat for each in self._parts.roster
-        }
-        silent = self._observer.observe(readings, self._parts.boot(), beats)
+        beats = {str(each.session): each.beat for each in self._parts.roster}
+        silent = self._parts.leases.observe(readings, self._parts.boot(), beats)
         in_a_mass = bool(silent) and self._is_mass_loss(len(silent))
         for share in shares([by_name[name] for name in silent], EXPIRED_AT_ONCE):
             await self._expire({each: renewals[each] for each in share}, in_a_mass=in_a_mass)
@@ -106,8 +97,10 @@ class Sweeper:
     def _is_mass_loss(self, lost: int) -> bool:
         at, mass = self._parts.boot(), self._mass_loss
         nearly = self._parts.timers.lease_ttl.total_seconds() - mass.at_once
-        failing = self._observer.silent(at, nearly) - lost
-        fleet = self._observer.silent(at, -1.0) - self._observer.silent(at, mass.fleet_within)
+        failing = self._parts.leases.silent(at, nearly) - lost
+        fleet = self._parts.leases.silent(at, -1.0) - self._parts.leases.silent(
+            at, mass.fleet_within
+        )
         was_on = mass.is_on(at)
         is_on = mass.note(lost, failing=failing, fleet=fleet, at=at)
         if is_on and not was_on:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.hello import Incumbent
 from ffrtmp.domain.job import Job, JobState
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import Progress
@@ -37,7 +38,13 @@ from ffrtmp.store.records import (
     WorkerRecord,
 )
 
+Admit = Callable[[Incumbent], None]
+"""Takes the newest stream of a worker, with its row locked; a DomainError refuses the next."""
 NO_FLOORS: Mapping[str, QueueKey] = MappingProxyType({})
+
+
+def anyone(_newest: Incumbent) -> None:
+    """Admits whoever comes."""
 
 
 class JobStore(Protocol):
@@ -156,11 +163,11 @@ class LeaseStore(Protocol):
 
 
 class SessionStore(Protocol):
-    async def open_session(self, record: WorkerRecord) -> int:
+    async def open_session(self, record: WorkerRecord, admit: Admit = anyone) -> int:
         """Stores the worker as alive with the next epoch, and returns it. `record.epoch` and
         `record.standing` are ignored, for a worker's standing outlives its sessions; so is
-        `record.lost`. Raises HelloOvertaken when a later dial of the same incarnation is
-        stored, or an incarnation that knows this one to have ended."""
+        `record.lost`. Where the worker had a stream before, `admit` decides; what it raises is
+        raised here, and nothing was changed."""
         ...
 
     async def close_session(self, session: SessionKey) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.evidence import NO_EVIDENCE, UNSEEN, Evidence
+from ffrtmp.domain.hello import Incumbent
 from ffrtmp.domain.job import Accepted, Failure, Holder, Job, Manifest
 from ffrtmp.domain.judgement import Breach, Judgement, Verdict
 from ffrtmp.domain.log import AttemptLog, Lines
@@ -255,6 +256,17 @@ def progress_to_row(progress: Progress) -> tuple[object, ...]:
 
 def progress_from_row(row: Row) -> Progress:
     return _PROGRESS.decode(row["progress"])
+
+
+def incumbent_from_row(row: Row) -> Incumbent:
+    return Incumbent(
+        epoch=row["epoch"],
+        incarnation=row["incarnation"],
+        address=row["address"],
+        alive=bool(row["alive"]),
+        dial=row["dial"],
+        previous=row["previous"],
+    )
 
 
 def worker_from_row(row: Row) -> WorkerRecord:

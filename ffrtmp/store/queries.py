@@ -13,7 +13,8 @@ _JOB = ", ".join(f"jobs.{name}" for name in JOB_COLUMNS)
 JOBS_BY_ID = f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ANY($1)"
 # Always sessions first, then jobs, each in order: no two transactions wait for each other.
 LOCK_SESSIONS = (
-    "SELECT worker, epoch FROM sessions WHERE worker = ANY($1) ORDER BY worker FOR NO KEY UPDATE"
+    "SELECT worker, epoch, incarnation, address, alive, dial, previous FROM sessions"
+    " WHERE worker = ANY($1) ORDER BY worker FOR NO KEY UPDATE"
 )
 LOCK_JOBS = f"{JOBS_BY_ID} ORDER BY job_id FOR NO KEY UPDATE"
 RELEASE_TARGETS = "DELETE FROM targets WHERE job_id = ANY($1)"
@@ -110,17 +111,15 @@ OFFERED_BEFORE = (
     " AND changed_time < $1 LIMIT $2"
 )
 
-# A hello counts for nothing behind a later dial of its own run, or behind a run that knows it to
-# have ended. It is asked here: a row that is not there yet cannot be locked and looked at before.
+# Over the stream that was locked and looked at; a row that was not there then cannot be locked, and
+# nothing is opened over one that somebody else made meanwhile.
 OPEN_SESSION = (
     "INSERT INTO sessions (worker, incarnation, epoch, address, alive, capabilities, dial,"
     " previous) VALUES ($1, $2, 1, $3, 1, $4, $5, $6) ON CONFLICT (worker) DO UPDATE SET"
     " incarnation = excluded.incarnation, epoch = sessions.epoch + 1,"
     " address = excluded.address, alive = 1, removed = 0,"
     " capabilities = excluded.capabilities, dial = excluded.dial, previous = excluded.previous"
-    " WHERE sessions.previous <> excluded.incarnation AND (excluded.dial = 0"
-    " OR sessions.incarnation <> excluded.incarnation OR sessions.dial <= excluded.dial)"
-    " RETURNING epoch"
+    " WHERE sessions.epoch = $7 RETURNING epoch"
 )
 CLOSE_SESSION = (
     "UPDATE sessions SET alive = 0, lost_epoch = 0"

@@ -7,7 +7,7 @@ clients ask for. An adapter with one writer gives the same lane twice.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from ffrtmp.domain.errors import HelloOvertaken, JobNotFound, WorkerNotFound
+from ffrtmp.domain.errors import JobNotFound, WorkerNotFound
 from ffrtmp.domain.event import JobEvent
 from ffrtmp.domain.job import HELD_STATES, Job
 from ffrtmp.domain.log import AttemptLog
@@ -17,7 +17,7 @@ from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
-from ffrtmp.store.base import NO_FLOORS
+from ffrtmp.store.base import NO_FLOORS, Admit, anyone
 from ffrtmp.store.census import Census
 from ffrtmp.store.codec import (
     PROGRESS_COLUMNS,
@@ -219,17 +219,20 @@ class SqlStore(Census):
 
     # -- sessions ---------------------------------------------------------------------------
 
-    async def open_session(self, record: WorkerRecord) -> int:
+    async def open_session(self, record: WorkerRecord, admit: Admit = anyone) -> int:
         can, count = encode(record.capabilities), (record.dial, record.previous)
         values = [record.name, record.incarnation, record.address, can, *count]
 
         async def apply(tx: Transaction) -> int:
-            rows = await tx.fetch(queries.OPEN_SESSION, *values)
-            if not rows:
-                raise HelloOvertaken(record.name, record.dial)
-            epoch: int = rows[0]["epoch"]
-            tx.opened(record.name, epoch)
-            return epoch
+            while True:
+                newest = tx.stream(record.name)
+                if newest is not None:
+                    admit(newest)
+                over = newest.epoch if newest else 0
+                if await tx.fetch(queries.OPEN_SESSION, *values, over):
+                    tx.opened(record.name, record.as_incumbent(over + 1))
+                    return over + 1
+                await tx.lock_sessions({record.name})  # another master made its row meanwhile
 
         return await self._hot.writer.do(apply, Ahead(workers=frozenset({record.name})))
 
@@ -246,7 +249,7 @@ class SqlStore(Census):
             rows = await tx.fetch(
                 queries.EXPIRE_SESSIONS,
                 [key.worker for key in left],
-                [f"{key.worker}/{key.epoch}" for key in left],
+                [str(key) for key in left],
             )
             return [SessionKey(row["worker"], row["epoch"]) for row in rows]
 

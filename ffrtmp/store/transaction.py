@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
 from ffrtmp.domain.figures import Figures
+from ffrtmp.domain.hello import Incumbent
 from ffrtmp.domain.job import Job
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.session import AttemptKey
@@ -17,6 +18,7 @@ from ffrtmp.store.codec import (
     LOG_KEY,
     Row,
     encode,
+    incumbent_from_row,
     job_from_row,
     job_to_row,
     log_to_row,
@@ -61,7 +63,8 @@ class Transaction:
         """Of each taken target."""
         self.below: dict[str, str] = {}
         """One of the taken targets that lie in a folder, by that folder."""
-        self._epochs: dict[str, int] = {}
+        self._streams: dict[str, Incumbent] = {}
+        """The newest of each worker."""
         self._jobs: dict[str, Job] = {}
         self._moved: list[tuple[Job, Figures | None]] = []
         self._logs: dict[AttemptKey, AttemptLog] = {}
@@ -74,10 +77,10 @@ class Transaction:
         await self._read_submissions([new for each in wanted for new in each.new])
 
     async def lock_sessions(self, workers: Collection[str]) -> None:
-        fresh = set(workers) - self._epochs.keys()
+        fresh = set(workers) - self._streams.keys()
         if fresh:
             rows = await self.fetch(queries.LOCK_SESSIONS, fresh)
-            self._epochs |= {row["worker"]: row["epoch"] for row in rows}
+            self._streams |= {row["worker"]: incumbent_from_row(row) for row in rows}
 
     async def _lock_jobs(self, job_ids: Collection[str]) -> None:
         if job_ids:
@@ -114,9 +117,13 @@ class Transaction:
         for job in jobs:
             self._jobs.setdefault(job.job_id, job)
 
-    def opened(self, worker: str, epoch: int) -> None:
-        """A newer stream took over: what older ones want from now on is refused."""
-        self._epochs[worker] = epoch
+    def stream(self, worker: str) -> Incumbent | None:
+        """The newest, alive or not, as it is now in this transaction; it must have been locked."""
+        return self._streams.get(worker)
+
+    def opened(self, worker: str, stream: Incumbent) -> None:
+        """A newer one took over: what older ones want from now on is refused."""
+        self._streams[worker] = stream
 
     def job(self, job_id: str) -> Job:
         """As it is now in this transaction; it must have been read. Raises JobNotFound."""
@@ -147,7 +154,8 @@ class Transaction:
     def _require_current(self, session: SessionKey | None) -> None:
         if session is None:
             return
-        current = self._epochs.get(session.worker, 0)
+        stream = self._streams.get(session.worker)
+        current = stream.epoch if stream else 0
         if current != session.epoch:
             raise StaleEpoch(session.worker, session.epoch, current)
 

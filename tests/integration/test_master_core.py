@@ -417,6 +417,29 @@ async def test_a_twin_is_refused_while_the_first_is_alive(open_store):
             await twin.stream()
 
 
+async def test_a_job_and_its_history_are_of_one_moment(open_store):
+    moves = []
+
+    @asynccontextmanager
+    async def slow_to_read(**options):
+        async with open_store(**options) as store:
+            read = store.events
+
+            async def events(job_id: str, *, after: int = 0):
+                await moves.pop()
+                return await read(job_id, after=after)
+
+            store.events = events
+            yield store
+
+    async with cluster(slow_to_read) as (master, _):
+        job_id = await submitted(master)
+        moves.append(master.cancel(job_id, actor="client/c"))
+        view = await master.get(job_id)
+        assert view.record.job.state is JobState.QUEUED
+        assert [event.state for event in view.events] == [JobState.QUEUED]
+
+
 async def test_the_first_event_must_be_hello(open_store):
     async with cluster(open_store) as (master, _):
         rude = Worker(master, "w1")

@@ -2,9 +2,10 @@
 
 import asyncio
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -37,11 +38,12 @@ from ffrtmp.domain.messages import (
     Welcome,
 )
 from ffrtmp.domain.retry import Reason
-from ffrtmp.domain.session import AttemptKey, VerdictKind
+from ffrtmp.domain.session import AttemptKey, AttemptReport, VerdictKind
 from ffrtmp.domain.timers import Timers
 from ffrtmp.master.outbox import LIMIT, Outbox
 from ffrtmp.master.renewer import Renewer
 from ffrtmp.rpc.interceptors import opened
+from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.records import SessionKey
 from ffrtmp.store.sqlite import SqliteStore
 from tests.integration.test_exclusive import SLOW
@@ -441,3 +443,74 @@ async def test_a_name_whose_last_run_does_not_return_is_refused_at_first_and_the
             while other.down.empty() and not stream.done():
                 await asyncio.sleep(0.01)
         other.hang_up()
+
+
+async def beating(far: Worker, *attempts: AttemptReport) -> None:
+    while True:
+        far.beat(*attempts)
+        await far.hear(HeartbeatAck)
+        await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def one_worker_of_two_masters(postgres: str):
+    """It is with the first, beats and runs a job; neither master has only just started."""
+    open_it = partial(PostgresStore.open, postgres)
+    patient = replace(FAST, missed_heartbeats=20)
+    async with (
+        cluster(open_it, timers=patient) as (here, worker),
+        cluster(open_it, timers=patient) as (there, _),
+    ):
+        job_id = await submitted(here)
+        w1 = worker()
+        w1.hello()
+        key = await w1.accept()
+        await until(here, job_id, JobState.RUNNING)
+        async with asyncio.TaskGroup() as tasks:
+            beats = tasks.create_task(beating(w1, running(key)))
+            await asyncio.sleep(2 * FAST.heartbeat_interval.total_seconds())
+            yield w1, beats, there
+            beats.cancel()
+
+
+@pytest.mark.postgres
+async def test_w17_a_twin_that_dials_another_master_is_refused_too(postgres):
+    async with one_worker_of_two_masters(postgres) as (w1, _, there):
+        for _ in range(2):
+            twin = Worker(there, "w1", incarnation="twin")
+            twin.hello()
+            with pytest.raises(NameTaken, match="already connected from here"):
+                await twin.stream()
+        assert (await there.worker("w1")).record.incarnation == "i1"
+        beats = w1.beats
+        await asyncio.sleep(0.5)
+        assert w1.beats > beats + 1  # each is acknowledged before the next
+
+
+@pytest.mark.postgres
+async def test_a_name_that_was_silent_with_another_master_is_free_before_its_lease_is_over(
+    postgres,
+):
+    async with one_worker_of_two_masters(postgres) as (w1, beats, there):
+        beats.cancel()
+        w1.hang_up()
+        began, refusals = boot_seconds(), []
+        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+            while True:
+                other = Worker(there, "w1", incarnation="other")
+                other.hello()
+                stream = tasks.create_task(keeping(refusals, other.stream()))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(other.down.get(), 0.1)
+                    break
+            other.hang_up()
+            await stream
+        assert boot_seconds() - began > FAST.heartbeat_interval.total_seconds()
+        assert {type(error) for error in refusals} == {NameTaken}
+
+
+async def keeping(errors: list[Exception], stream) -> None:
+    try:
+        await stream
+    except NameTaken as error:
+        errors.append(error)

@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from ffrtmp.domain.session import Observer
+from ffrtmp.domain.session import NEVER_SEEN, Observer, Silence
 
 LEASE_TTL = 6.0
 GRACE = 12.0
@@ -47,6 +47,19 @@ class History:
         else:
             since = same[-1][2].get(name, since)
         return at - since >= patience
+
+    def silence(self, name: str) -> Silence:
+        """Of the newest reading: since when the number is as it is, and whether it was another one
+        in the readings before, in all of which the session was there."""
+        if self.readings[-1] is None:
+            return NEVER_SEEN
+        run = self.unbroken()
+        there = list(takewhile(lambda past: name in past[1], reversed(run)))
+        if not there:
+            return NEVER_SEEN
+        same = list(takewhile(lambda past: past[1][name] == there[0][1][name], there))
+        since = same[-1][0] if len(same) == len(run) else same[-1][2].get(name, same[-1][0])
+        return Silence(run[-1][0] - since, renewed=len(there) > len(same))
 
     def unbroken(self) -> list[Reading]:
         """The newest readings, none of them late, no failed one in between."""
@@ -92,6 +105,11 @@ class ObserverMachine(RuleBasedStateMachine):
         self.history.readings.append((self.at, dict(self.numbers), dict(self.beats)))
         expired = self.observer.observe(dict(self.numbers), self.at, self.beats)
         assert expired == [name for name in self.numbers if self.history.may_expire(name)]
+        self.tells_silence()
+
+    def tells_silence(self) -> None:
+        for name in NAMES:
+            assert self.observer.silence(name) == self.history.silence(name)
 
     @rule(times=st.integers(2, 7))
     def reads_on(self, times: int) -> None:
@@ -102,6 +120,7 @@ class ObserverMachine(RuleBasedStateMachine):
     def fails_to_read(self) -> None:
         self.history.readings.append(None)
         self.observer.begin_anew()
+        self.tells_silence()
 
 
 ObserverMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=20)

@@ -9,8 +9,10 @@ import pytest
 from ffrtmp.domain import job as rules
 from ffrtmp.domain import standing as standings
 from ffrtmp.domain.errors import HelloOvertaken, Unavailable, WorkerNotFound
+from ffrtmp.domain.hello import Incumbent
 from ffrtmp.domain.standing import Standing
 from ffrtmp.domain.worker import Capabilities
+from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.records import Change, SessionKey
 from tests.integration.store.conftest import (
     CAPABLE,
@@ -36,24 +38,51 @@ async def test_hellos_at_once_get_epochs_of_their_own(store):
     assert sorted(epochs) == list(range(1, 21))
 
 
-async def test_a_hello_behind_a_later_one_of_its_run_opens_no_session(store):
-    assert await store.open_session(record(dial=2)) == 1
-    with pytest.raises(HelloOvertaken):
-        await store.open_session(record(dial=1))
-    assert (await store.worker("w1")).epoch == 1
-    later = [record(dial=3), record(dial=0), record(incarnation="i2", dial=1)]
-    assert [await store.open_session(each) for each in later] == [2, 3, 4]
-    assert (await store.worker("w1")).dial == 1
+async def test_who_says_hello_is_held_against_the_newest_stream(store):
+    seen = []
+    first = replace(record(dial=2, previous="i0"), address="there")
+    assert await store.open_session(first, seen.append) == 1
+    assert await store.open_session(record(incarnation="i2", dial=1), seen.append) == 2
+    await store.close_session(SessionKey("w1", 2))
+    assert await store.open_session(record(), seen.append) == 3
+    second = record(incarnation="i2", dial=1).as_incumbent(2)
+    assert seen == [first.as_incumbent(1), replace(second, alive=False)]
 
 
-async def test_a_hello_of_a_run_that_is_known_to_have_ended_opens_no_session(store):
-    await store.open_session(record(incarnation="i1", dial=1))
-    after = record(incarnation="i2", dial=1, previous="i1")
-    assert await store.open_session(after) == 2
-    with pytest.raises(HelloOvertaken):
-        await store.open_session(record(incarnation="i1", dial=2))
-    assert await store.open_session(after) == 3
-    assert (await store.worker("w1")).previous == "i1"
+async def test_who_is_refused_changes_nothing(store):
+    def refuse(newest: Incumbent) -> None:
+        raise HelloOvertaken("w1", newest.dial)
+
+    assert await store.open_session(record(dial=2), refuse) == 1  # there was nobody before
+    before = await store.worker("w1")
+    asked = [store.open_session(record("w1", "i2"), refuse), store.open_session(record("w2"))]
+    refused, other = await asyncio.gather(*asked, return_exceptions=True)
+    assert (str(refused), other) == (str(HelloOvertaken("w1", 2)), 1)
+    assert await store.worker("w1") == before
+
+
+async def test_hellos_at_once_are_each_held_against_the_one_before(store):
+    seen = []
+    runs = [record(incarnation=f"i{number}") for number in range(20)]
+    epochs = await asyncio.gather(*(store.open_session(run, seen.append) for run in runs))
+    after = {epoch: run.incarnation for run, epoch in zip(runs, epochs, strict=True)}
+    assert [(each.epoch, each.incarnation) for each in seen] == [
+        (epoch, after[epoch]) for epoch in range(1, 20)
+    ]
+
+
+@pytest.mark.postgres
+async def test_hellos_at_once_through_two_masters_are_each_held_against_the_one_before(postgres):
+    async with PostgresStore.open(postgres) as here, PostgresStore.open(postgres) as there:
+        for number in range(20):  # each time a row that neither finds at first
+            seen = []
+            runs = [record(f"w{number}", "i1"), record(f"w{number}", "i2")]
+            asked = zip((here, there), runs, strict=True)
+            epochs = await asyncio.gather(
+                *(store.open_session(run, seen.append) for store, run in asked)
+            )
+            assert sorted(epochs) == [1, 2]
+            assert [each.epoch for each in seen] == [1]
 
 
 async def test_a_renewal_raises_the_number_of_the_live_current_session_only(store):

@@ -1,0 +1,58 @@
+"""Whether a hello opens a stream: is it the newest of its worker, and has its run the name?"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ffrtmp.domain.errors import HelloOvertaken, NameTaken, NameUnsettled
+from ffrtmp.domain.messages import Hello
+
+MOST_SILENT = 2
+"""Heartbeats that a stream may miss before another run gets its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incumbent:
+    """The newest stream of a worker, whichever master it is with. `alive`: its session was neither
+    closed nor expired; `dial` and `previous` as in its hello."""
+
+    epoch: int
+    incarnation: str
+    address: str
+    alive: bool
+    dial: int = 0
+    previous: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """What one master knows of a stream's life. `broken`: it ended here; `lives`: it is open here,
+    or was seen to be renewed; `silent`: for how long it was seen not to be."""
+
+    broken: bool
+    lives: bool
+    silent: timedelta
+
+
+def require_turn(
+    worker: str, hello: Hello, incumbent: Incumbent, signs: Signs, interval: timedelta
+) -> None:
+    """Raises HelloOvertaken for a hello that was read after a later one of its worker, of the same
+    run or of one that knows this run to have ended; NameTaken while another run lives,
+    NameUnsettled while nobody here knows whether it does.
+
+    A run that the hello names as its previous one has ended, whatever the signs.
+    """
+    if incumbent.previous == hello.incarnation:
+        raise HelloOvertaken(worker, hello.dial)
+    if incumbent.incarnation == hello.incarnation:
+        if 0 < hello.dial < incumbent.dial:
+            raise HelloOvertaken(worker, hello.dial)
+        return
+    if not incumbent.alive or incumbent.incarnation == hello.previous:
+        return
+    left = MOST_SILENT * interval - signs.silent
+    if signs.broken or left <= timedelta(0):
+        return
+    if signs.lives:
+        raise NameTaken(worker, incumbent.address)
+    raise NameUnsettled(worker, left.total_seconds())
