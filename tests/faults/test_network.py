@@ -177,18 +177,19 @@ async def test_n9_n11_n12_whatever_ends_a_stream_is_dialled_again(cluster, row):
 
 
 @one_store
-async def test_n10_a_slow_network_expires_nobody(cluster, row):
-    """30 ms of delay each way (300 ms at a 5 s heartbeat), and stalls of half a second, for 6 s:
-    nobody is expired, ten jobs are kept."""
-    w1 = await cluster.worker("w1", slots=TIMES, proxied=True)
-    jobs = await running_jobs(cluster, 9)
-    w1.proxy.delay(0.03)
-    for _ in range(6):
-        w1.proxy.hold()
-        await asyncio.sleep(0.5)  # the fault itself
-        w1.proxy.restore()
-        await w1.beats(1)
-    await never_moved(cluster, jobs)
+async def test_n10_a_slow_network_expires_nobody(cluster_of, row):
+    """60 ms of delay each way and stalls of a second at a heartbeat of one (300 ms and 5 s at one
+    of five), for 12 s: nobody is expired, ten jobs are kept."""
+    async with cluster_of("--heartbeat-interval", "1s") as cluster:
+        w1 = await cluster.worker("w1", slots=TIMES, proxied=True)
+        jobs = await running_jobs(cluster, 16)
+        w1.proxy.delay(0.06)
+        for _ in range(6):
+            w1.proxy.hold()
+            await asyncio.sleep(1)  # the fault itself
+            w1.proxy.restore()
+            await w1.beats(1)
+        await never_moved(cluster, jobs)
 
 
 @one_store
