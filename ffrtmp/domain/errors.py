@@ -23,7 +23,7 @@ DomainError
     NotAllowed                  the certificate's role does not permit the method
     ProtocolViolation           the peer broke the rules of the stream
     HelloLate                   the stream was opened and nothing said; it may dial again
-    NameUnsettled               the master has just started and waits for the name's last owner
+    NameUnsettled               another run may still have the name; it may dial again
     WorkerDoesNotRead           its stream is closed; it may dial again
     WorkerFloods                it says more than it may; its stream is closed
     SessionExpired              its lease ran out; it may dial again
@@ -265,8 +265,8 @@ class HelloLate(DomainError):
 
 
 class NameUnsettled(DomainError):
-    """Another run of that worker may still live: this master has just started, or has not seen yet
-    whether another master hears of it.
+    """Another run of that worker may still live: this master has just started, or another one heard
+    of it lately.
 
     Do: nothing: the worker dials again, and is taken when the time is over.
     """

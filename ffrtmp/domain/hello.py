@@ -13,7 +13,8 @@ MOST_SILENT = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incumbent:
     """The newest stream of a worker, whichever master it is with. `alive`: its session was neither
-    closed nor expired; `dial` and `previous` as in its hello."""
+    closed nor expired; `dial` and `previous` as in its hello; `renewal`: the number of its last
+    one, where that is asked for."""
 
     epoch: int
     incarnation: str
@@ -21,12 +22,14 @@ class Incumbent:
     alive: bool
     dial: int = 0
     previous: str = ""
+    renewal: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
-    """What one master knows of a stream's life. `broken`: it ended here; `lives`: it is open here,
-    or was seen to be renewed; `silent`: for how long it was seen not to be."""
+    """What one master knows of a stream when another run says hello. `broken`: it ended here;
+    `lives`: it is open here, or was renewed elsewhere after that run first asked; `silent`: for
+    how long it is known not to have been renewed."""
 
     broken: bool
     lives: bool
@@ -38,7 +41,7 @@ def require_turn(
 ) -> None:
     """Raises HelloOvertaken for a hello that was read after a later one of its worker, of the same
     run or of one that knows this run to have ended; NameTaken while another run lives,
-    NameUnsettled while nobody here knows whether it does.
+    NameUnsettled while it may: a run without memory, started after a crash, is not to end for it.
 
     A run that the hello names as its previous one has ended, whatever the signs.
     """

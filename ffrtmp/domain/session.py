@@ -152,24 +152,25 @@ LATE = timedelta(seconds=1)
 NOBODYS: Mapping[str, float] = MappingProxyType({})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Observation:
     renewal: int
     since: float
     patience: float
-    renewed: bool
+    renewed_after: float
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """For how many seconds nothing new was read of a session, as of the last reading; `renewed`:
-    it was seen to be renewed before."""
+    """For how many seconds the last reading, and those before it, showed this same number; the last
+    one that showed another was `renewed_after`, in seconds of the reader's CLOCK_BOOTTIME."""
 
     seconds: float
-    renewed: bool
+    renewal: int | None
+    renewed_after: float
 
 
-NEVER_SEEN = Silence(0.0, renewed=False)
+NEVER_SEEN = Silence(0.0, None, -inf)
 
 
 class Observer:
@@ -215,13 +216,16 @@ class Observer:
             self.begin_anew()
         patience = max(self._lease_ttl, self._grace_end - at) if self._anew else self._lease_ttl
         known = NOBODYS if self._anew else beats
-        self._last, self._anew = at, False
-        self._seen = {name: seen for name, seen in self._seen.items() if name in renewals}
-        return [
-            name
-            for name, renewal in renewals.items()
-            if self._expired(name, renewal, at, known.get(name, at), patience)
-        ]
+        seen, before = self._seen, -inf if self._last is None else self._last
+        self._last, self._anew, self._seen = at, False, {}
+        for name, renewal in renewals.items():
+            last = seen.get(name)
+            if last is None:
+                last = _Observation(renewal, known.get(name, at), patience, -inf)
+            elif last.renewal != renewal:
+                last = _Observation(renewal, known.get(name, at), self._lease_ttl, before)
+            self._seen[name] = last
+        return [name for name, now in self._seen.items() if at - now.since >= now.patience]
 
     def next_due(self, at: float) -> float:
         """When the next session may be expired, if it stays silent; infinity when there is none."""
@@ -232,25 +236,17 @@ class Observer:
         """How many sessions have not renewed for that long, as of the last reading."""
         return sum(at - seen.since > longer_than for seen in self._seen.values())
 
-    def silence(self, name: str) -> Silence:
-        """Of one session. A reader that was stopped itself takes nobody for silent."""
+    def silence(self, name: str, at: float) -> Silence:
+        """Of one session. Who was stopped, and has not read since, knows nothing of anybody."""
         seen = self._seen.get(name)
-        if seen is None or self._last is None:
+        if seen is None or self._last is None or at - self._last > self._late_after:
             return NEVER_SEEN
-        return Silence(self._last - seen.since, seen.renewed)
+        return Silence(self._last - seen.since, seen.renewal, seen.renewed_after)
 
     def begin_anew(self) -> None:
         """A reading failed or came late: nothing seen before counts."""
         self._seen = {}
         self._anew = True
-
-    def _expired(self, name: str, renewal: int, at: float, since: float, patience: float) -> bool:
-        seen = self._seen.get(name)
-        if seen is None or seen.renewal != renewal:
-            patience = patience if seen is None else self._lease_ttl
-            renewed = seen is not None
-            seen = self._seen[name] = _Observation(renewal, since, patience, renewed)
-        return at - seen.since >= seen.patience
 
 
 class BlockObserver:

@@ -31,6 +31,7 @@ from ffrtmp.master.intake import Intake
 from ffrtmp.master.janitor import Janitor
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import LogKeeper, Logs, read_log
+from ffrtmp.master.names import Names
 from ffrtmp.master.outbox import Send
 from ffrtmp.master.paging import key_from, page_size, token_after
 from ffrtmp.master.parts import Hellos, Parts
@@ -91,6 +92,7 @@ class Master:
         `version` are for people."""
         now, boot = clocks
         wake, roster, logs = Wake(boot), Roster(), Logs()
+        leases = Observer.by(timers)
         self._parts = parts = Parts(
             store=store,
             jobs=Jobs(store, logs, policy.targets),
@@ -98,7 +100,8 @@ class Master:
             warden=Warden(store, roster, now=now, observe=observe),
             watchers=Watchers(),
             logs=logs,
-            leases=Observer.by(timers),
+            leases=leases,
+            names=Names(roster, leases, timers, boot),
             blocks=BlockObserver(timers.lease_ttl),
             timers=timers,
             now=now,
@@ -184,8 +187,8 @@ class Master:
     async def get(self, job_id: str) -> JobView:
         """Raises JobNotFound. The job and its history are of one moment: that of the job."""
         record = await self._parts.store.get(job_id)
-        later = await self._parts.store.events(job_id)
-        events = [event for event in later if event.number <= record.job.version]
+        history = await self._parts.store.events(job_id)
+        events = [event for event in history if event.number <= record.job.version]
         queued = record.job.state in WAITING_STATES
         waits = await self._waits_for(record.spec) if queued else ""
         return JobView(record, events, await self._progress_of(record), waits)

@@ -12,6 +12,7 @@ from ffrtmp.domain.timers import Timers
 from ffrtmp.master.fences import Fences
 from ffrtmp.master.jobs import Jobs
 from ffrtmp.master.logs import Logs
+from ffrtmp.master.names import Names
 from ffrtmp.master.roster import Roster
 from ffrtmp.master.warden import Warden
 from ffrtmp.master.watchers import Watchers
@@ -56,6 +57,7 @@ class Parts:
     watchers: Watchers
     logs: Logs
     leases: Observer
+    names: Names
     blocks: BlockObserver
     warden: Warden
     timers: Timers

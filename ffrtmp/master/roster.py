@@ -41,7 +41,8 @@ class SentOffer:
 
 @dataclass(slots=True, kw_only=True)
 class Presence:
-    """One worker. `outbox` is None while its stream is broken and its session still runs.
+    """One worker. `outbox` is None while its stream is opened, and once it is `broken` and its
+    session still runs.
 
     `excluded`: jobs that it rejected, and why. `crowded`: jobs it has no room for, and until when
     it is not asked. `blocks`: attempts that were taken away and that it has not said to be over,
@@ -56,6 +57,7 @@ class Presence:
     outbox: Outbox | None
     heartbeat_at: datetime
     beat: float
+    broken: bool = False
     certificate_end: datetime | None = None
     slots: int = 0
     load: Load = field(default_factory=Load)
@@ -148,7 +150,7 @@ class Roster:
     def detach(self, session: SessionKey) -> None:
         """Its stream broke. The session goes on until it is expired or the worker returns."""
         if (presence := self.find(session)) is not None:
-            presence.outbox = None
+            presence.outbox, presence.broken = None, True
 
     def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
         """Its session is over: goodbye, or expired."""

@@ -9,7 +9,8 @@ is committed.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 
 from ffrtmp.domain.errors import (
     HelloLate,
@@ -22,7 +23,6 @@ from ffrtmp.domain.errors import (
     WorkerFloods,
 )
 from ffrtmp.domain.facts import MessageStale, SessionClosed, SessionOpened, StreamRefused
-from ffrtmp.domain.hello import Incumbent, Signs, require_turn
 from ffrtmp.domain.job import Holder, JobState
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import (
@@ -164,12 +164,7 @@ class Session:
         self._parts.wake()
 
     async def _open_session(self, hello: Hello, record: WorkerRecord) -> int:
-        interval = self._parts.timers.heartbeat_interval
-
-        def admit(incumbent: Incumbent) -> None:
-            signs = self._signs_of(incumbent.epoch)
-            require_turn(self._worker, hello, incumbent, signs, interval)
-
+        admit = partial(self._parts.names.admit, self._worker, hello)
         try:
             return await self._parts.store.open_session(record, admit)
         except HelloOvertaken:
@@ -178,16 +173,6 @@ class Session:
         except NameTaken as error:
             self._parts.observe(StreamRefused(self._worker, self._address, str(error)))
             raise
-
-    def _signs_of(self, epoch: int) -> Signs:
-        session = SessionKey(self._worker, epoch)
-        here = self._parts.roster.find(session)
-        silence = self._parts.leases.silence(str(session))
-        return Signs(
-            broken=here is not None and here.outbox is None,
-            lives=here is not None or silence.renewed,
-            silent=timedelta(seconds=silence.seconds),
-        )
 
     def _attach(self, hello: Hello, epoch: int, opened_at: float) -> Presence:
         parts, former = self._parts, self._parts.roster.get(self._worker)

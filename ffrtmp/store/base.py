@@ -43,10 +43,6 @@ Admit = Callable[[Incumbent], None]
 NO_FLOORS: Mapping[str, QueueKey] = MappingProxyType({})
 
 
-def anyone(_newest: Incumbent) -> None:
-    """Admits whoever comes."""
-
-
 class JobStore(Protocol):
     async def submit(self, jobs: Sequence[NewJob]) -> list[Job]:
         """Adds all, or none and raises IdempotencyMismatch, TargetTaken or an objection.
@@ -163,7 +159,7 @@ class LeaseStore(Protocol):
 
 
 class SessionStore(Protocol):
-    async def open_session(self, record: WorkerRecord, admit: Admit = anyone) -> int:
+    async def open_session(self, record: WorkerRecord, admit: Admit) -> int:
         """Stores the worker as alive with the next epoch, and returns it. `record.epoch` and
         `record.standing` are ignored, for a worker's standing outlives its sessions; so is
         `record.lost`. Where the worker had a stream before, `admit` decides; what it raises is

@@ -11,10 +11,10 @@ LONGEST_WAIT = BACKOFF_LONGEST // timedelta(microseconds=1)
 _JOB = ", ".join(f"jobs.{name}" for name in JOB_COLUMNS)
 
 JOBS_BY_ID = f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ANY($1)"
+_STREAM = "worker, epoch, incarnation, address, alive, dial, previous"
 # Always sessions first, then jobs, each in order: no two transactions wait for each other.
 LOCK_SESSIONS = (
-    "SELECT worker, epoch, incarnation, address, alive, dial, previous FROM sessions"
-    " WHERE worker = ANY($1) ORDER BY worker FOR NO KEY UPDATE"
+    f"SELECT {_STREAM} FROM sessions WHERE worker = ANY($1) ORDER BY worker FOR NO KEY UPDATE"
 )
 LOCK_JOBS = f"{JOBS_BY_ID} ORDER BY job_id FOR NO KEY UPDATE"
 RELEASE_TARGETS = "DELETE FROM targets WHERE job_id = ANY($1)"
@@ -111,15 +111,16 @@ OFFERED_BEFORE = (
     " AND changed_time < $1 LIMIT $2"
 )
 
-# Over the stream that was locked and looked at; a row that was not there then cannot be locked, and
-# nothing is opened over one that somebody else made meanwhile.
-OPEN_SESSION = (
+# A row that is not there yet cannot be locked: who makes it is the first.
+FIRST_SESSION = (
     "INSERT INTO sessions (worker, incarnation, epoch, address, alive, capabilities, dial,"
-    " previous) VALUES ($1, $2, 1, $3, 1, $4, $5, $6) ON CONFLICT (worker) DO UPDATE SET"
-    " incarnation = excluded.incarnation, epoch = sessions.epoch + 1,"
-    " address = excluded.address, alive = 1, removed = 0,"
-    " capabilities = excluded.capabilities, dial = excluded.dial, previous = excluded.previous"
-    " WHERE sessions.epoch = $7 RETURNING epoch"
+    " previous) VALUES ($1, $2, 1, $3, 1, $4, $5, $6) ON CONFLICT (worker) DO NOTHING"
+    f" RETURNING {_STREAM}"
+)
+NEXT_SESSION = (
+    "UPDATE sessions SET incarnation = $2, epoch = epoch + 1, address = $3, alive = 1,"
+    " removed = 0, capabilities = $4, dial = $5, previous = $6"
+    f" WHERE worker = $1 RETURNING {_STREAM}"
 )
 CLOSE_SESSION = (
     "UPDATE sessions SET alive = 0, lost_epoch = 0"

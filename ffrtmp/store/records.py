@@ -6,7 +6,6 @@ from datetime import datetime
 
 from ffrtmp.domain.errors import DomainError
 from ffrtmp.domain.figures import Figures
-from ffrtmp.domain.hello import Incumbent
 from ffrtmp.domain.job import Job, JobState, Rule
 from ffrtmp.domain.judgement import Judgement
 from ffrtmp.domain.log import AttemptLog
@@ -107,16 +106,6 @@ class WorkerRecord:
     lost: bool = False
     dial: int = 0
     previous: str = ""
-
-    def as_incumbent(self, epoch: int) -> Incumbent:
-        return Incumbent(
-            epoch=epoch,
-            incarnation=self.incarnation,
-            address=self.address,
-            alive=self.alive,
-            dial=self.dial,
-            previous=self.previous,
-        )
 
 
 QueueKey = tuple[int, str]

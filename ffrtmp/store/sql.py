@@ -5,10 +5,12 @@ clients ask for. An adapter with one writer gives the same lane twice.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ffrtmp.domain.errors import JobNotFound, WorkerNotFound
 from ffrtmp.domain.event import JobEvent
+from ffrtmp.domain.hello import Incumbent
 from ffrtmp.domain.job import HELD_STATES, Job
 from ffrtmp.domain.log import AttemptLog
 from ffrtmp.domain.messages import Progress
@@ -17,7 +19,7 @@ from ffrtmp.domain.standing import Standing, StandingRule
 from ffrtmp.domain.waiting import Place
 from ffrtmp.domain.worker import Capabilities, Requirements
 from ffrtmp.store import queries
-from ffrtmp.store.base import NO_FLOORS, Admit, anyone
+from ffrtmp.store.base import NO_FLOORS, Admit
 from ffrtmp.store.census import Census
 from ffrtmp.store.codec import (
     PROGRESS_COLUMNS,
@@ -219,26 +221,36 @@ class SqlStore(Census):
 
     # -- sessions ---------------------------------------------------------------------------
 
-    async def open_session(self, record: WorkerRecord, admit: Admit = anyone) -> int:
+    async def open_session(self, record: WorkerRecord, admit: Admit) -> int:
         can, count = encode(record.capabilities), (record.dial, record.previous)
         values = [record.name, record.incarnation, record.address, can, *count]
 
         async def apply(tx: Transaction) -> int:
-            while True:
-                newest = tx.stream(record.name)
-                if newest is not None:
-                    admit(newest)
-                over = newest.epoch if newest else 0
-                if await tx.fetch(queries.OPEN_SESSION, *values, over):
-                    tx.opened(record.name, record.as_incumbent(over + 1))
-                    return over + 1
-                await tx.lock_sessions({record.name})  # another master made its row meanwhile
+            if tx.stream(record.name) is None:
+                if rows := await tx.fetch(queries.FIRST_SESSION, *values):
+                    return tx.opened(rows[0])
+                await tx.lock_sessions({record.name})  # another master made the row meanwhile
+            admit(await self._newest(tx, record))
+            rows = await tx.fetch(queries.NEXT_SESSION, *values)
+            return tx.opened(rows[0])
 
         return await self._hot.writer.do(apply, Ahead(workers=frozenset({record.name})))
 
+    async def _newest(self, tx: Transaction, record: WorkerRecord) -> Incumbent:
+        """The stream before this one; where it is of another run, with its last renewal."""
+        newest = tx.stream(record.name)
+        assert newest is not None
+        if newest.incarnation == record.incarnation:
+            return newest
+        session = SessionKey(record.name, newest.epoch)
+        numbers = await self._renewals.numbers(tx.connection, [session])
+        return replace(newest, renewal=numbers.get(session))
+
     async def close_session(self, session: SessionKey) -> bool:
         async def apply(tx: Transaction) -> bool:
-            return bool(await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch))
+            rows = await tx.fetch(queries.CLOSE_SESSION, session.worker, session.epoch)
+            tx.ended(row["worker"] for row in rows)
+            return bool(rows)
 
         return await self._hot.writer.do(apply, Ahead(workers=frozenset({session.worker})))
 
@@ -251,6 +263,7 @@ class SqlStore(Census):
                 [key.worker for key in left],
                 [str(key) for key in left],
             )
+            tx.ended(row["worker"] for row in rows)
             return [SessionKey(row["worker"], row["epoch"]) for row in rows]
 
         workers = frozenset(session.worker for session in renewals)

@@ -1,7 +1,7 @@
 """One transaction: rows locked and read ahead, changed in memory, written back together."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ffrtmp.domain.errors import DomainError, JobNotFound, StaleEpoch
 from ffrtmp.domain.event import event_of
@@ -121,9 +121,14 @@ class Transaction:
         """The newest, alive or not, as it is now in this transaction; it must have been locked."""
         return self._streams.get(worker)
 
-    def opened(self, worker: str, stream: Incumbent) -> None:
-        """A newer one took over: what older ones want from now on is refused."""
-        self._streams[worker] = stream
+    def opened(self, row: Row) -> int:
+        """A newer one took over: what older ones want from now on is refused. Returns its epoch."""
+        self._streams[row["worker"]] = stream = incumbent_from_row(row)
+        return stream.epoch
+
+    def ended(self, workers: Iterable[str]) -> None:
+        for worker in workers:
+            self._streams[worker] = replace(self._streams[worker], alive=False)
 
     def job(self, job_id: str) -> Job:
         """As it is now in this transaction; it must have been read. Raises JobNotFound."""

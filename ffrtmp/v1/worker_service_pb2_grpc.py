@@ -63,7 +63,8 @@ class WorkerServiceServicer:
         * INVALID_ARGUMENT: the rules of the stream were broken.
         * ABORTED: a newer stream of this worker took over; do not dial again.
         * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
-        * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
+        * UNAVAILABLE: hello was late, another incarnation may still be alive, the lease ran out, or the
+        store is not there; dial again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,8 @@ class WorkerServiceStub:
     * INVALID_ARGUMENT: the rules of the stream were broken.
     * ABORTED: a newer stream of this worker took over; do not dial again.
     * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
-    * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
+    * UNAVAILABLE: hello was late, another incarnation may still be alive, the lease ran out, or the
+      store is not there; dial again.
     """
 
 @_typing.type_check_only
@@ -75,7 +76,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     * INVALID_ARGUMENT: the rules of the stream were broken.
     * ABORTED: a newer stream of this worker took over; do not dial again.
     * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
-    * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
+    * UNAVAILABLE: hello was late, another incarnation may still be alive, the lease ran out, or the
+      store is not there; dial again.
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -103,7 +105,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         * INVALID_ARGUMENT: the rules of the stream were broken.
         * ABORTED: a newer stream of this worker took over; do not dial again.
         * RESOURCE_EXHAUSTED: the worker does not read, or sends too much; dial again.
-        * UNAVAILABLE: hello was late, the lease ran out, or the store is not there; dial again.
+        * UNAVAILABLE: hello was late, another incarnation may still be alive, the lease ran out, or the
+          store is not there; dial again.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -140,7 +140,7 @@ async def measure(store: Store, address: str, largest: int) -> None:
         name="", incarnation="i", epoch=0, address="here", alive=True, capabilities=CAPABLE
     )
     for number in range(WORKERS):
-        epoch = await store.open_session(replace(record, name=f"w{number:03}"))
+        epoch = await store.open_session(replace(record, name=f"w{number:03}"), lambda _: None)
     session = SessionKey("w000", epoch)
     master = Master(
         store,

@@ -9,7 +9,7 @@ is over.
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import takewhile
+from itertools import product, takewhile
 
 import pytest
 from hypothesis import settings
@@ -48,18 +48,20 @@ class History:
             since = same[-1][2].get(name, since)
         return at - since >= patience
 
-    def silence(self, name: str) -> Silence:
-        """Of the newest reading: since when the number is as it is, and whether it was another one
-        in the readings before, in all of which the session was there."""
-        if self.readings[-1] is None:
+    def silence(self, name: str, later: float) -> Silence:
+        """So long after the newest reading: since when it shows this number, and which one before
+        showed another; the session was there in all of them."""
+        if self.readings[-1] is None or later > LATE_AFTER:
             return NEVER_SEEN
         run = self.unbroken()
         there = list(takewhile(lambda past: name in past[1], reversed(run)))
         if not there:
             return NEVER_SEEN
-        same = list(takewhile(lambda past: past[1][name] == there[0][1][name], there))
+        number = there[0][1][name]
+        same = list(takewhile(lambda past: past[1][name] == number, there))
         since = same[-1][0] if len(same) == len(run) else same[-1][2].get(name, same[-1][0])
-        return Silence(run[-1][0] - since, renewed=len(there) > len(same))
+        others = [past[0] for past in there[len(same) :]]
+        return Silence(run[-1][0] - since, number, max(others, default=float("-inf")))
 
     def unbroken(self) -> list[Reading]:
         """The newest readings, none of them late, no failed one in between."""
@@ -108,8 +110,9 @@ class ObserverMachine(RuleBasedStateMachine):
         self.tells_silence()
 
     def tells_silence(self) -> None:
-        for name in NAMES:
-            assert self.observer.silence(name) == self.history.silence(name)
+        for name, later in product(NAMES, (0.0, LATE_AFTER, LATE_AFTER + 0.25)):
+            expected = self.history.silence(name, later)
+            assert self.observer.silence(name, self.at + later) == expected
 
     @rule(times=st.integers(2, 7))
     def reads_on(self, times: int) -> None:

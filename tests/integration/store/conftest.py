@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from ffrtmp.domain import job as rules
+from ffrtmp.domain.hello import Incumbent
 from ffrtmp.domain.job import FileRecord, Holder, Job, Manifest
 from ffrtmp.domain.roots import RootReport
 from ffrtmp.domain.spec import Input, JobSpec, MediaPath, Output, Purpose, Queue, TestSource
@@ -80,6 +81,10 @@ def record(name: str = "w1", incarnation: str = "i1", **more) -> WorkerRecord:
     )
 
 
+def anyone(_newest: Incumbent) -> None:
+    """Admits whoever says hello."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """A worker's session in a store, and what it does to jobs."""
@@ -115,7 +120,7 @@ def manifest(fence: int) -> Manifest:
 
 
 async def open_worker(store: Store, name: str = "w1", incarnation: str = "i1") -> Worker:
-    epoch = await store.open_session(record(name, incarnation))
+    epoch = await store.open_session(record(name, incarnation), anyone)
     return Worker(store, Holder(name, incarnation), SessionKey(name, epoch))
 
 

@@ -16,6 +16,7 @@ from ffrtmp.store.postgres import PostgresStore
 from ffrtmp.store.records import Change, SessionKey
 from tests.integration.store.conftest import (
     CAPABLE,
+    anyone,
     at,
     job_id,
     new_job,
@@ -26,15 +27,15 @@ from tests.integration.store.conftest import (
 
 async def test_every_hello_raises_the_epoch_across_reopening(open_store):
     async with open_store() as store:
-        assert [await store.open_session(record()) for _ in range(3)] == [1, 2, 3]
-        assert await store.open_session(record("w2")) == 1
+        assert [await store.open_session(record(), anyone) for _ in range(3)] == [1, 2, 3]
+        assert await store.open_session(record("w2"), anyone) == 1
     async with open_store() as store:
-        assert await store.open_session(record()) == 4
+        assert await store.open_session(record(), anyone) == 4
         assert (await store.worker("w1")).epoch == 4
 
 
 async def test_hellos_at_once_get_epochs_of_their_own(store):
-    epochs = await asyncio.gather(*(store.open_session(record()) for _ in range(20)))
+    epochs = await asyncio.gather(*(store.open_session(record(), anyone) for _ in range(20)))
     assert sorted(epochs) == list(range(1, 21))
 
 
@@ -44,9 +45,38 @@ async def test_who_says_hello_is_held_against_the_newest_stream(store):
     assert await store.open_session(first, seen.append) == 1
     assert await store.open_session(record(incarnation="i2", dial=1), seen.append) == 2
     await store.close_session(SessionKey("w1", 2))
-    assert await store.open_session(record(), seen.append) == 3
-    second = record(incarnation="i2", dial=1).as_incumbent(2)
-    assert seen == [first.as_incumbent(1), replace(second, alive=False)]
+    assert await store.open_session(record(incarnation="i2"), seen.append) == 3
+    assert seen == [
+        Incumbent(
+            epoch=1,
+            incarnation="i1",
+            address="there",
+            alive=True,
+            dial=2,
+            previous="i0",
+            renewal=0,
+        ),
+        Incumbent(epoch=2, incarnation="i2", address="here", alive=False, dial=1),
+    ]
+
+
+async def test_the_last_renewal_of_another_run_is_known(store):
+    seen = []
+    old = await open_worker(store)
+    await store.renew([old.session])
+    [number] = (await store.renewals()).values()
+    await store.renew([old.session])
+    await store.open_session(record(incarnation="i2"), seen.append)
+    assert [each.renewal for each in seen] == [number + 1]
+
+
+async def test_who_leaves_as_another_run_comes_is_gone_for_it(store):
+    """Both in one transaction."""
+    seen = []
+    old = await open_worker(store)
+    asked = store.close_session(old.session), store.open_session(record("w1", "i2"), seen.append)
+    assert await asyncio.gather(*asked) == [True, 2]
+    assert [each.alive for each in seen] == [False]
 
 
 async def test_who_is_refused_changes_nothing(store):
@@ -55,7 +85,10 @@ async def test_who_is_refused_changes_nothing(store):
 
     assert await store.open_session(record(dial=2), refuse) == 1  # there was nobody before
     before = await store.worker("w1")
-    asked = [store.open_session(record("w1", "i2"), refuse), store.open_session(record("w2"))]
+    asked = [
+        store.open_session(record("w1", "i2"), refuse),
+        store.open_session(record("w2"), anyone),
+    ]
     refused, other = await asyncio.gather(*asked, return_exceptions=True)
     assert (str(refused), other) == (str(HelloOvertaken("w1", 2)), 1)
     assert await store.worker("w1") == before
