@@ -542,8 +542,9 @@ async def test_a_worker_that_moved_is_not_taken_for_its_stream_that_broke_here(p
         await moved.hear(Welcome)
         other = Worker(here, "w1", incarnation="other")
         other.hello()
-        with pytest.raises(NameUnsettled):
-            await other.stream()
+        async with asyncio.timeout(5):
+            with pytest.raises(NameUnsettled):
+                await other.stream()
         assert (await there.worker("w1")).record.incarnation == "i2"
 
 

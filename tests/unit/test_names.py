@@ -1,5 +1,5 @@
-"""Whose a worker's name is, by what a master knows of the run before: its own stream, or readings of
-another master's."""
+"""Whose a worker's name is, by what a master knows of the run before: of a stream of its own, or by
+readings of another master's."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
