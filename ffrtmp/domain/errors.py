@@ -39,6 +39,7 @@ DomainError
 """
 
 from enum import Enum
+from math import ceil
 from typing import Self
 
 
@@ -268,13 +269,14 @@ class NameUnsettled(DomainError):
     """Another run of that worker may still live: this master has just started, or another one heard
     of it lately.
 
-    Do: nothing: the worker dials again, and is taken when the time is over.
+    Do: nothing: the worker dials again. It is taken when the time is over, or refused once the
+    other was heard of again.
     """
 
     def __init__(self, worker: str, seconds: float) -> None:
         super().__init__(
             f"another run of worker {worker!r} was connected last; "
-            f"if nothing is heard of it in {seconds:.0f} s, this one is taken"
+            f"if nothing is heard of it in {ceil(seconds)} s, this one is taken"
         )
 
 

@@ -28,8 +28,8 @@ class Incumbent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
     """What one master knows of a stream when another run says hello. `broken`: it ended here;
-    `lives`: it is open here, or was renewed elsewhere after that run first asked; `silent`: for
-    how long it is known not to have been renewed."""
+    `lives`: it is open here, or was renewed elsewhere well after that run first asked; `silent`:
+    for how long it is known not to have been renewed."""
 
     broken: bool
     lives: bool
@@ -43,19 +43,18 @@ def require_turn(
     run or of one that knows this run to have ended; NameTaken while another run lives,
     NameUnsettled while it may: a run without memory, started after a crash, is not to end for it.
 
-    A run that the hello names as its previous one has ended, whatever the signs.
+    A run that the hello names as its previous one has ended, whatever the signs. Who is named so by
+    the incumbent and says hello all the same has ended too, or its state folder was copied.
     """
-    if incumbent.previous == hello.incarnation:
-        raise HelloOvertaken(worker, hello.dial)
     if incumbent.incarnation == hello.incarnation:
         if 0 < hello.dial < incumbent.dial:
             raise HelloOvertaken(worker, hello.dial)
         return
-    if not incumbent.alive or incumbent.incarnation == hello.previous:
-        return
     left = MOST_SILENT * interval - signs.silent
-    if signs.broken or left <= timedelta(0):
-        return
-    if signs.lives:
+    may_live = incumbent.alive and not signs.broken and left > timedelta(0)
+    if may_live and signs.lives and incumbent.incarnation != hello.previous:
         raise NameTaken(worker, incumbent.address)
-    raise NameUnsettled(worker, left.total_seconds())
+    if incumbent.previous == hello.incarnation:
+        raise HelloOvertaken(worker, hello.dial)
+    if may_live and incumbent.incarnation != hello.previous:
+        raise NameUnsettled(worker, left.total_seconds())

@@ -163,7 +163,7 @@ class _Observation:
 @dataclass(frozen=True, slots=True)
 class Silence:
     """For how many seconds the last reading, and those before it, showed this same number; the last
-    one that showed another was `renewed_after`, in seconds of the reader's CLOCK_BOOTTIME."""
+    one that showed a lower one was at `renewed_after`, in seconds of CLOCK_BOOTTIME."""
 
     seconds: float
     renewal: int | None
@@ -191,6 +191,7 @@ class Observer:
         self._late_after = late_after.total_seconds()
         self._seen: dict[str, _Observation] = {}
         self._last: float | None = None
+        self._began = -inf
         self._anew = True
         self._grace_end = 0.0
 
@@ -212,8 +213,9 @@ class Observer:
         """
         if self._last is None:
             self._grace_end = at + self._grace
-        elif at - self._last > self._late_after:
+        elif self._is_blind(at):
             self.begin_anew()
+            self._began = at
         patience = max(self._lease_ttl, self._grace_end - at) if self._anew else self._lease_ttl
         known = NOBODYS if self._anew else beats
         seen, before = self._seen, -inf if self._last is None else self._last
@@ -223,7 +225,8 @@ class Observer:
             if last is None:
                 last = _Observation(renewal, known.get(name, at), patience, -inf)
             elif last.renewal != renewal:
-                last = _Observation(renewal, known.get(name, at), self._lease_ttl, before)
+                after = before if last.renewal < renewal else -inf
+                last = _Observation(renewal, known.get(name, at), self._lease_ttl, after)
             self._seen[name] = last
         return [name for name, now in self._seen.items() if at - now.since >= now.patience]
 
@@ -236,12 +239,20 @@ class Observer:
         """How many sessions have not renewed for that long, as of the last reading."""
         return sum(at - seen.since > longer_than for seen in self._seen.values())
 
+    def began(self, at: float) -> float:
+        """Since when nothing was missed: the start of all (-infinity), the reading after one that
+        failed or came late, or `at`, where that one is still to come."""
+        return at if self._is_blind(at) else self._began
+
     def silence(self, name: str, at: float) -> Silence:
         """Of one session. Who was stopped, and has not read since, knows nothing of anybody."""
         seen = self._seen.get(name)
-        if seen is None or self._last is None or at - self._last > self._late_after:
+        if seen is None or self._last is None or self._is_blind(at):
             return NEVER_SEEN
         return Silence(self._last - seen.since, seen.renewal, seen.renewed_after)
+
+    def _is_blind(self, at: float) -> bool:
+        return self._last is not None and (self._anew or at - self._last > self._late_after)
 
     def begin_anew(self) -> None:
         """A reading failed or came late: nothing seen before counts."""

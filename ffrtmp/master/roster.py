@@ -41,8 +41,8 @@ class SentOffer:
 
 @dataclass(slots=True, kw_only=True)
 class Presence:
-    """One worker. `outbox` is None while its stream is opened, and once it is `broken` and its
-    session still runs.
+    """One worker. `outbox` is None while its stream is being opened, and once that is `broken` and
+    its session still runs.
 
     `excluded`: jobs that it rejected, and why. `crowded`: jobs it has no room for, and until when
     it is not asked. `blocks`: attempts that were taken away and that it has not said to be over,
@@ -147,10 +147,9 @@ class Roster:
         if older is not None and older.outbox is not None:
             older.outbox.close(StaleEpoch(worker, older.session.epoch, presence.session.epoch))
 
-    def detach(self, session: SessionKey) -> None:
+    def detach(self, presence: Presence) -> None:
         """Its stream broke. The session goes on until it is expired or the worker returns."""
-        if (presence := self.find(session)) is not None:
-            presence.outbox, presence.broken = None, True
+        presence.outbox, presence.broken = None, True
 
     def remove(self, session: SessionKey, why: DomainError | None = None) -> None:
         """Its session is over: goodbye, or expired."""

@@ -8,7 +8,7 @@ is committed.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import partial
 
@@ -100,9 +100,9 @@ class Session:
         return record.incarnation == incarnation
 
     async def _serve(self, hello: Hello, rest: Sequence[Event], events: Events, send: Send) -> None:
-        async with self._parts.hellos.turn():
-            await self._open(hello)
-        try:
+        with ExitStack() as leaving:
+            async with self._parts.hellos.turn():
+                await self._open(hello, leaving)
             async with asyncio.TaskGroup() as tasks:
                 helpers = [
                     tasks.create_task(self._outbox.write_to(send)),
@@ -115,8 +115,6 @@ class Session:
                 for helper in helpers:
                     helper.cancel()
             await self._outbox.flush(send)
-        finally:
-            self._parts.roster.detach(self._session)
 
     async def _first(self, events: Events) -> tuple[Hello, Sequence[Event]]:
         limit = max(SHORTEST_HELLO, self._parts.timers.connect_deadline.total_seconds())
@@ -134,7 +132,7 @@ class Session:
 
     # -- hello ------------------------------------------------------------------------------
 
-    async def _open(self, hello: Hello) -> None:
+    async def _open(self, hello: Hello, leaving: ExitStack) -> None:
         record = WorkerRecord(
             name=self._worker,
             incarnation=hello.incarnation,
@@ -148,6 +146,7 @@ class Session:
         opened_at = self._parts.boot()
         epoch = await self._open_session(hello, record)
         presence = self._attach(hello, epoch, opened_at)
+        leaving.callback(self._parts.roster.detach, presence)
         verdicts = await self._reconciler.resume(hello.attempts)
         await self._parts.warden.judge(self._worker)
         self._outbox.put(

@@ -50,7 +50,8 @@ def expected(hello: Hello, incumbent: Incumbent, signs: Signs) -> type[DomainErr
         "nothing was heard for two intervals": signs.silent >= timedelta(seconds=10),
     }
     if any(is_late.values()):
-        return HelloOvertaken
+        is_copy = hello.incarnation != "a" and not any(is_free.values()) and signs.lives
+        return NameTaken if is_copy else HelloOvertaken
     if any(is_free.values()):
         return None
     return NameTaken if signs.lives else NameUnsettled

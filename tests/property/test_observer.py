@@ -60,8 +60,19 @@ class History:
         number = there[0][1][name]
         same = list(takewhile(lambda past: past[1][name] == number, there))
         since = same[-1][0] if len(same) == len(run) else same[-1][2].get(name, same[-1][0])
-        others = [past[0] for past in there[len(same) :]]
-        return Silence(run[-1][0] - since, number, max(others, default=float("-inf")))
+        before = there[len(same)] if len(there) > len(same) else None
+        rose = before is not None and before[1][name] < number
+        return Silence(run[-1][0] - since, number, before[0] if rose else float("-inf"))
+
+    def began(self, at: float, later: float) -> float:
+        """Of which readings nothing was missed in between, so long after the newest."""
+        first = next((reading for reading in self.readings if reading is not None), None)
+        if first is None:
+            return float("-inf")
+        if self.readings[-1] is None or later > LATE_AFTER:
+            return at + later
+        begun = self.unbroken()[0]
+        return float("-inf") if begun is first else begun[0]
 
     def unbroken(self) -> list[Reading]:
         """The newest readings, none of them late, no failed one in between."""
@@ -98,6 +109,13 @@ class ObserverMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.numbers)
     @rule(name=st.sampled_from(NAMES))
+    def falls_back(self, name: str) -> None:
+        """To what another database knew of it."""
+        if name in self.numbers:
+            self.numbers[name] -= 1
+
+    @precondition(lambda self: self.numbers)
+    @rule(name=st.sampled_from(NAMES))
     def closes(self, name: str) -> None:
         self.numbers.pop(name, None)
 
@@ -113,6 +131,8 @@ class ObserverMachine(RuleBasedStateMachine):
         for name, later in product(NAMES, (0.0, LATE_AFTER, LATE_AFTER + 0.25)):
             expected = self.history.silence(name, later)
             assert self.observer.silence(name, self.at + later) == expected
+        for later in (0.0, LATE_AFTER, LATE_AFTER + 0.25):
+            assert self.observer.began(self.at + later) == self.history.began(self.at, later)
 
     @rule(times=st.integers(2, 7))
     def reads_on(self, times: int) -> None:

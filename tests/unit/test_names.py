@@ -75,31 +75,46 @@ def test_a_run_that_asks_again_is_refused_for_good_once_the_other_was_renewed_me
     scene.reads(3)
     with pytest.raises(NameUnsettled):
         scene.asks()
-    scene.reads(5, renewed_every=5)
+    scene.reads(10, renewed_every=5)
     with pytest.raises(NameTaken, match="from there"):
         scene.asks()
 
 
-def test_what_was_renewed_between_two_readings_may_have_been_so_before_the_run_asked():
-    scene = Scene()
-    scene.reads(3)
-    scene.at += 0.5
-    with pytest.raises(NameUnsettled):
-        scene.asks()
-    scene.at -= 0.5
-    scene.reads(1, renewed_every=1)
-    with pytest.raises(NameUnsettled):
-        scene.asks()
-
-
-def test_a_third_run_asks_for_the_first_time():
+def test_the_last_heartbeat_of_a_dead_run_may_be_committed_after_the_next_one_asked():
     scene = Scene()
     scene.reads(3)
     with pytest.raises(NameUnsettled):
         scene.asks()
-    scene.reads(5, renewed_every=5)
+    scene.reads(4, renewed_every=2)
+    with pytest.raises(NameUnsettled):
+        scene.asks()
+
+
+def test_of_several_that_wait_each_has_its_own_time():
+    scene = Scene()
+    others = [Hello(incarnation=name, capabilities=NOTHING) for name in ("second", "third")]
+    scene.reads(3)
+    for hello in others:
+        with pytest.raises(NameUnsettled):
+            scene.asks(hello)
+    scene.reads(10, renewed_every=5)
+    with pytest.raises(NameUnsettled):
+        scene.asks(Hello(incarnation="fourth", capabilities=NOTHING))
+    for hello in others:
+        with pytest.raises(NameTaken):
+            scene.asks(hello)
+
+
+def test_who_has_not_asked_for_long_asks_for_the_first_time():
+    scene = Scene()
+    scene.reads(3)
+    with pytest.raises(NameUnsettled):
+        scene.asks()
+    scene.reads(200, renewed_every=5)
     with pytest.raises(NameUnsettled):
         scene.asks(Hello(incarnation="third", capabilities=NOTHING))
+    with pytest.raises(NameUnsettled):
+        scene.asks()
 
 
 def test_the_name_is_free_when_nothing_was_heard_for_two_intervals():
@@ -138,8 +153,32 @@ def test_of_a_stream_that_is_open_here_the_last_heartbeat_counts_and_no_reading(
     scene.asks()
 
 
+def test_a_master_that_was_stopped_does_not_take_its_own_streams_for_silent():
+    """What their workers said meanwhile is not read yet."""
+    scene = Scene()
+    presence = scene.connects()
+    scene.reads(3)
+    scene.at += 60.0
+    with pytest.raises(NameUnsettled, match="in 10 s"):
+        scene.asks()
+    scene.reads(1)
+    with pytest.raises(NameUnsettled, match="in 10 s"):
+        scene.asks()
+    presence.beat = scene.at
+    with pytest.raises(NameTaken, match="from there"):
+        scene.asks()
+
+
+def test_a_stream_of_the_same_number_that_another_database_knew_is_not_this_one():
+    scene = Scene()
+    scene.connects().holder = Holder("w1", "i0")
+    scene.reads(3)
+    with pytest.raises(NameUnsettled):
+        scene.asks()
+
+
 def test_a_stream_that_broke_here_is_over():
     scene = Scene()
     presence = scene.connects()
-    scene.roster.detach(presence.session)
+    scene.roster.detach(presence)
     scene.asks()

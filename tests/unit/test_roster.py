@@ -59,7 +59,7 @@ def test_who_says_hello_while_sessions_are_read_stays_and_whose_session_is_over_
 ):
     roster = Roster()
     roster.attach(presence)
-    roster.detach(presence.session)
+    roster.detach(presence)
     presence.beat = 7.0
     roster.drop_ended({presence.session}, 9.0)
     roster.drop_ended((), 7.0)
