@@ -258,7 +258,7 @@ async def ours(jobs: int, store: str, *, batch: int) -> float:
         for name in ("a", "b"):
             made.start_fleet(stack, 25, slots=4, pace=0, name=name)
         async with Client(made.address, made.certs / "admin-a") as client:
-            await connected(client, 50)
+            await connected(made.http, 50)
             began = time.perf_counter()
             specs = [spec_to_pb(no_op(number)) for number in range(jobs)]
             if batch > 1:
