@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster import machine
 from fleet import all_ended, bench, connected, no_op
@@ -224,7 +225,7 @@ def measure(peer: Peer, jobs: int) -> float:
         variables = {**os.environ, **given, "PYTHONPATH": str(HERE), "PATH": path}
         variables["NODE_PATH"] = str(environment / "node_modules")
         log = stack.enter_context((folder / "log").open("wb"))
-        options = {"env": variables, "cwd": HERE, "stdout": log, "stderr": log}
+        options: dict[str, Any] = {"env": variables, "cwd": HERE, "stdout": log, "stderr": log}
         if peer.prepare:
             subprocess.run(
                 [str(binaries / peer.prepare[0]), *peer.prepare[1:]], check=True, **options

@@ -139,12 +139,12 @@ async def submit_one_by_one(cluster: Warm, source: Input, name: str, jobs: int) 
                 began[job.job_id] = at
             async for _ in client.watch(job.job_id):
                 pass
-    executed = {}
+    executed: dict[str, float] = {}
     for line in cluster.execs.read_text().splitlines():
-        at, _, rest = line.partition(" ")
+        nanoseconds, _, rest = line.partition(" ")
         for job_id in began.keys() - executed.keys():
             if job_id in rest:
-                executed[job_id] = int(at) / 1e9
+                executed[job_id] = int(nanoseconds) / 1e9
     return [executed[job_id] - at for job_id, at in began.items()]
 
 

@@ -140,8 +140,8 @@ async def measure(store: Store, address: str, largest: int) -> None:
         name="", incarnation="i", epoch=0, address="here", alive=True, capabilities=CAPABLE
     )
     for number in range(WORKERS):
-        epoch = await store.open_session(replace(record, name=f"w{number:03}"), lambda _: None)
-    session = SessionKey("w000", epoch)
+        await store.open_session(replace(record, name=f"w{number:03}"), lambda _: None)
+    session = SessionKey("w000", 1)
     master = Master(
         store,
         Timers(),
