@@ -51,10 +51,11 @@ def require_turn(
             raise HelloOvertaken(worker, hello.dial)
         return
     left = MOST_SILENT * interval - signs.silent
-    may_live = incumbent.alive and not signs.broken and left > timedelta(0)
-    if may_live and signs.lives and incumbent.incarnation != hello.previous:
+    has_ended = not incumbent.alive or incumbent.incarnation == hello.previous
+    may_live = not has_ended and not signs.broken and left > timedelta(0)
+    if may_live and signs.lives:
         raise NameTaken(worker, incumbent.address)
     if incumbent.previous == hello.incarnation:
         raise HelloOvertaken(worker, hello.dial)
-    if may_live and incumbent.incarnation != hello.previous:
+    if may_live:
         raise NameUnsettled(worker, left.total_seconds())

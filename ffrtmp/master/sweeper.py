@@ -97,10 +97,9 @@ class Sweeper:
     def _is_mass_loss(self, lost: int) -> bool:
         at, mass = self._parts.boot(), self._mass_loss
         nearly = self._parts.timers.lease_ttl.total_seconds() - mass.at_once
-        failing = self._parts.leases.silent(at, nearly) - lost
-        fleet = self._parts.leases.silent(at, -1.0) - self._parts.leases.silent(
-            at, mass.fleet_within
-        )
+        leases = self._parts.leases
+        failing = leases.silent(at, nearly) - lost
+        fleet = leases.silent(at, -1.0) - leases.silent(at, mass.fleet_within)
         was_on = mass.is_on(at)
         is_on = mass.note(lost, failing=failing, fleet=fleet, at=at)
         if is_on and not was_on:
